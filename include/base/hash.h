@@ -1,0 +1,60 @@
+/* hash.h - a table from byte strings to pointers that nobody outside can flood.
+ *
+ * Keys come from the network, so the hash is SipHash-1-3 under a key made at random once a
+ * process (Aumasson, Bernstein: "SipHash: a fast short-input PRF"). Open addressing with linear
+ * probing; growing and shrinking move a few slots with each change instead of all at once, so
+ * that no insert stalls the loop at a million entries. The table holds pointers and borrows
+ * everything: the key is read out of the item by `key_of`, and must not change while it is in. */
+#ifndef BASE_HASH_H
+#define BASE_HASH_H
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include "base/slice.h"
+
+/* Draws the process's key; without it the key is zero, as unit tests may like. Call once, before
+ * the first table is filled. Returns 0 or -Exxx of getrandom. */
+int hash_seed(void);
+
+/* The keyed hash of `key`. */
+uint64_t hash_of(struct slice key);
+
+typedef struct slice hash_key_fn(const void *item);
+
+struct hash_slots {
+    void **items;     /* cap pointers, NULL: free; then cap hashes in the same allocation */
+    uint32_t *hashes; /* low half of each item's hash */
+    size_t cap;       /* a power of two, or 0 */
+    size_t count;
+};
+
+struct hash_table {
+    hash_key_fn *key_of;
+    struct hash_slots now;  /* where items go */
+    struct hash_slots old;  /* what is being moved over; cap 0 when nothing is */
+    size_t moved;           /* slots of `old` below this are empty */
+};
+
+void hash_table_init(struct hash_table *t, hash_key_fn *key_of);
+
+/* Frees the slots, not the items. */
+void hash_table_fini(struct hash_table *t);
+
+/* The item of that key, or NULL. */
+void *hash_table_find(const struct hash_table *t, struct slice key);
+
+/* Puts `item` in; its key must not be there yet. Returns 0 or -ENOMEM (nothing changed). */
+int hash_table_insert(struct hash_table *t, void *item);
+
+/* Takes `item` out. Returns whether it was there. Never fails for want of memory. */
+bool hash_table_remove(struct hash_table *t, const void *item);
+
+static inline size_t hash_table_count(const struct hash_table *t)
+{
+    return t->now.count + t->old.count;
+}
+
+/* Walks all items in no order: start with *cursor = 0, NULL is the end. The table must not be
+ * changed during the walk. */
+void *hash_table_next(const struct hash_table *t, size_t *cursor);
+#endif

@@ -1,0 +1,65 @@
+/* slice.h - a borrowed run of bytes: a pointer and a length, no terminator.
+ *
+ * Whoever holds a slice does not own its bytes; they live as long as what the
+ * slice was cut from. */
+#ifndef BASE_SLICE_H
+#define BASE_SLICE_H
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+#include <strings.h>
+
+struct slice {
+    const char *p;
+    size_t n;
+};
+
+/* For printf("%.*s", SLICE_ARG(s)); only for slices shorter than INT_MAX. */
+#define SLICE_ARG(s) (int)(s).n, (s).p
+#define SLICE_LITERAL(text) ((struct slice){(text), sizeof(text) - 1})
+
+static inline struct slice slice_make(const char *p, size_t n)
+{
+    return (struct slice){p, n};
+}
+
+/* NULL gives the empty slice. */
+static inline struct slice slice_of(const char *text)
+{
+    return (struct slice){text, text == NULL ? 0 : strlen(text)};
+}
+
+static inline bool slice_equal(struct slice a, struct slice b)
+{
+    return a.n == b.n && (a.n == 0 || memcmp(a.p, b.p, a.n) == 0);
+}
+
+static inline bool slice_is(struct slice a, const char *text)
+{
+    return slice_equal(a, slice_of(text));
+}
+
+/* ASCII letters compare without case, as header names do (RFC 9110 5.1). */
+static inline bool slice_is_nocase(struct slice a, const char *text)
+{
+    return a.n == strlen(text) && strncasecmp(a.p, text, a.n) == 0;
+}
+
+/* Without the blanks and tabs at both ends. */
+struct slice slice_trim(struct slice s);
+
+/* Cuts off and returns what stands before the first `delimiter`; `*rest` goes on after it, and is
+ * {NULL, 0} where there was none. */
+struct slice slice_cut(struct slice *rest, char delimiter);
+
+/* Reads all of `s` as a decimal number without sign.
+ * Returns 0, -EINVAL (not a number), -ERANGE (over 64 bits). */
+int slice_to_u64(struct slice s, uint64_t *out);
+
+/* Whether `s` is well-formed UTF-8 (RFC 3629: no surrogates, nothing overlong). */
+bool slice_is_utf8(struct slice s);
+
+/* Whether a byte of `s` is a control character: under 0x20, or 0x7f. */
+bool slice_has_control(struct slice s);
+#endif

@@ -1,0 +1,59 @@
+/* server.h - the HTTP side of the daemon: connections, their limits, and the table of routes. */
+#ifndef HTTP_SERVER_H
+#define HTTP_SERVER_H
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include "base/stats.h"
+#include "http/request.h"
+
+struct loop;
+struct http_server;
+
+struct http_limits {
+    uint64_t header_timeout_ms; /* from the first byte of a request to the end of its head: 408 */
+    uint64_t body_timeout_ms;   /* from the head's end to the body's: 408 */
+    uint64_t idle_timeout_ms;   /* between requests: closed without a word */
+    size_t max_header;          /* bytes of request line and headers: 414 or 431 */
+    size_t max_body;            /* bytes, de-chunked: 413 */
+};
+
+/* `ctx` is http_server_create's. */
+typedef void http_handler(void *ctx, struct http_request *r);
+
+struct http_route {
+    enum http_method method; /* HEAD is answered by GET's row */
+    const char *pattern;     /* "/users/:userID/streams/:clientID"; whole segments only */
+    enum http_role role;     /* listeners of any of these roles have it */
+    http_handler *handler;
+};
+
+/* Called for every request before routing, once it is complete. Returns true when it answered it
+ * itself (a CORS preflight, an origin that is not allowed). */
+typedef bool http_filter(void *ctx, struct http_request *r);
+
+/* `routes` (ending in a row without handler), `limits` and `stats` are borrowed for the server's
+ * life. Out of memory gives NULL. */
+struct http_server *http_server_create(struct loop *loop, const struct http_limits *limits,
+                                       const struct http_route *routes, http_filter *filter,
+                                       void *ctx, struct stats *stats);
+
+/* Cuts all connections that are left and frees all. */
+void http_server_destroy(struct http_server *server);
+
+/* Takes an accepted connection: for listener_open's on_accept. */
+void http_server_accept(struct http_server *server, int fd, const struct peer *peer,
+                        enum http_role role);
+
+/* Stops keep-alive: idle connections are closed, others after the answer to what they sent.
+ * Open streams are not touched. */
+void http_server_drain(struct http_server *server);
+
+/* Connections open now, streams included; 0 after a drain means all is answered. */
+size_t http_server_connections(const struct http_server *server);
+
+/* The "Allow" list of the methods that `path` has for `role`, for an OPTIONS filter: "" if the
+ * path is unknown. Terminated. */
+void http_server_allow(const struct http_server *server, struct slice path, enum http_role role,
+                       char *out, size_t size);
+#endif

@@ -1,0 +1,36 @@
+/* listener.h - a listening socket that hands over accepted, non-blocking connections. */
+#ifndef NET_LISTENER_H
+#define NET_LISTENER_H
+#include <sys/types.h>
+#include "base/error.h"
+#include "base/slice.h"
+#include "base/stats.h"
+#include "net/address.h"
+
+struct loop;
+struct listener;
+
+struct listener_options {
+    struct slice address;       /* address_parse's forms; port 0 lets the system choose */
+    mode_t mode;                /* of a Unix socket's file */
+    unsigned user_timeout_ms;   /* TCP_USER_TIMEOUT: unacknowledged that long, the peer is dead */
+};
+
+/* Takes the descriptor. `ctx` is the listener_open's. */
+typedef void accept_fn(void *ctx, int fd, const struct peer *peer);
+
+/* Binds, listens and starts accepting. TCP_NODELAY, SO_KEEPALIVE and TCP_USER_TIMEOUT are set on
+ * the listening socket, from which Linux's accepted ones inherit them: no system call a
+ * connection. A Unix socket's stale file is replaced, one that is in use is not. Without
+ * descriptors or memory accepting pauses for some 100 ms, counted in stats->accept_paused and
+ * logged once a pause. At most 64 connections are accepted a turn. NULL on failure, with `why`. */
+struct listener *listener_open(const struct listener_options *options, struct loop *loop,
+                               struct stats *stats, accept_fn *on_accept, void *ctx,
+                               struct error *why);
+
+/* Stops accepting and closes; removes a Unix socket's file. NULL is allowed. */
+void listener_close(struct listener *l);
+
+/* The bound address as address_parse would read it, with the port that the system chose. */
+const char *listener_address(const struct listener *l);
+#endif

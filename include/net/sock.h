@@ -1,0 +1,57 @@
+/* sock.h - one connected, non-blocking stream socket with its watcher and its deadline.
+ *
+ * Embedded in what it serves. Nothing is buffered here: what a write does not take is the
+ * caller's, who asks for NET_WRITE and is called again. TLS will come in behind this face. */
+#ifndef NET_SOCK_H
+#define NET_SOCK_H
+#include <ev.h>
+#include <stdint.h>
+#include <sys/types.h>
+#include <sys/uio.h>
+#include "net/wheel.h"
+
+struct loop;
+struct sock;
+
+enum { NET_READ = 1, NET_WRITE = 2 };
+
+struct sock_ops {
+    void (*on_event)(struct sock *s, unsigned events); /* NET_READ, NET_WRITE; errors and hang-up come as NET_READ */
+    void (*on_deadline)(struct sock *s, uint64_t now_ms);
+};
+
+struct sock {
+    ev_io io;
+    struct wheel_node timer;
+    struct loop *loop;
+    const struct sock_ops *ops;
+};
+
+/* Takes `fd`, which must be connected and non-blocking. No event is wanted yet. */
+void sock_open(struct sock *s, struct loop *loop, int fd, const struct sock_ops *ops);
+
+/* Stops the watcher and the deadline and closes the descriptor. */
+void sock_close(struct sock *s);
+
+/* Sets which events are wanted from now on; the same as before costs nothing. */
+void sock_want(struct sock *s, unsigned events);
+unsigned sock_wants(const struct sock *s);
+
+/* on_deadline is called once at or after `due_ms` (loop_now_ms's clock); 0: never. */
+void sock_deadline(struct sock *s, uint64_t due_ms);
+
+/* Bytes read, 0 at the peer's end, or -errno (-EAGAIN: nothing there). EINTR is dealt with. */
+ssize_t sock_read(struct sock *s, void *p, size_t n);
+
+/* Bytes taken, maybe fewer than given, or -errno (-EAGAIN: none). Raises no SIGPIPE. */
+ssize_t sock_write(struct sock *s, const void *p, size_t n);
+ssize_t sock_writev(struct sock *s, const struct iovec *iov, int count);
+
+/* Ends our side of the connection: the peer reads the end after all that was written. */
+void sock_shut_write(struct sock *s);
+
+static inline int sock_fd(const struct sock *s)
+{
+    return s->io.fd;
+}
+#endif

@@ -1,0 +1,231 @@
+/* hash.c - slots of a table: linear probing, deletion by shifting back, so there are no
+ * tombstones and a probe ends at the first free slot. While `old` is not empty, an item is in
+ * exactly one of the two, and `old` below `moved` is free. */
+#include "base/hash.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+static uint64_t seed[2];
+
+int hash_seed(void)
+{
+    ssize_t n = getrandom(seed, sizeof seed, 0);
+
+    return n == (ssize_t)sizeof seed ? 0 : n < 0 ? -errno : -EIO;
+}
+
+static uint64_t rotate(uint64_t x, int bits)
+{
+    return (x << bits) | (x >> (64 - bits));
+}
+
+static inline void sip_round(uint64_t v[4])
+{
+    v[0] += v[1];
+    v[1] = rotate(v[1], 13) ^ v[0];
+    v[0] = rotate(v[0], 32);
+    v[2] += v[3];
+    v[3] = rotate(v[3], 16) ^ v[2];
+    v[0] += v[3];
+    v[3] = rotate(v[3], 21) ^ v[0];
+    v[2] += v[1];
+    v[1] = rotate(v[1], 17) ^ v[2];
+    v[2] = rotate(v[2], 32);
+}
+
+uint64_t hash_of(struct slice key)
+{
+    uint64_t v[4] = {
+        seed[0] ^ 0x736f6d6570736575u,
+        seed[1] ^ 0x646f72616e646f6du,
+        seed[0] ^ 0x6c7967656e657261u,
+        seed[1] ^ 0x7465646279746573u,
+    };
+    uint64_t tail = (uint64_t)key.n << 56;
+    size_t whole = key.n & ~(size_t)7;
+    uint64_t word;
+
+    for (size_t i = 0; i < whole; i += 8) {
+        memcpy(&word, key.p + i, 8);
+        v[3] ^= word;
+        sip_round(v);
+        v[0] ^= word;
+    }
+    for (size_t i = whole; i < key.n; i++)
+        tail |= (uint64_t)(unsigned char)key.p[i] << (8 * (i - whole));
+    v[3] ^= tail;
+    sip_round(v);
+    v[0] ^= tail;
+    v[2] ^= 0xff;
+    for (int i = 0; i < 3; i++)
+        sip_round(v);
+    return v[0] ^ v[1] ^ v[2] ^ v[3];
+}
+
+enum { MIN_SLOTS = 16, MOVES_PER_CHANGE = 16 };
+
+static int slots_make(struct hash_slots *s, size_t cap)
+{
+    void *memory = calloc(cap, sizeof *s->items + sizeof *s->hashes);
+
+    if (memory == NULL)
+        return -ENOMEM;
+    s->items = memory;
+    s->hashes = (uint32_t *)(void *)(s->items + cap);
+    s->cap = cap;
+    s->count = 0;
+    return 0;
+}
+
+static void slots_free(struct hash_slots *s)
+{
+    free(s->items);
+    *s = (struct hash_slots){0};
+}
+
+static void slots_put(struct hash_slots *s, void *item, uint32_t hash)
+{
+    size_t i = hash & (s->cap - 1);
+
+    while (s->items[i] != NULL)
+        i = (i + 1) & (s->cap - 1);
+    s->items[i] = item;
+    s->hashes[i] = hash;
+    s->count++;
+}
+
+/* Frees slot `i` and closes the gap: each follower moves back unless it would pass its home. */
+static void slots_clear(struct hash_slots *s, size_t i)
+{
+    size_t mask = s->cap - 1;
+    size_t j = i;
+
+    for (;;) {
+        s->items[i] = NULL;
+        for (;;) {
+            j = (j + 1) & mask;
+            if (s->items[j] == NULL) {
+                s->count--;
+                return;
+            }
+            size_t home = s->hashes[j] & mask;
+            if (((j - home) & mask) >= ((j - i) & mask))
+                break;
+        }
+        s->items[i] = s->items[j];
+        s->hashes[i] = s->hashes[j];
+        i = j;
+    }
+}
+
+/* Slot of the item with that key, or SIZE_MAX. */
+static size_t slots_find(const struct hash_slots *s, hash_key_fn *key_of, struct slice key,
+                         uint32_t hash)
+{
+    if (s->count == 0)
+        return SIZE_MAX;
+    for (size_t i = hash & (s->cap - 1); s->items[i] != NULL; i = (i + 1) & (s->cap - 1))
+        if (s->hashes[i] == hash && slice_equal(key_of(s->items[i]), key))
+            return i;
+    return SIZE_MAX;
+}
+
+void hash_table_init(struct hash_table *t, hash_key_fn *key_of)
+{
+    *t = (struct hash_table){.key_of = key_of};
+}
+
+void hash_table_fini(struct hash_table *t)
+{
+    slots_free(&t->now);
+    slots_free(&t->old);
+    t->moved = 0;
+}
+
+void *hash_table_find(const struct hash_table *t, struct slice key)
+{
+    uint32_t hash = (uint32_t)hash_of(key);
+    size_t i = slots_find(&t->now, t->key_of, key, hash);
+
+    if (i != SIZE_MAX)
+        return t->now.items[i];
+    i = slots_find(&t->old, t->key_of, key, hash);
+    return i != SIZE_MAX ? t->old.items[i] : NULL;
+}
+
+static void move_some(struct hash_table *t, size_t steps)
+{
+    while (t->old.cap != 0 && steps-- > 0) {
+        if (t->old.count == 0 || t->moved == t->old.cap) {
+            slots_free(&t->old);
+            t->moved = 0;
+        } else if (t->old.items[t->moved] == NULL) {
+            t->moved++;
+        } else {
+            slots_put(&t->now, t->old.items[t->moved], t->old.hashes[t->moved]);
+            slots_clear(&t->old, t->moved); /* a follower may have come into this slot */
+        }
+    }
+}
+
+/* Starts moving to slots of another size; what is still to be moved from before is moved first,
+ * of which MOVES_PER_CHANGE has left next to nothing. */
+static int resize(struct hash_table *t, size_t cap)
+{
+    struct hash_slots larger;
+
+    if (slots_make(&larger, cap) != 0)
+        return -ENOMEM;
+    move_some(t, SIZE_MAX);
+    t->old = t->now;
+    t->now = larger;
+    t->moved = 0;
+    return 0;
+}
+
+int hash_table_insert(struct hash_table *t, void *item)
+{
+    size_t count = hash_table_count(t) + 1;
+
+    if (count > t->now.cap / 4 * 3 &&
+        resize(t, t->now.cap == 0 ? MIN_SLOTS : t->now.cap * 2) != 0 && count >= t->now.cap)
+        return -ENOMEM; /* else it is fuller than wished, and works */
+    slots_put(&t->now, item, (uint32_t)hash_of(t->key_of(item)));
+    move_some(t, MOVES_PER_CHANGE);
+    return 0;
+}
+
+bool hash_table_remove(struct hash_table *t, const void *item)
+{
+    struct slice key = t->key_of(item);
+    uint32_t hash = (uint32_t)hash_of(key);
+    struct hash_slots *in = &t->now;
+    size_t i = slots_find(in, t->key_of, key, hash);
+
+    if (i == SIZE_MAX) {
+        in = &t->old;
+        i = slots_find(in, t->key_of, key, hash);
+    }
+    if (i == SIZE_MAX || in->items[i] != item)
+        return false;
+    slots_clear(in, i);
+    move_some(t, MOVES_PER_CHANGE);
+    if (t->old.cap == 0 && t->now.cap > MIN_SLOTS && t->now.count < t->now.cap / 8)
+        (void)resize(t, t->now.cap / 2); /* without memory it stays large */
+    return true;
+}
+
+void *hash_table_next(const struct hash_table *t, size_t *cursor)
+{
+    while (*cursor < t->now.cap + t->old.cap) {
+        size_t i = (*cursor)++;
+        void *item = i < t->now.cap ? t->now.items[i] : t->old.items[i - t->now.cap];
+
+        if (item != NULL)
+            return item;
+    }
+    return NULL;
+}

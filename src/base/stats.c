@@ -1,0 +1,12 @@
+/* stats.c - the rows of stats.def. */
+#include "base/stats.h"
+
+const struct stat_info stat_infos[] = {
+#define COUNTER(name, help) {#name, help, STAT_COUNTER, offsetof(struct stats, name)},
+#define GAUGE(name, help) {#name, help, STAT_GAUGE, offsetof(struct stats, name)},
+#include "base/stats.def"
+#undef COUNTER
+#undef GAUGE
+};
+
+const size_t stat_count = sizeof stat_infos / sizeof stat_infos[0];
