@@ -57,8 +57,14 @@ struct slice slice_cut(struct slice *rest, char delimiter);
  * Returns 0, -EINVAL (not a number), -ERANGE (over 64 bits). */
 int slice_to_u64(struct slice s, uint64_t *out);
 
-/* Whether `s` is well-formed UTF-8 (RFC 3629: no surrogates, nothing overlong). */
-bool slice_is_utf8(struct slice s);
+/* How many bytes at the start of `s` are well-formed UTF-8 (RFC 3629: no surrogates, nothing
+ * overlong): all of it, or up to the first byte that is wrong. */
+size_t slice_utf8_prefix(struct slice s);
+
+static inline bool slice_is_utf8(struct slice s)
+{
+    return slice_utf8_prefix(s) == s.n;
+}
 
 /* Whether a byte of `s` is a control character: under 0x20, or 0x7f. */
 bool slice_has_control(struct slice s);

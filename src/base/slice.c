@@ -81,7 +81,7 @@ static size_t utf8_sequence(const unsigned char *p, size_t n)
     return length;
 }
 
-bool slice_is_utf8(struct slice s)
+size_t slice_utf8_prefix(struct slice s)
 {
     const unsigned char *p = (const unsigned char *)s.p;
     size_t at = 0;
@@ -90,10 +90,10 @@ bool slice_is_utf8(struct slice s)
         size_t length = utf8_sequence(p + at, s.n - at);
 
         if (length == 0)
-            return false;
+            break;
         at += length;
     }
-    return true;
+    return at;
 }
 
 bool slice_has_control(struct slice s)
