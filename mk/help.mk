@@ -1,0 +1,24 @@
+# What `make help` says. One line a target that a person would type.
+
+.PHONY: help
+help:
+	@echo "make               build build/release/sse-notify"
+	@echo "make run           install what is missing, build, start the daemon on 127.0.0.1:8080"
+	@echo "make test          install what is missing, run every test (about ten minutes)"
+	@echo "make install       copy the program and its example config (PREFIX, DESTDIR)"
+	@echo "make clean         remove build/"
+	@echo
+	@echo "make deps          install what the build needs; does nothing when all is there"
+	@echo "make test-deps     install what the tests need besides"
+	@echo
+	@echo "make lint          check the includes, the style, and that clang has no warning either"
+	@echo "make unit          the unit tests"
+	@echo "make integration   the built daemon, over real sockets"
+	@echo "make asan          both again, under AddressSanitizer and UndefinedBehaviorSanitizer"
+	@echo "make valgrind      the unit tests and a short integration run under valgrind"
+	@echo "make fuzz          every fuzz target for FUZZ_SECONDS (60) seconds"
+	@echo "make fuzz-corpus   keep what fuzzing found in tests/fuzz/corpus"
+	@echo "make browser       headless Chromium against the built daemon"
+	@echo "make coverage      line coverage of src/ by the unit and integration tests"
+	@echo
+	@echo "V=1 shows the commands. ARGS='-o log.level=debug' goes to the daemon of make run."

@@ -1,0 +1,47 @@
+# The test programs. tests/run builds the variants it needs (each in its own build folder), runs
+# them and counts; the targets here are short names for its suites.
+
+FUZZ_SECONDS ?= 60
+
+UNIT_SRC    := $(sort $(wildcard tests/unit/*/test_*.c))
+UNIT_BIN    := $(UNIT_SRC:%.c=$(BUILD)/%)
+FUZZ_SRC    := $(sort $(wildcard tests/fuzz/fuzz_*.c))
+FUZZ_BIN    := $(FUZZ_SRC:%.c=$(BUILD)/%)
+SUPPORT_OBJ := $(patsubst %.c,$(BUILD)/%.o,$(sort $(wildcard tests/support/*.c)))
+TEST_OBJ    := $(UNIT_BIN:=.o) $(FUZZ_BIN:=.o) $(SUPPORT_OBJ)
+
+.SECONDARY: $(TEST_OBJ)
+
+# Tests may look at a private header of src/ and at tests/support.
+$(BUILD)/tests/%.o: CPPFLAGS += -iquote src -iquote tests
+
+$(BUILD)/tests/unit/%: $(BUILD)/tests/unit/%.o $(SUPPORT_OBJ) $(LIB)
+	@echo "  LD    $@"
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LLHTTP_LIBS) $(LDLIBS) -lcmocka
+
+# CC=clang SANITIZE=-fsanitize=fuzzer-no-link,...: see FUZZ in tests/run.
+$(BUILD)/tests/fuzz/%: $(BUILD)/tests/fuzz/%.o $(LIB)
+	@echo "  LD    $@"
+	$(Q)$(CC) $(LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(LLHTTP_LIBS) $(LDLIBS)
+
+.PHONY: unit-programs fuzz-programs syntax
+unit-programs: $(UNIT_BIN)
+fuzz-programs: $(FUZZ_BIN)
+
+# All of src and tests once through the compiler for its warnings alone.
+SYNTAX := $(SRC:%=$(BUILD)/%.syntax) $(UNIT_SRC:%=$(BUILD)/%.syntax) $(FUZZ_SRC:%=$(BUILD)/%.syntax)
+syntax: $(SYNTAX)
+$(BUILD)/%.c.syntax: %.c
+	$(Q)$(CC) $(CPPFLAGS) -iquote src -iquote tests $(LLHTTP_CPPFLAGS) $(CFLAGS) -fsyntax-only $<
+
+.PHONY: test lint unit integration asan valgrind fuzz fuzz-corpus browser coverage
+test: test-deps
+	@FUZZ_SECONDS=$(FUZZ_SECONDS) tests/run
+
+lint unit integration asan valgrind fuzz browser coverage: test-deps
+	@FUZZ_SECONDS=$(FUZZ_SECONDS) tests/run $@
+
+fuzz-corpus:
+	@tests/run --keep-corpus
+
+-include $(TEST_OBJ:.o=.d)
