@@ -25,13 +25,18 @@ void loop_stop(struct loop *loop);
 /* Monotonic milliseconds of this turn; does not advance within a callback. */
 uint64_t loop_now_ms(const struct loop *loop);
 
+/* Milliseconds since 1970-01-01 UTC, read at the call. */
+uint64_t loop_wall_ms(const struct loop *loop);
+
 /* For journals and signals, which watch things of their own. */
 struct ev_loop *loop_ev(struct loop *loop);
+
+/* The wheel behind sock_deadline; all its nodes are socks'. */
 struct wheel *loop_wheel(struct loop *loop);
 
 /* `hook` runs at the end of each turn, in the order added (at most 8 hooks). It returns whether
  * it left work for the next turn; then the loop polls without sleeping. Hooks keep each call
- * within a few milliseconds. Returns 0 or -ENOBUFS. */
+ * within a few milliseconds, and stay for the loop's life. Returns 0 or -ENOBUFS. */
 typedef bool loop_hook(void *ctx);
 int loop_add_turn_end(struct loop *loop, loop_hook *hook, void *ctx);
 

@@ -1,0 +1,172 @@
+/* address.c - no names but "localhost" are looked up: a listener must not wait for a resolver. */
+#include "net/address.h"
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/un.h>
+
+static const uint8_t v4_mapped[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
+
+/* The length of a decimal that snprintf wrote. */
+static size_t written(int n)
+{
+    return n < 0 ? 0 : (size_t)n;
+}
+
+struct peer peer_of(const struct sockaddr *address)
+{
+    struct peer peer = {0};
+
+    if (address->sa_family == AF_INET) {
+        struct sockaddr_in in;
+
+        memcpy(&in, address, sizeof in);
+        memcpy(peer.ip, v4_mapped, sizeof v4_mapped);
+        memcpy(peer.ip + 12, &in.sin_addr, 4);
+        peer.port = ntohs(in.sin_port);
+    } else if (address->sa_family == AF_INET6) {
+        struct sockaddr_in6 in6;
+
+        memcpy(&in6, address, sizeof in6);
+        memcpy(peer.ip, &in6.sin6_addr, 16);
+        peer.port = ntohs(in6.sin6_port);
+    }
+    return peer;
+}
+
+static bool is_unix(const struct peer *peer)
+{
+    static const struct peer nobody;
+
+    return peer->port == 0 && memcmp(peer->ip, nobody.ip, sizeof peer->ip) == 0;
+}
+
+size_t peer_format(const struct peer *peer, bool with_port, char out[PEER_TEXT_SIZE])
+{
+    bool is_v4 = memcmp(peer->ip, v4_mapped, sizeof v4_mapped) == 0;
+    char ip[INET6_ADDRSTRLEN];
+
+    if (is_unix(peer))
+        return written(snprintf(out, PEER_TEXT_SIZE, "unix"));
+    inet_ntop(is_v4 ? AF_INET : AF_INET6, is_v4 ? peer->ip + 12 : peer->ip, ip, sizeof ip);
+    if (!with_port)
+        return written(snprintf(out, PEER_TEXT_SIZE, "%s", ip));
+    return written(snprintf(out, PEER_TEXT_SIZE, is_v4 ? "%s:%u" : "[%s]:%u", ip,
+                            (unsigned)peer->port));
+}
+
+static int parse_unix(struct slice text, struct slice path, struct sockaddr_storage *out,
+                      socklen_t *length, struct error *why)
+{
+    struct sockaddr_un un = {.sun_family = AF_UNIX};
+
+    if (path.n == 0)
+        return error_set(why, "address \"%.*s\" names no file: write it as unix:/run/x.sock",
+                         SLICE_ARG(text));
+    if (path.n >= sizeof un.sun_path)
+        return error_set(why, "address \"%.*s\" is too long: a Unix socket's path has at most %zu "
+                              "bytes",
+                         SLICE_ARG(text), sizeof un.sun_path - 1);
+    if (memchr(path.p, '\0', path.n) != NULL)
+        return error_set(why, "a Unix socket's path must not hold a zero byte");
+    memcpy(un.sun_path, path.p, path.n);
+    memcpy(out, &un, sizeof un);
+    *length = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + path.n + 1);
+    return 0;
+}
+
+/* Splits "HOST:PORT" and "[HOST]:PORT" at the last colon. Returns 0 or -1. */
+static int split_port(struct slice text, struct slice *host, uint16_t *port)
+{
+    const char *colon = text.n == 0 ? NULL : memrchr(text.p, ':', text.n);
+    uint64_t number;
+
+    if (colon == NULL)
+        return -1;
+    *host = slice_make(text.p, (size_t)(colon - text.p));
+    if (slice_to_u64(slice_make(colon + 1, text.n - host->n - 1), &number) != 0 || number > 65535)
+        return -1;
+    *port = (uint16_t)number;
+    return 0;
+}
+
+static int parse_v6(struct slice host, uint16_t port, struct sockaddr_storage *out,
+                    socklen_t *length)
+{
+    struct sockaddr_in6 in6 = {.sin6_family = AF_INET6, .sin6_port = htons(port)};
+    char name[INET6_ADDRSTRLEN];
+
+    if (host.n > 0) { /* empty: all addresses */
+        if (host.n >= sizeof name)
+            return -1;
+        memcpy(name, host.p, host.n);
+        name[host.n] = '\0';
+        if (inet_pton(AF_INET6, name, &in6.sin6_addr) != 1)
+            return -1;
+    }
+    memcpy(out, &in6, sizeof in6);
+    *length = sizeof in6;
+    return 0;
+}
+
+static int parse_v4(struct slice host, uint16_t port, struct sockaddr_storage *out,
+                    socklen_t *length)
+{
+    struct sockaddr_in in = {.sin_family = AF_INET, .sin_port = htons(port)};
+    char name[INET_ADDRSTRLEN];
+
+    if (slice_is_nocase(host, "localhost")) {
+        in.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    } else {
+        if (host.n >= sizeof name)
+            return -1;
+        memcpy(name, host.p, host.n);
+        name[host.n] = '\0';
+        if (inet_pton(AF_INET, name, &in.sin_addr) != 1)
+            return -1;
+    }
+    memcpy(out, &in, sizeof in);
+    *length = sizeof in;
+    return 0;
+}
+
+int address_parse(struct slice text, struct sockaddr_storage *out, socklen_t *length,
+                  struct error *why)
+{
+    struct slice host;
+    uint16_t port;
+    int result;
+
+    memset(out, 0, sizeof *out);
+    if (text.n >= 5 && memcmp(text.p, "unix:", 5) == 0)
+        return parse_unix(text, slice_make(text.p + 5, text.n - 5), out, length, why);
+    if (split_port(text, &host, &port) != 0)
+        return error_set(why, "address \"%.*s\" has no port from 0 to 65535: write it as "
+                              "127.0.0.1:8080, [::1]:8080, *:8080 or unix:/run/x.sock",
+                         SLICE_ARG(text));
+    if (host.n == 0 || slice_is(host, "*"))
+        result = parse_v6(slice_make(NULL, 0), port, out, length);
+    else if (host.n > 2 && host.p[0] == '[' && host.p[host.n - 1] == ']')
+        result = parse_v6(slice_make(host.p + 1, host.n - 2), port, out, length);
+    else
+        result = parse_v4(host, port, out, length);
+    if (result != 0)
+        return error_set(why, "address \"%.*s\" has no IP address before its port: write it as "
+                              "127.0.0.1:8080, [::1]:8080, *:8080 or localhost:8080",
+                         SLICE_ARG(text));
+    return 0;
+}
+
+bool address_is_local(const struct sockaddr *address)
+{
+    static const uint8_t loopback[16] = {[15] = 1};
+    struct peer peer = peer_of(address);
+
+    if (address->sa_family == AF_UNIX)
+        return true;
+    if (memcmp(peer.ip, v4_mapped, sizeof v4_mapped) == 0)
+        return peer.ip[12] == 127;
+    return memcmp(peer.ip, loopback, sizeof loopback) == 0;
+}

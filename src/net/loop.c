@@ -1,0 +1,183 @@
+/* loop.c - a turn is what lies between the check watcher, which is called first after the wait,
+ * and the end of the prepare watcher, which is called last before it. */
+#include "net/loop.h"
+
+#include <errno.h>
+#include <ev.h>
+#include <stdlib.h>
+#include <string.h>
+#include "base/clock.h"
+#include "base/log.h"
+#include "net/wheel.h"
+#include "sock_priv.h"
+
+enum {
+    MAX_HOOKS = 8,
+    WHEEL_BUDGET = 2000, /* nodes a turn: a heartbeat's write each is some 10 ms at worst */
+};
+
+struct loop {
+    struct ev_loop *ev;
+    struct stats *stats;
+    uint64_t now_ms;
+    uint64_t turn_began_ns; /* 0: none has begun */
+    ev_prepare prepare;
+    ev_check check;
+    ev_idle idle;           /* active while something waits for the next turn */
+    ev_timer ticker;
+    bool is_woken;          /* loop_wake was called after the hooks had begun */
+    bool is_wheel_due;
+    size_t hook_count;
+    struct {
+        loop_hook *run;
+        void *ctx;
+    } hooks[MAX_HOOKS];
+    struct wheel wheel;
+};
+
+static void on_check(struct ev_loop *ev, ev_check *watcher, int events)
+{
+    struct loop *loop = watcher->data;
+
+    (void)ev;
+    (void)events;
+    loop->turn_began_ns = clock_mono_ns();
+    loop->now_ms = loop->turn_began_ns / 1000000;
+}
+
+static void count_turn(struct loop *loop)
+{
+    uint64_t us;
+
+    loop->stats->loop_turns++;
+    if (loop->turn_began_ns == 0)
+        return;
+    us = (clock_mono_ns() - loop->turn_began_ns) / 1000;
+    if (us > loop->stats->loop_longest_us)
+        loop->stats->loop_longest_us = us;
+}
+
+static void on_prepare(struct ev_loop *ev, ev_prepare *watcher, int events)
+{
+    struct loop *loop = watcher->data;
+    bool has_more = false;
+
+    (void)events;
+    loop->now_ms = clock_mono_ms();
+    loop->is_woken = false;
+    if (loop->is_wheel_due) {
+        loop->is_wheel_due = wheel_advance(&loop->wheel, loop->now_ms, WHEEL_BUDGET);
+        has_more = loop->is_wheel_due;
+    }
+    for (size_t i = 0; i < loop->hook_count; i++)
+        has_more |= loop->hooks[i].run(loop->hooks[i].ctx);
+    log_flush();
+    if (has_more || loop->is_woken)
+        ev_idle_start(ev, &loop->idle);
+    else
+        ev_idle_stop(ev, &loop->idle);
+    count_turn(loop);
+}
+
+/* Being active is all that it is for: libev does not sleep then. */
+static void on_idle(struct ev_loop *ev, ev_idle *watcher, int events)
+{
+    (void)ev;
+    (void)watcher;
+    (void)events;
+}
+
+static void on_tick(struct ev_loop *ev, ev_timer *watcher, int events)
+{
+    struct loop *loop = watcher->data;
+
+    (void)ev;
+    (void)events;
+    loop->is_wheel_due = true;
+}
+
+struct loop *loop_create(struct stats *stats, struct error *why)
+{
+    struct loop *loop = calloc(1, sizeof *loop);
+
+    if (loop == NULL) {
+        error_set(why, "out of memory");
+        return NULL;
+    }
+    loop->ev = ev_loop_new(EVBACKEND_EPOLL | EVFLAG_NOENV);
+    if (loop->ev == NULL) {
+        error_set(why, "cannot make the event loop on epoll: %s", strerror(errno));
+        free(loop);
+        return NULL;
+    }
+    loop->stats = stats;
+    loop->now_ms = clock_mono_ms();
+    wheel_init(&loop->wheel, loop->now_ms, sock_on_due);
+    ev_prepare_init(&loop->prepare, on_prepare);
+    ev_check_init(&loop->check, on_check);
+    ev_set_priority(&loop->check, EV_MAXPRI);
+    ev_idle_init(&loop->idle, on_idle);
+    ev_timer_init(&loop->ticker, on_tick, WHEEL_TICK_MS / 1e3, WHEEL_TICK_MS / 1e3);
+    loop->prepare.data = loop;
+    loop->check.data = loop;
+    loop->ticker.data = loop;
+    ev_prepare_start(loop->ev, &loop->prepare);
+    ev_check_start(loop->ev, &loop->check);
+    ev_timer_start(loop->ev, &loop->ticker);
+    return loop;
+}
+
+void loop_destroy(struct loop *loop)
+{
+    if (loop == NULL)
+        return;
+    ev_loop_destroy(loop->ev);
+    free(loop);
+}
+
+void loop_run(struct loop *loop)
+{
+    ev_run(loop->ev, 0);
+}
+
+void loop_stop(struct loop *loop)
+{
+    ev_break(loop->ev, EVBREAK_ALL);
+}
+
+uint64_t loop_now_ms(const struct loop *loop)
+{
+    return loop->now_ms;
+}
+
+uint64_t loop_wall_ms(const struct loop *loop)
+{
+    (void)loop;
+    return clock_wall_ms();
+}
+
+struct ev_loop *loop_ev(struct loop *loop)
+{
+    return loop->ev;
+}
+
+struct wheel *loop_wheel(struct loop *loop)
+{
+    return &loop->wheel;
+}
+
+int loop_add_turn_end(struct loop *loop, loop_hook *hook, void *ctx)
+{
+    if (loop->hook_count == MAX_HOOKS)
+        return -ENOBUFS;
+    loop->hooks[loop->hook_count].run = hook;
+    loop->hooks[loop->hook_count].ctx = ctx;
+    loop->hook_count++;
+    return 0;
+}
+
+void loop_wake(struct loop *loop)
+{
+    loop->is_woken = true;
+    ev_idle_start(loop->ev, &loop->idle);
+}

@@ -1,0 +1,105 @@
+/* sock.c - the watcher is active exactly while something is wanted. */
+#include "net/sock.h"
+
+#include <errno.h>
+#include <stddef.h>
+#include <sys/socket.h>
+#include <unistd.h>
+#include "net/loop.h"
+#include "sock_priv.h"
+
+_Static_assert((int)NET_READ == (int)EV_READ && (int)NET_WRITE == (int)EV_WRITE,
+               "our events are libev's");
+
+static void on_io(struct ev_loop *ev, ev_io *watcher, int events)
+{
+    struct sock *s = watcher->data;
+
+    (void)ev;
+    s->ops->on_event(s, (unsigned)events & (NET_READ | NET_WRITE));
+}
+
+void sock_on_due(struct wheel_node *node, uint64_t now_ms)
+{
+    struct sock *s = (struct sock *)(void *)((char *)node - offsetof(struct sock, timer));
+
+    s->ops->on_deadline(s, now_ms);
+}
+
+void sock_open(struct sock *s, struct loop *loop, int fd, const struct sock_ops *ops)
+{
+    *s = (struct sock){.loop = loop, .ops = ops};
+    ev_init(&s->io, on_io);
+    ev_io_set(&s->io, fd, 0);
+    s->io.data = s;
+}
+
+void sock_close(struct sock *s)
+{
+    ev_io_stop(loop_ev(s->loop), &s->io); /* first: libev asserts on a closed descriptor */
+    wheel_clear(loop_wheel(s->loop), &s->timer);
+    close(s->io.fd);
+    s->io.fd = -1;
+}
+
+unsigned sock_wants(const struct sock *s)
+{
+    return ev_is_active(&s->io) ? (unsigned)s->io.events & (NET_READ | NET_WRITE) : 0;
+}
+
+void sock_want(struct sock *s, unsigned events)
+{
+    if (events == sock_wants(s))
+        return;
+    ev_io_stop(loop_ev(s->loop), &s->io);
+    if (events == 0)
+        return;
+    ev_io_set(&s->io, s->io.fd, (int)events);
+    ev_io_start(loop_ev(s->loop), &s->io);
+}
+
+void sock_deadline(struct sock *s, uint64_t due_ms)
+{
+    if (due_ms == 0)
+        wheel_clear(loop_wheel(s->loop), &s->timer);
+    else
+        wheel_set(loop_wheel(s->loop), &s->timer, due_ms);
+}
+
+ssize_t sock_read(struct sock *s, void *p, size_t n)
+{
+    ssize_t r;
+
+    do
+        r = recv(s->io.fd, p, n, 0);
+    while (r < 0 && errno == EINTR);
+    return r < 0 ? -errno : r;
+}
+
+ssize_t sock_write(struct sock *s, const void *p, size_t n)
+{
+    ssize_t r;
+
+    do
+        r = send(s->io.fd, p, n, MSG_NOSIGNAL);
+    while (r < 0 && errno == EINTR);
+    return r < 0 ? -errno : r;
+}
+
+ssize_t sock_writev(struct sock *s, const struct iovec *iov, int count)
+{
+    /* sendmsg does not write to the vector, though its type cannot say so. */
+    struct msghdr message = {.msg_iov = (struct iovec *)(uintptr_t)iov,
+                             .msg_iovlen = (size_t)count};
+    ssize_t r;
+
+    do
+        r = sendmsg(s->io.fd, &message, MSG_NOSIGNAL);
+    while (r < 0 && errno == EINTR);
+    return r < 0 ? -errno : r;
+}
+
+void sock_shut_write(struct sock *s)
+{
+    shutdown(s->io.fd, SHUT_WR); /* fails only where the peer is gone, which reading tells */
+}
