@@ -1,0 +1,120 @@
+/* journal.h - the one ordered record of everything sent.
+ *
+ * A journal gives each notification its number, keeps it as long as retention says, and emits it,
+ * in order, to whoever listens: the notification manager. That is the only way to the streams, so
+ * a daemon alone and one among fifty run the same path. An implementation fills `struct
+ * journal_ops` (src/journal/journal_priv.h) and calls back; calls back may come before the call
+ * that causes them returns (memory), or much later (a disk, a network). One thread. */
+#ifndef JOURNAL_JOURNAL_H
+#define JOURNAL_JOURNAL_H
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include "base/error.h"
+#include "base/stats.h"
+#include "message/id.h"
+#include "message/message.h"
+#include "message/notification.h"
+
+struct ev_loop;
+struct journal;
+struct journal_page;
+
+struct journal_options {
+    uint64_t keep_ms;               /* age at which an entry goes */
+    size_t keep_per_user;           /* entries of one user */
+    size_t keep_bytes;              /* in all */
+    uint64_t idempotency_window_ms; /* how long a key is remembered; 0: not at all */
+};
+
+/* One notification as it is recorded. Everything is borrowed for the call. */
+struct journal_entry {
+    struct channel_name to;
+    struct message *message;       /* encoded, with its number */
+    uint64_t ttl_ms;               /* TTL_DEFAULT, or as given */
+    struct slice collapse_key;
+    struct journal_append *origin; /* the append of this process that made it, or NULL */
+};
+
+struct journal_events {
+    /* The next entry, in order of numbers. */
+    void (*on_entry)(void *ctx, const struct journal_entry *entry);
+    /* An entry was retracted (seq over 0), or a channel erased (seq 0). */
+    void (*on_removed)(void *ctx, struct channel_name channel, uint64_t seq);
+    /* The journal can take entries, or cannot and why. Comes once at the start. */
+    void (*on_up)(void *ctx);
+    void (*on_down)(void *ctx, const char *why);
+};
+
+/* An append under way; the caller's, who keeps it until on_done. */
+struct journal_append {
+    void (*on_done)(struct journal_append *append);
+    int status;          /* 0; -EAGAIN: not now, nothing was recorded; -ENOSPC; -ENOMEM */
+    bool is_duplicate;   /* the idempotency key is known: `seq` is the first one's */
+    uint64_t seq;
+    uint32_t streams;    /* counted by whoever hears on_entry */
+};
+
+/* A page of kept entries; read by the caller, who keeps it until on_page or journal_cancel. */
+struct journal_read {
+    const struct channel_name *channels;
+    size_t channel_count;
+    uint64_t after;      /* entries behind this number, the oldest first */
+    size_t max_entries;
+    size_t max_bytes;    /* of messages; at least one comes all the same */
+    void (*on_page)(struct journal_read *read, const struct journal_page *page);
+};
+
+struct journal_page {
+    int status;                /* 0, or -Exxx: nothing was read */
+    struct message **messages; /* borrowed for the call */
+    size_t count;
+    uint64_t covered;          /* all that is kept up to this number has come with this page */
+    uint64_t lost;             /* highest number of these channels that retention has taken */
+};
+
+struct journal_status {
+    const char *type;
+    const char *epoch;
+    uint64_t head;       /* number of the newest entry; 0: none yet */
+    bool is_up;
+    size_t entries;
+    size_t bytes;
+};
+
+/* Opens the journal of that type ("memory"). `stats` and `ev` are borrowed for its life; `events`
+ * are not called before journal_start. NULL on failure, with `why`. */
+struct journal *journal_open(const char *type, const struct journal_options *options,
+                             struct ev_loop *ev, struct stats *stats, struct error *why);
+
+/* The caller listens from now on. `events` is borrowed. */
+void journal_start(struct journal *j, const struct journal_events *events, void *ctx);
+
+/* Ends what is under way (on_done with -EAGAIN) and closes. NULL is allowed. */
+void journal_close(struct journal *j);
+
+/* Records `n` at `wall_ms` (milliseconds since 1970). All of `n` is borrowed for the call. The
+ * outcome comes by append->on_done, after on_entry; never both an error and an entry. */
+void journal_append(struct journal *j, const struct notification *n, uint64_t wall_ms,
+                    struct journal_append *append);
+
+void journal_read(struct journal *j, struct journal_read *read);
+
+/* on_page does not come any more. */
+void journal_cancel(struct journal *j, struct journal_read *read);
+
+/* Whether the entry was kept and is gone now; on_removed comes for everyone who listens. */
+bool journal_retract(struct journal *j, struct channel_name channel, uint64_t seq);
+
+/* Removes all of a channel; returns how many entries that were. */
+size_t journal_erase(struct journal *j, struct channel_name channel);
+
+void journal_get_status(const struct journal *j, struct journal_status *out);
+
+/* Tells the time: monotonic milliseconds, at least ten times a second. Old entries go then, in
+ * small steps. */
+void journal_tick(struct journal *j, uint64_t now_ms);
+
+/* The types that this binary has, for the list of options: "memory". NULL at the end. */
+extern const char *const journal_types[];
+#endif

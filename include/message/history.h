@@ -1,0 +1,74 @@
+/* history.h - messages that are kept, in order and by channel, within bounds.
+ *
+ * Each channel has its messages in a row sorted by number, so that the first one behind a cursor
+ * is found by halving, never by a scan from the oldest. What goes because of a bound is remembered
+ * as lost: the highest number lost of each channel tells a reader who comes late whether anything
+ * is missing. What goes because somebody wished so (collapse, retract, erase, a ttl of its own) is
+ * not lost. The memory journal and the manager's window are both made of this.
+ * Pure memory: no clock, no I/O, one thread. */
+#ifndef MESSAGE_HISTORY_H
+#define MESSAGE_HISTORY_H
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include "message/message.h"
+#include "message/notification.h"
+
+struct history;
+struct history_log; /* one channel's row */
+
+struct history_limits {
+    size_t max_bytes;      /* of messages and their bookkeeping; the oldest go first */
+    uint64_t keep_ms;      /* age at which an entry goes */
+    size_t max_per_user;   /* entries of one user's channel */
+};
+
+struct history_item {
+    struct channel_name to;
+    struct message *message;   /* its seq must be above all before; a reference is taken */
+    uint64_t ttl_ms;           /* TTL_DEFAULT, or as given; 0: kept for those who were connected */
+    struct slice collapse_key; /* empty: none */
+};
+
+/* NULL without memory. */
+struct history *history_create(const struct history_limits *limits);
+void history_destroy(struct history *h);
+
+/* Adds the newest entry at `now_ms` (any clock that only grows) and makes room by the bounds. If
+ * an entry of the same channel and collapse key is kept, it goes, and its message is marked
+ * withdrawn. Returns 0 (1: something was collapsed), or -ENOMEM: not added, and the entry's number
+ * is counted as lost. */
+int history_add(struct history *h, const struct history_item *item, uint64_t now_ms);
+
+/* Removes what has outlived its time, looking at no more than `steps` entries. */
+void history_expire(struct history *h, uint64_t now_ms, size_t steps);
+
+/* Removes one entry; its message is marked withdrawn. False if it is not kept. */
+bool history_retract(struct history *h, struct channel_name channel, uint64_t seq);
+
+/* Removes all of a channel; returns how many. */
+size_t history_erase(struct history *h, struct channel_name channel);
+
+/* The row of a channel, or NULL if nothing of it is known; valid until the history changes. */
+struct history_log *history_log(const struct history *h, struct channel_name channel);
+
+/* The oldest message behind `after` in any of the rows (NULL rows are empty), or NULL. Those with
+ * a ttl of 0 come only if their number is over `since`. Borrowed. */
+struct message *history_next(struct history_log *const *logs, size_t count, uint64_t after,
+                             uint64_t since, uint64_t now_ms);
+
+/* The highest number that a bound has taken from any of the rows; for a row of NULL, the highest
+ * of the channels that were forgotten. An entry with a ttl of 0 counts only over `since`. */
+uint64_t history_lost(const struct history *h, struct history_log *const *logs, size_t count,
+                      uint64_t since);
+
+/* While a row is pinned the bound a user does not take from it (up to 16 times that bound): a
+ * fan-out is under way, and its readers are coming. */
+void history_pin(struct history *h, struct channel_name channel, bool is_pinned);
+
+size_t history_count(const struct history *h);
+size_t history_bytes(const struct history *h);
+
+/* Entries that a bound or their age has taken since the start. */
+uint64_t history_evicted(const struct history *h);
+#endif

@@ -1,0 +1,68 @@
+/* journal.c - the list of implementations, and the calls handed on to the one that was opened. */
+#include "journal/journal.h"
+
+#include <string.h>
+#include "journal_priv.h"
+
+static const struct journal_ops *const implementations[] = {&journal_memory_ops};
+
+const char *const journal_types[] = {"memory", NULL};
+
+struct journal *journal_open(const char *type, const struct journal_options *options,
+                             struct ev_loop *ev, struct stats *stats, struct error *why)
+{
+    for (size_t i = 0; i < sizeof implementations / sizeof implementations[0]; i++)
+        if (strcmp(implementations[i]->type, type) == 0)
+            return implementations[i]->open(options, ev, stats, why);
+    error_set(why, "journal.type = %s: this binary has no such journal", type);
+    return NULL;
+}
+
+void journal_start(struct journal *j, const struct journal_events *events, void *ctx)
+{
+    j->events = events;
+    j->ctx = ctx;
+    j->ops->start(j);
+}
+
+void journal_close(struct journal *j)
+{
+    if (j != NULL)
+        j->ops->close(j);
+}
+
+void journal_append(struct journal *j, const struct notification *n, uint64_t wall_ms,
+                    struct journal_append *append)
+{
+    j->ops->append(j, n, wall_ms, append);
+}
+
+void journal_read(struct journal *j, struct journal_read *read)
+{
+    j->ops->read(j, read);
+}
+
+void journal_cancel(struct journal *j, struct journal_read *read)
+{
+    j->ops->cancel(j, read);
+}
+
+bool journal_retract(struct journal *j, struct channel_name channel, uint64_t seq)
+{
+    return j->ops->retract(j, channel, seq);
+}
+
+size_t journal_erase(struct journal *j, struct channel_name channel)
+{
+    return j->ops->erase(j, channel);
+}
+
+void journal_get_status(const struct journal *j, struct journal_status *out)
+{
+    j->ops->get_status(j, out);
+}
+
+void journal_tick(struct journal *j, uint64_t now_ms)
+{
+    j->ops->tick(j, now_ms);
+}

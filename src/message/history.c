@@ -1,0 +1,512 @@
+/* history.c - an entry is in its log's row, in `by_age` and, where it has them, in `by_ttl` and
+ * the table of collapse keys: in all or in none. A log without entries stays only while it has a
+ * loss to tell of, in `graves`, of which the oldest are forgotten into `forgotten_*`. */
+#include "message/history.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include "base/hash.h"
+#include "base/list.h"
+
+enum { MAX_GRAVES = 65536, PINNED_FACTOR = 16, MIN_ROW = 4 };
+
+struct entry {
+    struct list by_age;
+    struct list by_ttl;      /* linked only with a ttl of its own */
+    struct history_log *log;
+    struct message *message;
+    uint64_t at_ms;
+    uint64_t expires_ms;     /* UINT64_MAX: with age, like all others */
+    bool is_transient;       /* ttl 0 */
+    uint32_t key_length;     /* 0: no collapse key */
+    char key[];              /* the log's key, then the collapse key */
+};
+
+struct history_log {
+    struct list grave;       /* linked while it has no entries */
+    struct entry **row;      /* power of two slots */
+    size_t cap;
+    size_t head;             /* slot of the oldest */
+    size_t count;
+    uint64_t lost;           /* highest number that a bound took */
+    uint64_t lost_transient; /* the same for entries with a ttl of 0 */
+    bool is_pinned;
+    uint32_t key_length;
+    char key[];              /* kind, then name */
+};
+
+struct history {
+    struct history_limits limits;
+    struct hash_table logs;
+    struct hash_table collapse;
+    struct list by_age; /* the oldest first */
+    struct list by_ttl; /* in no order: looked through in turn */
+    struct list graves;
+    size_t grave_count;
+    size_t count;
+    size_t bytes;
+    uint64_t evicted;
+    uint64_t forgotten_lost;
+    uint64_t forgotten_transient;
+};
+
+struct key {
+    size_t n;
+    char p[1 + MAX_CHANNEL_NAME];
+};
+
+static struct slice log_key_of(const void *item)
+{
+    const struct history_log *log = item;
+
+    return slice_make(log->key, log->key_length);
+}
+
+static struct slice entry_key_of(const void *item)
+{
+    const struct entry *e = item;
+
+    return slice_make(e->key, e->key_length);
+}
+
+static struct key channel_key(struct channel_name channel)
+{
+    struct key key = {.n = 1 + channel.name.n};
+
+    if (channel.name.n > MAX_CHANNEL_NAME)
+        key.n = 1 + MAX_CHANNEL_NAME;
+    key.p[0] = (char)channel.kind;
+    if (key.n > 1)
+        memcpy(key.p + 1, channel.name.p, key.n - 1);
+    return key;
+}
+
+static uint64_t later(uint64_t a, uint64_t b)
+{
+    return a > b ? a : b;
+}
+
+struct history *history_create(const struct history_limits *limits)
+{
+    struct history *h = calloc(1, sizeof *h);
+
+    if (h == NULL)
+        return NULL;
+    h->limits = *limits;
+    hash_table_init(&h->logs, log_key_of);
+    hash_table_init(&h->collapse, entry_key_of);
+    list_init(&h->by_age);
+    list_init(&h->by_ttl);
+    list_init(&h->graves);
+    return h;
+}
+
+/* ---- rows ---- */
+
+static struct entry *row_at(const struct history_log *log, size_t i)
+{
+    return log->row[(log->head + i) & (log->cap - 1)];
+}
+
+static void row_set(struct history_log *log, size_t i, struct entry *e)
+{
+    log->row[(log->head + i) & (log->cap - 1)] = e;
+}
+
+/* Index of the first entry whose number is over `after`; count if there is none. */
+static size_t row_after(const struct history_log *log, uint64_t after)
+{
+    size_t low = 0;
+    size_t high = log->count;
+
+    if (high > 0 && row_at(log, high - 1)->message->seq <= after)
+        return high; /* most readers are up to date */
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+
+        if (row_at(log, middle)->message->seq > after)
+            high = middle;
+        else
+            low = middle + 1;
+    }
+    return low;
+}
+
+static int row_add(struct history_log *log, struct entry *e)
+{
+    if (log->count == log->cap) {
+        size_t cap = log->cap == 0 ? MIN_ROW : log->cap * 2;
+        struct entry **row = malloc(cap * sizeof(struct entry *));
+
+        if (row == NULL)
+            return -ENOMEM;
+        for (size_t i = 0; i < log->count; i++)
+            row[i] = row_at(log, i);
+        free(log->row);
+        log->row = row;
+        log->cap = cap;
+        log->head = 0;
+    }
+    row_set(log, log->count++, e);
+    return 0;
+}
+
+/* Closes the hole at `i` from the side that has fewer to move. */
+static void row_remove(struct history_log *log, size_t i)
+{
+    if (i < log->count / 2) {
+        for (; i > 0; i--)
+            row_set(log, i, row_at(log, i - 1));
+        log->head = (log->head + 1) & (log->cap - 1);
+    } else {
+        for (; i + 1 < log->count; i++)
+            row_set(log, i, row_at(log, i + 1));
+    }
+    log->count--;
+}
+
+/* ---- logs ---- */
+
+static void log_free(struct history *h, struct history_log *log)
+{
+    hash_table_remove(&h->logs, log);
+    free(log->row);
+    free(log);
+}
+
+static void forget_oldest_grave(struct history *h)
+{
+    struct history_log *log = LIST_HOLDER(h->graves.next, struct history_log, grave);
+
+    h->forgotten_lost = later(h->forgotten_lost, log->lost);
+    h->forgotten_transient = later(h->forgotten_transient, log->lost_transient);
+    list_remove(&log->grave);
+    h->grave_count--;
+    log_free(h, log);
+}
+
+/* A log without entries: freed, or kept for the loss that it tells of. */
+static void bury(struct history *h, struct history_log *log)
+{
+    if (log->lost == 0 && log->lost_transient == 0) {
+        log_free(h, log);
+        return;
+    }
+    free(log->row);
+    log->row = NULL;
+    log->cap = 0;
+    log->head = 0;
+    list_add_last(&h->graves, &log->grave);
+    if (++h->grave_count > MAX_GRAVES)
+        forget_oldest_grave(h);
+}
+
+static struct history_log *log_of(struct history *h, const struct key *key)
+{
+    struct history_log *log = hash_table_find(&h->logs, slice_make(key->p, key->n));
+
+    if (log != NULL)
+        return log;
+    log = calloc(1, sizeof *log + key->n);
+    if (log == NULL)
+        return NULL;
+    log->key_length = (uint32_t)key->n;
+    memcpy(log->key, key->p, key->n);
+    log->lost = h->forgotten_lost; /* it may be one of the forgotten */
+    log->lost_transient = h->forgotten_transient;
+    if (hash_table_insert(&h->logs, log) != 0) {
+        free(log);
+        return NULL;
+    }
+    list_add_last(&h->graves, &log->grave);
+    h->grave_count++;
+    return log;
+}
+
+struct history_log *history_log(const struct history *h, struct channel_name channel)
+{
+    struct key key = channel_key(channel);
+
+    return hash_table_find(&h->logs, slice_make(key.p, key.n));
+}
+
+/* ---- entries ---- */
+
+static size_t entry_size(const struct entry *e)
+{
+    return sizeof *e + e->key_length + sizeof(struct entry *) + message_size(e->message);
+}
+
+static void entry_free(struct entry *e)
+{
+    message_unref(e->message);
+    free(e);
+}
+
+/* Takes the entry at index `i` of its log out of everything and frees it. The log is left alone,
+ * also when it is empty now. */
+static void take_out(struct history *h, struct history_log *log, size_t i)
+{
+    struct entry *e = row_at(log, i);
+
+    row_remove(log, i);
+    list_remove(&e->by_age);
+    list_remove(&e->by_ttl);
+    if (e->key_length > 0)
+        hash_table_remove(&h->collapse, e);
+    h->count--;
+    h->bytes -= entry_size(e);
+    entry_free(e);
+}
+
+static void remove_entry(struct history *h, struct entry *e)
+{
+    struct history_log *log = e->log;
+
+    take_out(h, log, row_after(log, e->message->seq - 1));
+    if (log->count == 0)
+        bury(h, log);
+}
+
+/* Removes because of a bound: what is lost by it is remembered. */
+static void evict(struct history *h, struct entry *e, uint64_t now_ms)
+{
+    if (e->is_transient)
+        e->log->lost_transient = e->message->seq;
+    else if (e->expires_ms > now_ms)
+        e->log->lost = e->message->seq;
+    h->evicted++;
+    remove_entry(h, e);
+}
+
+static void make_room(struct history *h, struct history_log *newest, uint64_t now_ms)
+{
+    size_t max = h->limits.max_per_user;
+
+    if (newest->is_pinned)
+        max *= PINNED_FACTOR;
+    while (newest->key[0] == CHANNEL_USER && newest->count > max && newest->count > 1)
+        evict(h, row_at(newest, 0), now_ms);
+    while (h->bytes > h->limits.max_bytes && h->count > 1)
+        evict(h, LIST_HOLDER(h->by_age.next, struct entry, by_age), now_ms);
+}
+
+static struct entry *entry_create(const struct history_item *item, const struct key *key,
+                                  uint64_t keep_ms, uint64_t now_ms)
+{
+    size_t key_length = item->collapse_key.n == 0 ? 0 : key->n + item->collapse_key.n + 1;
+    struct entry *e = calloc(1, sizeof *e + key_length);
+
+    if (e == NULL)
+        return NULL;
+    e->message = message_ref(item->message);
+    e->at_ms = now_ms;
+    e->is_transient = item->ttl_ms == 0;
+    e->expires_ms = UINT64_MAX;
+    if (item->ttl_ms != 0 && item->ttl_ms < keep_ms)
+        e->expires_ms = now_ms + item->ttl_ms;
+    e->key_length = (uint32_t)key_length;
+    if (key_length > 0) { /* a NUL between, which no name holds: no two pairs look alike */
+        memcpy(e->key, key->p, key->n);
+        memcpy(e->key + key->n + 1, item->collapse_key.p, item->collapse_key.n);
+    }
+    return e;
+}
+
+static bool collapse_older(struct history *h, const struct entry *newer)
+{
+    struct entry *older;
+
+    if (newer->key_length == 0)
+        return false;
+    older = hash_table_find(&h->collapse, entry_key_of(newer));
+    if (older == NULL)
+        return false;
+    older->message->is_withdrawn = true;
+    take_out(h, older->log, row_after(older->log, older->message->seq - 1));
+    return true; /* the log gets the newer one now: it is not buried */
+}
+
+/* Links `e` into everything; on failure into nothing. */
+static int put_in(struct history *h, struct history_log *log, struct entry *e)
+{
+    if (row_add(log, e) != 0)
+        return -ENOMEM;
+    if (e->key_length > 0 && hash_table_insert(&h->collapse, e) != 0) {
+        row_remove(log, log->count - 1);
+        return -ENOMEM;
+    }
+    if (list_is_linked(&log->grave)) {
+        list_remove(&log->grave);
+        h->grave_count--;
+    }
+    e->log = log;
+    list_add_last(&h->by_age, &e->by_age);
+    if (e->expires_ms != UINT64_MAX)
+        list_add_last(&h->by_ttl, &e->by_ttl);
+    h->count++;
+    h->bytes += entry_size(e);
+    return 0;
+}
+
+int history_add(struct history *h, const struct history_item *item, uint64_t now_ms)
+{
+    struct key key = channel_key(item->to);
+    struct history_log *log = log_of(h, &key);
+    struct entry *e = log == NULL ? NULL : entry_create(item, &key, h->limits.keep_ms, now_ms);
+    bool is_collapsed;
+
+    if (e == NULL) {
+        if (log != NULL)
+            log->lost = item->message->seq;
+        else
+            h->forgotten_lost = item->message->seq;
+        return -ENOMEM;
+    }
+    is_collapsed = collapse_older(h, e);
+    if (put_in(h, log, e) != 0) {
+        log->lost = item->message->seq;
+        entry_free(e);
+        if (log->count == 0 && !list_is_linked(&log->grave))
+            bury(h, log);
+        return -ENOMEM;
+    }
+    make_room(h, log, now_ms);
+    return is_collapsed;
+}
+
+void history_expire(struct history *h, uint64_t now_ms, size_t steps)
+{
+    while (steps > 0 && !list_is_empty(&h->by_age)) {
+        struct entry *oldest = LIST_HOLDER(h->by_age.next, struct entry, by_age);
+
+        if (now_ms - oldest->at_ms < h->limits.keep_ms)
+            break;
+        evict(h, oldest, now_ms);
+        steps--;
+    }
+    for (; steps > 0 && !list_is_empty(&h->by_ttl); steps--) {
+        struct entry *next = LIST_HOLDER(h->by_ttl.next, struct entry, by_ttl);
+
+        if (next->expires_ms <= now_ms) {
+            remove_entry(h, next);
+        } else {
+            list_remove(&next->by_ttl);
+            list_add_last(&h->by_ttl, &next->by_ttl);
+        }
+    }
+}
+
+bool history_retract(struct history *h, struct channel_name channel, uint64_t seq)
+{
+    struct history_log *log = history_log(h, channel);
+    size_t i;
+
+    if (log == NULL || seq == 0)
+        return false;
+    i = row_after(log, seq - 1);
+    if (i == log->count || row_at(log, i)->message->seq != seq)
+        return false;
+    row_at(log, i)->message->is_withdrawn = true;
+    remove_entry(h, row_at(log, i));
+    return true;
+}
+
+size_t history_erase(struct history *h, struct channel_name channel)
+{
+    struct history_log *log = history_log(h, channel);
+    size_t erased = 0;
+
+    if (log == NULL || log->count == 0)
+        return 0;
+    while (log->count > 0) {
+        take_out(h, log, log->count - 1);
+        erased++;
+    }
+    bury(h, log);
+    return erased;
+}
+
+struct message *history_next(struct history_log *const *logs, size_t count, uint64_t after,
+                             uint64_t since, uint64_t now_ms)
+{
+    struct message *first = NULL;
+
+    for (size_t i = 0; i < count; i++) {
+        if (logs[i] == NULL)
+            continue;
+        for (size_t k = row_after(logs[i], after); k < logs[i]->count; k++) {
+            struct entry *e = row_at(logs[i], k);
+
+            if (first != NULL && first->seq <= e->message->seq)
+                break;
+            if ((e->is_transient && e->message->seq <= since) || e->expires_ms <= now_ms)
+                continue;
+            first = e->message;
+            break;
+        }
+    }
+    return first;
+}
+
+uint64_t history_lost(const struct history *h, struct history_log *const *logs, size_t count,
+                      uint64_t since)
+{
+    uint64_t lost = 0;
+
+    for (size_t i = 0; i < count; i++) {
+        uint64_t kept = logs[i] == NULL ? h->forgotten_lost : logs[i]->lost;
+        uint64_t transient = logs[i] == NULL ? h->forgotten_transient : logs[i]->lost_transient;
+
+        lost = later(lost, kept);
+        if (transient > since)
+            lost = later(lost, transient);
+    }
+    return lost;
+}
+
+void history_pin(struct history *h, struct channel_name channel, bool is_pinned)
+{
+    struct history_log *log = history_log(h, channel);
+
+    if (log != NULL)
+        log->is_pinned = is_pinned;
+}
+
+size_t history_count(const struct history *h)
+{
+    return h->count;
+}
+
+size_t history_bytes(const struct history *h)
+{
+    return h->bytes;
+}
+
+uint64_t history_evicted(const struct history *h)
+{
+    return h->evicted;
+}
+
+void history_destroy(struct history *h)
+{
+    struct history_log *log;
+    size_t cursor = 0;
+
+    if (h == NULL)
+        return;
+    while (!list_is_empty(&h->by_age)) {
+        struct entry *e = LIST_HOLDER(h->by_age.next, struct entry, by_age);
+
+        list_remove(&e->by_age);
+        entry_free(e);
+    }
+    while ((log = hash_table_next(&h->logs, &cursor)) != NULL) {
+        free(log->row);
+        free(log);
+    }
+    hash_table_fini(&h->logs);
+    hash_table_fini(&h->collapse);
+    free(h);
+}
