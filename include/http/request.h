@@ -34,8 +34,8 @@ struct slice http_request_param(const struct http_request *r, int i);
 /* The first header of that name (case does not matter), trimmed; {NULL, 0} if absent. */
 struct slice http_request_header(const struct http_request *r, const char *name);
 
-/* Walks the query's members, percent-decoded ('+' is a space): start with *cursor = 0; returns
- * false at the end. `value` of a member without '=' is empty. */
+/* Walks the query's members, percent-decoded ('+' is a space; what is no escape stays as it is):
+ * start with *cursor = 0; returns false at the end. `value` of a member without '=' is empty. */
 bool http_request_query_next(const struct http_request *r, size_t *cursor, struct slice *name,
                              struct slice *value);
 

@@ -12,11 +12,14 @@
 #include "http/request.h"
 
 /* Adds "Name: value" to the head of the response to come. Values are checked: one with a control
- * character is left out. Out of memory costs the connection. */
+ * character is left out. Cache-Control, Content-Type and X-Content-Type-Options given here take the
+ * place of the usual ones. Out of memory costs the connection. */
 void http_response_header(struct http_request *r, const char *name, struct slice value);
 
 /* Answers with `status` and a body of `content_type` (NULL: no body). `body` is copied as far as
- * the socket does not take it at once. The request is gone afterwards. */
+ * the socket does not take it at once; it may be of the request's own bytes. To a HEAD only its
+ * length is told, and with a body of {NULL, 0} nothing: as for a GET whose length is not known.
+ * The request is gone afterwards. */
 void http_respond(struct http_request *r, int status, const char *content_type, struct slice body);
 
 /* Answers with an application/problem+json (RFC 9457): type about:blank, the status's title, and

@@ -38,7 +38,8 @@ struct http_server *http_server_create(struct loop *loop, const struct http_limi
                                        const struct http_route *routes, http_filter *filter,
                                        void *ctx, struct stats *stats);
 
-/* Cuts all connections that are left and frees all. */
+/* Cuts all connections that are left (on_abandoned and on_closed are called) and frees all. The
+ * loop must not run afterwards. NULL is allowed. */
 void http_server_destroy(struct http_server *server);
 
 /* Takes an accepted connection: for listener_open's on_accept. */
@@ -53,7 +54,7 @@ void http_server_drain(struct http_server *server);
 size_t http_server_connections(const struct http_server *server);
 
 /* The "Allow" list of the methods that `path` has for `role`, for an OPTIONS filter: "" if the
- * path is unknown. Terminated. */
+ * path is unknown; all that the role has for "*". 80 bytes hold any. Terminated. */
 void http_server_allow(const struct http_server *server, struct slice path, enum http_role role,
                        char *out, size_t size);
 #endif
