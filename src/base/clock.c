@@ -31,7 +31,8 @@ void clock_format(uint64_t wall_ms, char out[CLOCK_TEXT_SIZE])
     struct tm utc;
     char day[24];
 
-    if (gmtime_r(&seconds, &utc) == NULL || strftime(day, sizeof day, "%Y-%m-%dT%H:%M:%S", &utc) == 0)
+    if (gmtime_r(&seconds, &utc) == NULL ||
+        strftime(day, sizeof day, "%Y-%m-%dT%H:%M:%S", &utc) == 0)
         day[0] = '\0';
     snprintf(out, CLOCK_TEXT_SIZE, "%s.%03uZ", day, (unsigned)(wall_ms % 1000));
 }

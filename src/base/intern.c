@@ -34,7 +34,8 @@ struct interned *intern_ref(struct intern_table *t, struct slice text)
         return NULL;
     found->refs = 1;
     found->length = (unsigned)text.n;
-    memcpy(found->text, text.p, text.n);
+    if (text.n > 0) /* an absent text is {NULL, 0} */
+        memcpy(found->text, text.p, text.n);
     found->text[text.n] = '\0';
     if (hash_table_insert(&t->texts, found) != 0) {
         free(found);

@@ -129,7 +129,7 @@ static void add_text_value(struct buf *b, struct slice s)
     bool is_plain = s.n > 0;
 
     for (size_t i = 0; i < s.n && is_plain; i++)
-        is_plain = s.p[i] > ' ' && s.p[i] < 0x7f && s.p[i] != '"' && s.p[i] != '=' && s.p[i] != '\\';
+        is_plain = s.p[i] > ' ' && s.p[i] < 0x7f && strchr("\"=\\", s.p[i]) == NULL;
     if (is_plain)
         buf_add_slice(b, s);
     else
