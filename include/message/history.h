@@ -58,9 +58,13 @@ struct message *history_next(struct history_log *const *logs, size_t count, uint
                              uint64_t since, uint64_t now_ms);
 
 /* The highest number that a bound has taken from any of the rows; for a row of NULL, the highest
- * of the channels that were forgotten. An entry with a ttl of 0 counts only over `since`. */
-uint64_t history_lost(const struct history *h, struct history_log *const *logs, size_t count,
-                      uint64_t since);
+ * of the channels that were forgotten. Entries with a ttl of 0 count in the second only. */
+uint64_t history_lost(const struct history *h, struct history_log *const *logs, size_t count);
+uint64_t history_lost_transient(const struct history *h, struct history_log *const *logs,
+                                size_t count);
+
+/* How many entries of the rows have a number over `after`. */
+size_t history_count_after(struct history_log *const *logs, size_t count, uint64_t after);
 
 /* While a row is pinned the bound a user does not take from it (up to 16 times that bound): a
  * fan-out is under way, and its readers are coming. */

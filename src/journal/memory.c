@@ -94,6 +94,7 @@ static int record(struct memory *m, const struct notification *n, struct message
 
         if (status < 0)
             return status;
+        m->stats->collapsed += (uint64_t)status;
     }
     m->head = message->seq;
     append->seq = message->seq;
@@ -148,7 +149,7 @@ static void memory_read(struct journal *j, struct journal_read *read)
     }
     for (size_t i = 0; i < read->channel_count; i++)
         logs[i] = history_log(m->history, read->channels[i]);
-    page.lost = history_lost(m->history, logs, read->channel_count, UINT64_MAX);
+    page.lost = history_lost(m->history, logs, read->channel_count);
     for (;;) {
         struct message *next =
             history_next(logs, read->channel_count, after, UINT64_MAX, m->now_ms);

@@ -450,20 +450,33 @@ struct message *history_next(struct history_log *const *logs, size_t count, uint
     return first;
 }
 
-uint64_t history_lost(const struct history *h, struct history_log *const *logs, size_t count,
-                      uint64_t since)
+uint64_t history_lost(const struct history *h, struct history_log *const *logs, size_t count)
 {
     uint64_t lost = 0;
 
-    for (size_t i = 0; i < count; i++) {
-        uint64_t kept = logs[i] == NULL ? h->forgotten_lost : logs[i]->lost;
-        uint64_t transient = logs[i] == NULL ? h->forgotten_transient : logs[i]->lost_transient;
-
-        lost = later(lost, kept);
-        if (transient > since)
-            lost = later(lost, transient);
-    }
+    for (size_t i = 0; i < count; i++)
+        lost = later(lost, logs[i] == NULL ? h->forgotten_lost : logs[i]->lost);
     return lost;
+}
+
+uint64_t history_lost_transient(const struct history *h, struct history_log *const *logs,
+                                size_t count)
+{
+    uint64_t lost = 0;
+
+    for (size_t i = 0; i < count; i++)
+        lost = later(lost, logs[i] == NULL ? h->forgotten_transient : logs[i]->lost_transient);
+    return lost;
+}
+
+size_t history_count_after(struct history_log *const *logs, size_t count, uint64_t after)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < count; i++)
+        if (logs[i] != NULL)
+            n += logs[i]->count - row_after(logs[i], after);
+    return n;
 }
 
 void history_pin(struct history *h, struct channel_name channel, bool is_pinned)

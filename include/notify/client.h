@@ -1,0 +1,72 @@
+/* client.h - one open stream as the manager sees it: a cursor over its channels and a small queue.
+ *
+ * The manager knows no sockets and no HTTP: it writes through a table of functions given when the
+ * client is opened. A client is live while it keeps up: what comes for it is queued and written.
+ * When its queue is full, or it comes back with an id, it is behind: it takes nothing from live
+ * delivery and reads on from its cursor, from the window in memory and then from the journal,
+ * until it has caught up. */
+#ifndef NOTIFY_CLIENT_H
+#define NOTIFY_CLIENT_H
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+#include <sys/uio.h>
+#include "base/slice.h"
+
+struct client;
+struct notification_manager;
+
+/* Where a client's bytes go. Each is called with the `sink` of client_options. */
+struct client_sink {
+    /* Bytes taken, -EAGAIN, or another -errno (the client is gone then, without close). */
+    ssize_t (*writev)(void *sink, const struct iovec *iov, int count);
+    /* client_on_writable is wanted once. */
+    void (*want_write)(void *sink);
+    /* client_on_deadline is wanted at or after due_ms. */
+    void (*deadline)(void *sink, uint64_t due_ms);
+    /* The manager ended the stream; is_graceful: all was written. The client is gone. */
+    void (*close)(void *sink, bool is_graceful);
+};
+
+/* Why the daemon ends a stream: the `reason` of its bye event. */
+enum client_bye { BYE_SHUTDOWN, BYE_KICKED, BYE_MAX_AGE };
+
+enum { MAX_TOPICS = 32 };
+
+struct client_options {
+    struct slice user;
+    const struct slice *topics;   /* besides the user's own; repeated ones count once */
+    size_t topic_count;           /* at most MAX_TOPICS */
+    struct slice resume;          /* Last-Event-ID; empty: from now on */
+    bool from_earliest;           /* all that is kept; `resume` is empty then */
+    bool is_chunked;              /* frame for HTTP/1.1 */
+    bool has_ping_events;         /* heartbeat=event: a heartbeat that a page can see */
+    struct slice user_agent;      /* cut at 256 bytes */
+    const struct client_sink *ops;
+    void *sink;
+    struct slice head;            /* response head, written before the stream's first bytes */
+};
+
+/* Opens a stream: it is counted, and its preamble and what it missed are queued; they are written
+ * at the end of the turn. Everything in `options` is borrowed for the call, but `ops` and `sink`.
+ * Returns NULL for want of memory, and then no function of `ops` was or will be called.
+ * The client is the manager's until client_on_closed, or until it calls ops->close. */
+struct client *client_open(struct notification_manager *nm, const struct client_options *options,
+                           uint64_t now_ms);
+
+/* News of the sink. */
+void client_on_writable(struct client *c, uint64_t now_ms);
+void client_on_deadline(struct client *c, uint64_t now_ms);
+void client_on_closed(struct client *c); /* the peer is gone; the client is invalid after it */
+
+/* What GET /users/:userID shows of one stream. */
+struct client_info {
+    uint64_t id;
+    uint64_t opened_ms; /* client_open's now_ms */
+    const char *user_agent;
+    size_t queued;      /* messages waiting */
+    bool is_lagging;    /* it is behind, or its socket takes nothing now */
+    uint64_t last_seq;  /* number of the last notification written whole; 0: none yet */
+    void *sink;
+};
+#endif

@@ -1,0 +1,79 @@
+/* notification_manager.h - user -> clients, and the one way of a notification to them.
+ *
+ * Everything that is sent goes into the journal first, and comes back from it, in order, to the
+ * window in memory and to the streams of its channel. One thread; time is an argument. */
+#ifndef NOTIFY_NOTIFICATION_MANAGER_H
+#define NOTIFY_NOTIFICATION_MANAGER_H
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include "base/stats.h"
+#include "journal/journal.h"
+#include "notify/client.h"
+
+struct notification_manager;
+
+/* What happens when a client's queue is full. */
+enum manager_overflow {
+    OVERFLOW_CATCHUP,     /* it falls behind and reads on from its cursor: nothing is lost that is kept */
+    OVERFLOW_DROP_OLDEST, /* the oldest queued go, and a gap says so */
+    OVERFLOW_DISCONNECT,  /* it is ended; its reconnect resumes */
+};
+
+struct manager_options {
+    uint64_t heartbeat_ms;
+    uint64_t retry_ms;         /* reconnect time told to browsers */
+    uint32_t queue;            /* messages that a client's ring holds */
+    enum manager_overflow overflow;
+    uint64_t max_age_ms;       /* 0: streams live as long as they like */
+    size_t window_bytes;       /* the window: bounded by bytes, ... */
+    uint64_t keep_ms;          /* ... age ... */
+    size_t keep_per_user;      /* ... and per user */
+};
+
+/* Makes the manager and listens to `journal` from then on; `journal` and `stats` are borrowed and
+ * outlive it. NULL without memory. */
+struct notification_manager *notification_manager_create(const struct manager_options *options,
+                                                         struct journal *journal,
+                                                         struct stats *stats);
+
+/* Drops every client without a word to its sink. NULL is allowed. */
+void notification_manager_destroy(struct notification_manager *nm);
+
+/* The one way in: records the notification in the journal, from which it reaches the streams.
+ * `n` is borrowed for the call; `append` is the caller's until its on_done, which may come before
+ * this returns. append->streams is then the number of streams here that it was queued to. */
+void manager_send_notification(struct notification_manager *nm, const struct notification *n,
+                               uint64_t wall_ms, struct journal_append *append);
+
+/* Writes what was queued and goes on with fan-outs that are under way, for a few milliseconds.
+ * Call it before the loop sleeps; true: there is more, do not sleep. */
+bool manager_turn_end(struct notification_manager *nm, uint64_t now_ms);
+
+/* Tells the time; call it at least ten times a second. */
+void manager_tick(struct notification_manager *nm, uint64_t now_ms);
+
+/* Ends all streams with a bye, spread evenly over `drain_ms`, each told a reconnect time of its
+ * own within the retry time and the drain time on top. New clients are ended likewise. */
+void manager_drain(struct notification_manager *nm, uint64_t now_ms, uint64_t drain_ms);
+
+/* Ends one user's streams, or the one of `client_id` unless that is 0. Returns how many. */
+size_t manager_kick(struct notification_manager *nm, struct slice user, uint64_t client_id);
+
+/* Calls `visit` for each open stream of the user; returns their number. */
+typedef void manager_visit_fn(void *ctx, const struct client_info *info);
+size_t manager_presence(const struct notification_manager *nm, struct slice user,
+                        manager_visit_fn *visit, void *ctx);
+
+size_t manager_stream_count(const struct notification_manager *nm);
+size_t manager_user_stream_count(const struct notification_manager *nm, struct slice user);
+
+/* Whether the journal takes notifications now; else the reason is in `*why`. */
+bool manager_is_ready(const struct notification_manager *nm, const char **why);
+
+/* The journal's epoch and its newest number. */
+const char *manager_epoch(const struct notification_manager *nm);
+uint64_t manager_head(const struct notification_manager *nm);
+
+struct journal *manager_journal(const struct notification_manager *nm);
+#endif

@@ -1,0 +1,99 @@
+/* channel.c - users and topics by name. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include "manager_priv.h"
+
+static struct slice name_of(const void *item)
+{
+    const struct channel *channel = item;
+
+    return slice_make(channel->name, channel->name_length);
+}
+
+static struct channel *channel_create(struct channel_name name)
+{
+    struct channel *channel = malloc(sizeof *channel + name.name.n);
+
+    if (channel == NULL)
+        return NULL;
+    *channel = (struct channel){.name_length = (uint16_t)name.name.n, .kind = (uint8_t)name.kind};
+    if (name.name.n > 0)
+        memcpy(channel->name, name.name.p, name.name.n);
+    list_init(&channel->clients);
+    return channel;
+}
+
+int channels_init(struct notification_manager *nm)
+{
+    hash_table_init(&nm->users, name_of);
+    hash_table_init(&nm->topics, name_of);
+    nm->everyone = channel_create((struct channel_name){.kind = CHANNEL_EVERYONE});
+    return nm->everyone == NULL ? -ENOMEM : 0;
+}
+
+void channels_fini(struct notification_manager *nm)
+{
+    hash_table_fini(&nm->users);
+    hash_table_fini(&nm->topics);
+    free(nm->everyone);
+}
+
+struct channel *channel_find(const struct notification_manager *nm, struct channel_name name)
+{
+    if (name.kind == CHANNEL_EVERYONE)
+        return nm->everyone;
+    return hash_table_find(name.kind == CHANNEL_USER ? &nm->users : &nm->topics, name.name);
+}
+
+struct channel *channel_need(struct notification_manager *nm, struct channel_name name)
+{
+    struct channel *channel = channel_find(nm, name);
+
+    if (channel != NULL)
+        return channel;
+    channel = channel_create(name);
+    if (channel == NULL)
+        return NULL;
+    if (hash_table_insert(name.kind == CHANNEL_USER ? &nm->users : &nm->topics, channel) != 0) {
+        free(channel);
+        return NULL;
+    }
+    return channel;
+}
+
+void channel_release(struct notification_manager *nm, struct channel *channel)
+{
+    if (channel->count > 0 || channel->kind == CHANNEL_EVERYONE)
+        return;
+    if (channel->fanout != NULL)
+        fanout_end(nm, channel->fanout);
+    hash_table_remove(channel->kind == CHANNEL_USER ? &nm->users : &nm->topics, channel);
+    free(channel);
+}
+
+void channel_add(struct channel *channel, struct list *link)
+{
+    list_add_last(&channel->clients, link);
+    channel->count++;
+}
+
+void channel_remove(struct channel *channel, struct list *link)
+{
+    if (channel->fanout != NULL)
+        fanout_skip(channel->fanout, link);
+    list_remove(link);
+    channel->count--;
+}
+
+struct client *channel_client(const struct channel *channel, struct list *link)
+{
+    switch (channel->kind) {
+    case CHANNEL_USER:
+        return LIST_HOLDER(link, struct client, in_user);
+    case CHANNEL_EVERYONE:
+        return LIST_HOLDER(link, struct client, in_everyone);
+    default:
+        return LIST_HOLDER(link, struct topic_link, link)->client;
+    }
+}

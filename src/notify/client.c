@@ -1,0 +1,781 @@
+/* client.c - what one stream is owed: queued, written, caught up.
+ *
+ * While a client is live, everything of its channels up to the manager's head is queued, written,
+ * or owed by a fan-out that is under way. While it is behind, nothing after `cursor` is queued.
+ * A client that ended is only marked: whoever is on the stack may still look at it, and it is
+ * freed from the dirty list. */
+#include "notify/client.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include "base/buf.h"
+#include "base/log.h"
+#include "manager_priv.h"
+#include "message/json.h"
+#include "message/sse.h"
+
+enum {
+    MAX_IOV = 64,
+    FLUSH_BYTES = 256 * 1024,  /* that one client writes before others have their turn */
+    PAGE_BYTES = 256 * 1024,
+    CONTROL_ROOM = 64,         /* control events that a full ring still takes */
+    MAX_CHANNELS = MAX_TOPICS + 2,
+    MAX_USER_AGENT = 256,
+    CUT_AFTER_MS = 5000,       /* that an ending client has to take its bye */
+};
+
+/* ---- ending ---- */
+
+static void mark_dirty(struct client *c)
+{
+    struct notification_manager *nm = c->nm;
+
+    if (c->is_dirty)
+        return;
+    c->is_dirty = true;
+    c->next_dirty = NULL;
+    *nm->dirty_end = c;
+    nm->dirty_end = &c->next_dirty;
+}
+
+static void set_behind(struct client *c, bool is_behind)
+{
+    if (c->is_behind == is_behind)
+        return;
+    c->is_behind = is_behind;
+    c->nm->stats->streams_behind += is_behind ? 1 : (uint64_t)-1;
+}
+
+static void stop_reading(struct client *c)
+{
+    if (c->reading == NULL)
+        return;
+    if (c->reading->is_under_way)
+        journal_cancel(c->nm->journal, &c->reading->read);
+    free(c->reading);
+    c->reading = NULL;
+}
+
+static void leave_channels(struct client *c)
+{
+    struct notification_manager *nm = c->nm;
+
+    for (size_t i = 0; i < c->topic_count; i++) {
+        channel_remove(c->topics[i].channel, &c->topics[i].link);
+        channel_release(nm, c->topics[i].channel);
+    }
+    free(c->topics);
+    c->topics = NULL;
+    c->topic_count = 0;
+    if (c->user == NULL)
+        return; /* it was never quite there */
+    channel_remove(nm->everyone, &c->in_everyone);
+    channel_remove(c->user, &c->in_user);
+    if (c->user->count == 0)
+        nm->stats->users_online--;
+    channel_release(nm, c->user);
+}
+
+void client_release(struct client *c)
+{
+    struct notification_manager *nm = c->nm;
+
+    assert(!c->is_dead);
+    leave_channels(c);
+    set_behind(c, false);
+    stop_reading(c);
+    ring_clear(&c->ring);
+    intern_unref(&nm->user_agents, c->user_agent);
+    nm->stats->streams_open--;
+    nm->stats->streams_closed++;
+    c->is_dead = true;
+    mark_dirty(c);
+}
+
+static void finish(struct client *c, bool is_graceful)
+{
+    const struct client_sink *ops = c->ops;
+    void *sink = c->sink;
+
+    client_release(c);
+    if (!c->is_opening)
+        ops->close(sink, is_graceful);
+}
+
+static void cut_for_memory(struct client *c)
+{
+    c->nm->stats->out_of_memory++;
+    finish(c, false);
+}
+
+/* ---- queueing ---- */
+
+/* Queues `m` and drops the caller's reference; NULL is a message that found no memory. The client
+ * may be dead afterwards. */
+static void tell_and_unref(struct client *c, struct message *m)
+{
+    int status = m == NULL ? -ENOMEM
+                           : ring_push(&c->ring, m, c->nm->options.queue + CONTROL_ROOM);
+
+    message_unref(m);
+    if (status == -ENOMEM)
+        cut_for_memory(c);
+    else
+        mark_dirty(c);
+}
+
+void client_tell(struct client *c, struct message *m)
+{
+    if (!c->is_dead && !c->is_ending)
+        tell_and_unref(c, message_ref(m));
+}
+
+/* Tells of a loss: what came behind `after` up to some number at or over `resumed_at` is not to be
+ * had; whatever is kept behind `resumed_at` comes next. */
+static void tell_gap(struct client *c, const char *reason, struct slice after, uint64_t resumed_at)
+{
+    struct buf data = {0};
+    char id[ID_TEXT_SIZE];
+    size_t n = id_format(c->nm->epoch, resumed_at, id);
+    struct message *m = NULL;
+
+    buf_printf(&data, "{\"reason\":\"%s\",\"after\":", reason);
+    json_add_string(&data, after);
+    buf_printf(&data, ",\"resumed_at\":\"%s\"}", id);
+    if (!data.failed)
+        m = sse_encode_control("gap", slice_make(id, n), 0, buf_slice(&data));
+    buf_fini(&data);
+    log_event(LOG_INFO, "gap", log_u64("client", c->id),
+              log_slice("user", slice_make(c->user->name, c->user->name_length)),
+              log_text("reason", reason), log_slice("after", after), log_text("resumed_at", id));
+    tell_and_unref(c, m);
+}
+
+static void tell_gap_after_cursor(struct client *c, uint64_t resumed_at)
+{
+    char after[ID_TEXT_SIZE];
+    size_t n = id_format(c->nm->epoch, c->cursor, after);
+
+    if (c->is_resuming)
+        c->nm->stats->gaps_expired++;
+    else
+        c->nm->stats->gaps_overflow++;
+    tell_gap(c, c->is_resuming ? "expired" : "overflow", slice_make(after, n), resumed_at);
+}
+
+/* Queues one notification of its own; false: there was no room, or the client is dead. */
+static bool queue(struct client *c, struct message *m)
+{
+    int status = ring_push(&c->ring, m, c->nm->options.queue);
+
+    if (status == 0) {
+        c->cursor = m->seq;
+        mark_dirty(c);
+    } else if (status == -ENOMEM) {
+        cut_for_memory(c);
+    }
+    return status == 0;
+}
+
+/* ---- catching up ---- */
+
+static size_t channel_names(const struct client *c, struct channel_name names[MAX_CHANNELS])
+{
+    size_t n = 0;
+
+    names[n++] = channel_name_of(c->user);
+    names[n++] = (struct channel_name){.kind = CHANNEL_EVERYONE};
+    for (size_t i = 0; i < c->topic_count; i++)
+        names[n++] = channel_name_of(c->topics[i].channel);
+    return n;
+}
+
+static size_t channel_logs(const struct client *c, struct history_log *logs[MAX_CHANNELS])
+{
+    struct channel_name names[MAX_CHANNELS];
+    size_t n = channel_names(c, names);
+
+    for (size_t i = 0; i < n; i++)
+        logs[i] = history_log(c->nm->window, names[i]);
+    return n;
+}
+
+/* The highest number lost to this client, where `lost` is that of what is kept for replay. What had
+ * a ttl of 0 and came before it was opened was never meant for it. */
+static uint64_t lost_to(const struct client *c, struct history_log *const *logs, size_t count,
+                        uint64_t lost)
+{
+    uint64_t transient = history_lost_transient(c->nm->window, logs, count);
+
+    return transient > c->since && transient > lost ? transient : lost;
+}
+
+/* Whether a loss up to `lost` is news to the client. */
+static bool misses(struct client *c, uint64_t lost)
+{
+    if (c->is_from_start) {
+        c->is_from_start = false;
+        c->told = lost;
+    }
+    return lost > c->cursor && lost > c->told;
+}
+
+/* Queues what the window has up to number `end`; false: no room, or dead. */
+static bool queue_from_window(struct client *c, struct history_log *const *logs, size_t count,
+                              uint64_t end)
+{
+    for (;;) {
+        struct message *m = c->cursor >= end
+                                ? NULL
+                                : history_next(logs, count, c->cursor, c->since, c->nm->now_ms);
+
+        if (m == NULL || m->seq > end)
+            return true;
+        if (!queue(c, m))
+            return false;
+        c->nm->stats->replayed++;
+    }
+}
+
+static void on_page(struct journal_read *read, const struct journal_page *page)
+{
+    struct catch_up *reading = LIST_HOLDER(read, struct catch_up, read);
+    struct client *c = reading->client;
+    struct history_log *logs[MAX_CHANNELS];
+    size_t count;
+    uint64_t lost;
+
+    reading->is_under_way = false;
+    mark_dirty(c);
+    if (page->status != 0) {
+        log_warning("client %llx: reading the journal: %s", (unsigned long long)c->id,
+                    strerror(-page->status));
+        return;
+    }
+    count = channel_logs(c, logs);
+    lost = lost_to(c, logs, count, page->lost);
+    if (misses(c, lost)) {
+        uint64_t resumed_at = page->count > 0 ? page->messages[0]->seq - 1 : page->covered;
+
+        c->told = lost;
+        tell_gap_after_cursor(c, resumed_at);
+    }
+    for (size_t i = 0; i < page->count && !c->is_dead; i++) {
+        /* Those with a ttl of 0 are in the window only. */
+        if (!queue_from_window(c, logs, count, page->messages[i]->seq - 1) ||
+            !queue(c, page->messages[i]))
+            return;
+        c->nm->stats->replayed++;
+    }
+    if (!c->is_dead && queue_from_window(c, logs, count, page->covered) &&
+        c->cursor < page->covered)
+        c->cursor = page->covered;
+}
+
+static int start_reading(struct client *c)
+{
+    struct channel_name names[MAX_CHANNELS];
+    size_t n = channel_names(c, names);
+    struct catch_up *reading = malloc(sizeof *reading + n * sizeof names[0]);
+
+    if (reading == NULL)
+        return -ENOMEM;
+    *reading = (struct catch_up){
+        .client = c,
+        .read = {.channels = reading->channels, .channel_count = n, .on_page = on_page},
+    };
+    memcpy(reading->channels, names, n * sizeof names[0]);
+    c->reading = reading;
+    return 0;
+}
+
+/* Reads a page of as much as the ring has room for. It may come before this returns. */
+static void read_journal(struct client *c)
+{
+    if (c->reading == NULL && start_reading(c) != 0) {
+        cut_for_memory(c);
+        return;
+    }
+    c->reading->is_under_way = true;
+    c->reading->read.after = c->cursor;
+    c->reading->read.max_entries = c->nm->options.queue - c->ring.count;
+    c->reading->read.max_bytes = PAGE_BYTES;
+    journal_read(c->nm->journal, &c->reading->read);
+}
+
+/* overflow = drop-oldest: passes over all but the newest `queue` of what it missed. */
+static void skip_to_newest(struct client *c, struct history_log *const *logs, size_t count)
+{
+    struct notification_manager *nm = c->nm;
+    uint64_t lost = history_lost(nm->window, logs, count);
+    size_t waiting = history_count_after(logs, count, c->cursor);
+    uint64_t at = c->cursor;
+
+    c->is_dropping = false;
+    for (; waiting > nm->options.queue; waiting--) {
+        struct message *m = history_next(logs, count, at, c->since, nm->now_ms);
+
+        if (m == NULL)
+            break;
+        at = m->seq;
+        nm->stats->dropped_oldest++;
+    }
+    if (lost > at)
+        at = lost;
+    if (at == c->cursor)
+        return;
+    c->told = at;
+    tell_gap_after_cursor(c, at);
+    c->cursor = at;
+}
+
+static void set_live(struct client *c)
+{
+    set_behind(c, false);
+    stop_reading(c);
+    if (c->cursor < c->nm->head)
+        c->cursor = c->nm->head;
+    c->told = 0;
+    c->is_resuming = false;
+    c->is_from_start = false;
+}
+
+/* One step nearer to live: fills the ring from the window or asks the journal. Returns whether
+ * another step may get further now. */
+static bool catch_up_step(struct client *c)
+{
+    struct history_log *logs[MAX_CHANNELS];
+    size_t count = channel_logs(c, logs);
+    uint64_t before = c->cursor;
+    uint64_t lost;
+
+    if (c->is_dropping) {
+        skip_to_newest(c, logs, count);
+        if (c->is_dead)
+            return false;
+    }
+    lost = lost_to(c, logs, count, history_lost(c->nm->window, logs, count));
+    if (lost > c->cursor) {
+        read_journal(c);
+        return !c->is_dead && !c->reading->is_under_way && c->cursor > before;
+    }
+    if (queue_from_window(c, logs, count, UINT64_MAX))
+        set_live(c);
+    return false;
+}
+
+static void catch_up(struct client *c)
+{
+    while (!c->is_dead && c->is_behind && !c->is_ending &&
+           c->ring.count < c->nm->options.queue &&
+           (c->reading == NULL || !c->reading->is_under_way) && catch_up_step(c))
+        ;
+}
+
+/* ---- writing ---- */
+
+/* Takes the oldest messages that were withdrawn before a byte of them was written out of the
+ * queue, and gathers what is to be written. */
+static int gather(struct client *c, struct iovec iov[MAX_IOV], size_t *total)
+{
+    int n = 0;
+
+    *total = 0;
+    for (uint32_t i = 0; i < c->ring.count && n < MAX_IOV && *total < FLUSH_BYTES;) {
+        struct message *m = ring_at(&c->ring, i);
+        struct slice wire = message_wire(m, c->is_chunked);
+        size_t skip = i == 0 ? c->offset : 0;
+
+        if (m->is_withdrawn && skip == 0) {
+            ring_remove(&c->ring, i);
+            continue;
+        }
+        /* iovec has no const; the bytes are only read. */
+        iov[n++] = (struct iovec){(void *)(uintptr_t)(wire.p + skip), wire.n - skip};
+        *total += wire.n - skip;
+        i++;
+    }
+    return n;
+}
+
+static void note_written(struct client *c, size_t bytes)
+{
+    struct stats *stats = c->nm->stats;
+
+    stats->bytes_streamed += bytes;
+    c->written_ms = c->nm->now_ms;
+    while (bytes > 0) {
+        struct message *m = ring_at(&c->ring, 0);
+        size_t left = message_wire(m, c->is_chunked).n - c->offset;
+
+        if (bytes < left) {
+            c->offset += (uint32_t)bytes;
+            return;
+        }
+        bytes -= left;
+        c->offset = 0;
+        if (m->seq > 0) {
+            c->last_seq = m->seq;
+            stats->deliveries++;
+        }
+        message_unref(ring_take(&c->ring));
+    }
+}
+
+/* Writes one round; false: the socket takes no more now, or the client is dead. */
+static bool write_some(struct client *c, size_t *written)
+{
+    struct iovec iov[MAX_IOV];
+    size_t total;
+    int n = gather(c, iov, &total);
+    ssize_t taken;
+
+    if (n == 0)
+        return true;
+    taken = c->ops->writev(c->sink, iov, n);
+    if (taken < 0 && taken != -EAGAIN) {
+        c->nm->stats->streams_closed_by_peer++;
+        finish(c, false);
+        return false;
+    }
+    if (taken > 0)
+        note_written(c, (size_t)taken);
+    if (taken < (ssize_t)total) {
+        c->is_blocked = true;
+        c->ops->want_write(c->sink);
+        return false;
+    }
+    *written += total;
+    return true;
+}
+
+/* Writes what is queued and catches up, as far as the socket goes; past `budget` bytes the rest
+ * waits for the next turn. The client may be dead afterwards. */
+static void flush(struct client *c, size_t budget)
+{
+    size_t written = 0;
+
+    while (!c->is_blocked) {
+        if (!write_some(c, &written))
+            return;
+        if (c->ring.count == 0)
+            catch_up(c);
+        if (c->is_dead)
+            return;
+        if (c->ring.count == 0)
+            break;
+        if (written >= budget) {
+            mark_dirty(c);
+            return;
+        }
+    }
+    if (c->ring.count > 0)
+        return;
+    ring_relax(&c->ring);
+    if (c->is_ending)
+        finish(c, true);
+}
+
+void clients_flush(struct notification_manager *nm, size_t most)
+{
+    while (nm->dirty != NULL && most-- > 0) {
+        struct client *c = nm->dirty;
+
+        nm->dirty = c->next_dirty;
+        if (nm->dirty == NULL)
+            nm->dirty_end = &nm->dirty;
+        c->is_dirty = false;
+        if (c->is_dead)
+            free(c);
+        else
+            flush(c, FLUSH_BYTES);
+    }
+}
+
+/* ---- what comes for it ---- */
+
+static void overflow(struct client *c)
+{
+    uint32_t first = c->offset > 0 ? 1 : 0;
+
+    switch (c->nm->options.overflow) {
+    case OVERFLOW_DISCONNECT:
+        c->nm->stats->streams_closed_by_overflow++;
+        finish(c, false);
+        return;
+    case OVERFLOW_DROP_OLDEST: /* all that is not begun is read again, the newest of it */
+        for (uint32_t i = c->ring.count; i > first; i--) {
+            if (ring_at(&c->ring, i - 1)->seq == 0)
+                continue;
+            c->cursor = ring_at(&c->ring, i - 1)->seq - 1;
+            ring_remove(&c->ring, i - 1);
+        }
+        c->is_dropping = true;
+        break;
+    case OVERFLOW_CATCHUP:
+        break;
+    }
+    set_behind(c, true);
+}
+
+void client_deliver(struct client *c, struct message *m)
+{
+    if (c->is_dead || c->is_behind || c->is_ending || m->seq <= c->cursor)
+        return;
+    if (!list_is_empty(&c->nm->fanouts)) { /* a walk may owe it something older */
+        client_update(c);
+        return;
+    }
+    if (c->ring.count >= c->nm->options.queue && !c->is_blocked)
+        flush(c, SIZE_MAX); /* full of what came in this turn: it is not slow */
+    if (c->is_dead || c->is_behind || queue(c, m) || c->is_dead)
+        return;
+    overflow(c);
+}
+
+bool client_update(struct client *c)
+{
+    if (c->is_dead || c->is_behind || c->is_ending || c->cursor >= c->nm->head)
+        return false;
+    set_behind(c, true);
+    catch_up(c);
+    if (c->is_dead)
+        return true;
+    if (!c->is_blocked)
+        flush(c, FLUSH_BYTES);
+    else if (c->is_behind && c->ring.count >= c->nm->options.queue)
+        overflow(c);
+    return true;
+}
+
+void client_end(struct client *c, enum client_bye reason)
+{
+    static const char *const data[] = {
+        [BYE_SHUTDOWN] = "{\"reason\":\"shutdown\"}",
+        [BYE_KICKED] = "{\"reason\":\"kicked\"}",
+        [BYE_MAX_AGE] = "{\"reason\":\"max-age\"}",
+    };
+    struct notification_manager *nm = c->nm;
+    struct stats *stats = nm->stats;
+    uint64_t retry_ms = 0;
+
+    if (c->is_dead || c->is_ending)
+        return;
+    if (reason == BYE_SHUTDOWN) { /* not all at once, when whoever comes next is there */
+        uint64_t spread = nm->options.retry_ms + nm->drain_ms;
+
+        retry_ms = nm->options.retry_ms + hash_of(slice_make((char *)&c->id, sizeof c->id)) % spread;
+        stats->streams_closed_by_shutdown++;
+    } else if (reason == BYE_KICKED) {
+        stats->streams_closed_by_kick++;
+    } else {
+        stats->streams_closed_by_age++;
+    }
+    tell_and_unref(c, sse_encode_control("bye", slice_make(NULL, 0), retry_ms,
+                                         slice_of(data[reason])));
+    if (c->is_dead)
+        return;
+    c->is_ending = true;
+    c->ops->deadline(c->sink, nm->now_ms + CUT_AFTER_MS);
+}
+
+/* ---- its own clock and socket ---- */
+
+static void set_deadline(struct client *c)
+{
+    const struct manager_options *o = &c->nm->options;
+    uint64_t due = c->written_ms + o->heartbeat_ms;
+
+    if (due <= c->nm->now_ms)
+        due = c->nm->now_ms + o->heartbeat_ms;
+    if (o->max_age_ms > 0 && c->opened_ms + o->max_age_ms < due)
+        due = c->opened_ms + o->max_age_ms;
+    c->ops->deadline(c->sink, due);
+}
+
+void client_on_deadline(struct client *c, uint64_t now_ms)
+{
+    struct notification_manager *nm = c->nm;
+
+    nm->now_ms = now_ms;
+    if (c->is_ending) {
+        finish(c, false);
+        return;
+    }
+    if (nm->options.max_age_ms > 0 && now_ms - c->opened_ms >= nm->options.max_age_ms) {
+        client_end(c, BYE_MAX_AGE);
+        return;
+    }
+    if (c->ring.count == 0 && now_ms - c->written_ms >= nm->options.heartbeat_ms) {
+        nm->stats->heartbeats++;
+        client_tell(c, c->has_ping_events ? nm->ping : nm->heartbeat);
+        if (c->is_dead)
+            return;
+    }
+    if (c->is_behind)
+        mark_dirty(c); /* a page that could not be read is asked for again */
+    set_deadline(c);
+}
+
+void client_on_writable(struct client *c, uint64_t now_ms)
+{
+    c->nm->now_ms = now_ms;
+    c->is_blocked = false;
+    mark_dirty(c);
+}
+
+void client_on_closed(struct client *c)
+{
+    c->nm->stats->streams_closed_by_peer++;
+    client_release(c);
+}
+
+/* ---- opening ---- */
+
+/* An id that no client of this process had, and that nobody can guess from another's: a counter
+ * that started at random, through a mixing that is one to one (Stafford's variant 13). */
+static uint64_t new_client_id(struct notification_manager *nm)
+{
+    uint64_t x = nm->next_client++;
+
+    x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9u;
+    x = (x ^ (x >> 27)) * 0x94d049bb133111ebu;
+    return x ^ (x >> 31);
+}
+
+static bool has_topic(const struct client *c, struct slice topic)
+{
+    for (size_t i = 0; i < c->topic_count; i++)
+        if (slice_equal(channel_name_of(c->topics[i].channel).name, topic))
+            return true;
+    return false;
+}
+
+static int join_topics(struct client *c, const struct client_options *o)
+{
+    if (o->topic_count == 0)
+        return 0;
+    c->topics = calloc(o->topic_count, sizeof *c->topics);
+    if (c->topics == NULL)
+        return -ENOMEM;
+    for (size_t i = 0; i < o->topic_count; i++) {
+        struct topic_link *t = &c->topics[c->topic_count];
+
+        if (has_topic(c, o->topics[i]))
+            continue;
+        t->client = c;
+        t->channel = channel_need(c->nm, (struct channel_name){CHANNEL_TOPIC, o->topics[i]});
+        if (t->channel == NULL)
+            return -ENOMEM;
+        channel_add(t->channel, &t->link);
+        c->topic_count++;
+    }
+    return 0;
+}
+
+static int join(struct client *c, const struct client_options *o)
+{
+    c->user = channel_need(c->nm, (struct channel_name){CHANNEL_USER, o->user});
+    if (c->user == NULL)
+        return -ENOMEM;
+    if (c->user->count == 0)
+        c->nm->stats->users_online++;
+    channel_add(c->user, &c->in_user);
+    channel_add(c->nm->everyone, &c->in_everyone);
+    return join_topics(c, o);
+}
+
+/* Where the stream starts; returns whether the resume id means nothing here. */
+static bool place_cursor(struct client *c, const struct client_options *o)
+{
+    bool is_known = o->resume.n > 0 && id_parse(o->resume, c->nm->epoch, &c->cursor) == 0 &&
+                    c->cursor <= c->nm->head;
+
+    c->since = c->nm->head;
+    if (o->resume.n == 0 && !o->from_earliest) {
+        c->cursor = c->nm->head;
+        return false;
+    }
+    c->nm->stats->streams_resumed++;
+    c->is_resuming = true;
+    if (!is_known) {
+        c->cursor = 0;
+        c->is_from_start = true;
+    }
+    set_behind(c, true);
+    return !is_known && !o->from_earliest;
+}
+
+static int queue_preamble(struct client *c, const struct client_options *o)
+{
+    char id[ID_TEXT_SIZE];
+    size_t n = id_format(c->nm->epoch, c->cursor, id);
+    struct message *m = sse_encode_preamble(o->head, c->is_chunked, c->nm->options.retry_ms, c->id,
+                                            slice_make(id, n));
+    int status = m == NULL ? -ENOMEM : ring_push(&c->ring, m, RING_MAX);
+
+    message_unref(m);
+    return status;
+}
+
+static struct client *client_create(struct notification_manager *nm,
+                                    const struct client_options *o, uint64_t now_ms)
+{
+    struct client *c = calloc(1, sizeof *c);
+    size_t n = o->user_agent.n > MAX_USER_AGENT ? MAX_USER_AGENT : o->user_agent.n;
+
+    if (c == NULL)
+        return NULL;
+    c->nm = nm;
+    c->ops = o->ops;
+    c->sink = o->sink;
+    c->id = new_client_id(nm);
+    c->opened_ms = now_ms;
+    c->written_ms = now_ms;
+    c->is_chunked = o->is_chunked;
+    c->has_ping_events = o->has_ping_events;
+    c->user_agent = intern_ref(&nm->user_agents, slice_make(o->user_agent.p, n));
+    if (c->user_agent == NULL) {
+        free(c);
+        return NULL;
+    }
+    return c;
+}
+
+struct client *client_open(struct notification_manager *nm, const struct client_options *o,
+                           uint64_t now_ms)
+{
+    struct client *c = client_create(nm, o, now_ms);
+    bool is_unknown;
+
+    if (c == NULL) {
+        nm->stats->out_of_memory++;
+        return NULL;
+    }
+    nm->now_ms = now_ms;
+    nm->stats->streams_open++;
+    nm->stats->streams_opened++;
+    c->is_opening = true; /* whoever opens it ends the sink if this fails */
+    if (join(c, o) != 0) {
+        cut_for_memory(c);
+        return NULL;
+    }
+    is_unknown = place_cursor(c, o);
+    if (queue_preamble(c, o) != 0) {
+        cut_for_memory(c);
+        return NULL;
+    }
+    mark_dirty(c);
+    if (is_unknown) {
+        nm->stats->gaps_unknown_id++;
+        tell_gap(c, "unknown-id", o->resume, 0);
+    }
+    catch_up(c);
+    if (c->is_dead)
+        return NULL;
+    c->is_opening = false;
+    set_deadline(c);
+    return c;
+}

@@ -1,0 +1,93 @@
+/* fanout.c - a large channel gets what is new in slices, so that no turn of the loop is long.
+ *
+ * One walk a channel, around its ring of clients. What comes while it walks needs no second walk:
+ * each client that is visited gets all that it has not got, which also puts several messages into
+ * one write, and the walk goes on until it has come round to where the newest one found it. A
+ * client that gets anything else meanwhile gets what the walk owes it first (client_deliver). */
+#include <errno.h>
+#include <stdlib.h>
+#include "manager_priv.h"
+
+struct fanout {
+    struct list link;       /* in the manager's fanouts */
+    struct channel *channel;
+    struct list *next;      /* the next to visit; the list's head is passed over */
+    struct list *stop;      /* coming here ends the walk ... */
+    bool is_round;          /* ... unless nothing was visited since `stop` was set */
+};
+
+/* A visit that finds nothing to do costs a little too. */
+enum { IDLE_VISITS_PER_UNIT = 32 };
+
+int fanout_start(struct notification_manager *nm, struct channel *channel)
+{
+    struct fanout *f = channel->fanout;
+
+    if (f == NULL) {
+        f = calloc(1, sizeof *f);
+        if (f == NULL)
+            return -ENOMEM;
+        f->channel = channel;
+        f->next = channel->clients.next;
+        channel->fanout = f;
+        list_add_last(&nm->fanouts, &f->link);
+        history_pin(nm->window, channel_name_of(channel), true);
+    }
+    f->stop = f->next;
+    f->is_round = true;
+    return 0;
+}
+
+void fanout_end(struct notification_manager *nm, struct fanout *f)
+{
+    history_pin(nm->window, channel_name_of(f->channel), false);
+    f->channel->fanout = NULL;
+    list_remove(&f->link);
+    free(f);
+}
+
+void fanout_skip(struct fanout *f, struct list *link)
+{
+    if (f->next == link)
+        f->next = link->next;
+    if (f->stop == link)
+        f->stop = link->next;
+}
+
+/* Visits the next client; false: the walk is over. */
+static bool step(struct fanout *f, bool *has_cost)
+{
+    struct list *at = f->next;
+
+    *has_cost = false;
+    if (at == f->stop && !f->is_round)
+        return false;
+    f->is_round = false;
+    f->next = at->next; /* before the visit: it may end the client */
+    if (at != &f->channel->clients)
+        *has_cost = client_update(channel_client(f->channel, at));
+    return true;
+}
+
+void fanouts_run(struct notification_manager *nm, size_t most)
+{
+    size_t idle = 0;
+    bool has_cost;
+
+    while (most > 0 && !list_is_empty(&nm->fanouts)) {
+        struct fanout *f = LIST_HOLDER(nm->fanouts.next, struct fanout, link);
+
+        if (f->channel->count == 0 || !step(f, &has_cost)) {
+            fanout_end(nm, f);
+            continue;
+        }
+        if (has_cost || ++idle % IDLE_VISITS_PER_UNIT == 0)
+            most--;
+    }
+    if (!list_is_empty(&nm->fanouts)) { /* the next slice is another channel's */
+        struct list *first = nm->fanouts.next;
+
+        list_remove(first);
+        list_add_last(&nm->fanouts, first);
+    }
+}

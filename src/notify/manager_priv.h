@@ -1,0 +1,154 @@
+/* manager_priv.h - the manager's own structs, shared by the files of this folder.
+ *
+ * channel.c finds channels, client.c queues and writes, fanout.c walks large channels, and
+ * notification_manager.c hears the journal and the world. */
+#ifndef NOTIFY_MANAGER_PRIV_H
+#define NOTIFY_MANAGER_PRIV_H
+#include "base/hash.h"
+#include "base/intern.h"
+#include "base/list.h"
+#include "message/history.h"
+#include "notify/notification_manager.h"
+#include "notify/ring.h"
+
+struct fanout;
+
+/* Who listens to one user, to one topic, or to everyone. It is there while somebody does. */
+struct channel {
+    struct list clients;    /* links of client.in_user, client.in_everyone or topic_link.link */
+    struct fanout *fanout;  /* the walk that is under way, or NULL */
+    uint32_t count;         /* clients */
+    uint16_t name_length;
+    uint8_t kind;           /* enum channel_kind */
+    char name[];
+};
+
+struct topic_link {
+    struct list link;       /* in the topic's clients */
+    struct channel *channel;
+    struct client *client;
+};
+
+/* What only a client that reads pages from the journal needs. */
+struct catch_up {
+    struct journal_read read;
+    struct client *client;
+    bool is_under_way;
+    struct channel_name channels[];
+};
+
+struct client {
+    struct list in_user;
+    struct list in_everyone;
+    struct client *next_dirty;
+    struct notification_manager *nm;
+    struct channel *user;
+    struct topic_link *topics;      /* topic_count of them; NULL without topics */
+    const struct client_sink *ops;
+    void *sink;
+    struct interned *user_agent;
+    struct catch_up *reading;       /* NULL unless the journal is read for it */
+    struct ring ring;
+    uint64_t id;
+    uint64_t cursor;                /* number up to which all that is its own was queued */
+    uint64_t since;                 /* newest number when it was opened */
+    uint64_t told;                  /* number up to which losses are told */
+    uint64_t last_seq;              /* number of the last notification written whole */
+    uint64_t opened_ms;
+    uint64_t written_ms;            /* when bytes last left */
+    uint32_t offset;                /* bytes of the oldest message in the ring that were written */
+    uint8_t topic_count;
+    bool is_chunked : 1;
+    bool has_ping_events : 1;
+    bool is_opening : 1;            /* its sink knows nothing of it yet */
+    bool is_behind : 1;             /* takes nothing from live delivery, reads from its cursor */
+    bool is_resuming : 1;           /* behind since it was opened */
+    bool is_from_start : 1;         /* what was lost before is none of its business */
+    bool is_dropping : 1;           /* behind, and only the newest of what it missed is wanted */
+    bool is_blocked : 1;            /* the socket took less than was given: want_write is on */
+    bool is_ending : 1;             /* its bye is queued: nothing more is */
+    bool is_dirty : 1;              /* in the list of those to be flushed, or freed */
+    bool is_dead : 1;               /* gone, and freed at its turn in that list */
+};
+
+struct notification_manager {
+    struct manager_options options;
+    struct journal *journal;
+    struct stats *stats;
+    char epoch[EPOCH_SIZE];
+    uint64_t head;                  /* newest number heard */
+    bool is_up;
+    const char *down_reason;        /* while not is_up */
+    struct history *window;
+    struct hash_table users;        /* struct channel */
+    struct hash_table topics;
+    struct channel *everyone;
+    struct intern_table user_agents;
+    struct client *dirty;           /* the first to be flushed */
+    struct client **dirty_end;
+    struct list fanouts;
+    struct message *heartbeat;      /* the comment, and the ping event, shared by all */
+    struct message *ping;
+    uint64_t now_ms;
+    uint64_t next_client;           /* mixed into an id */
+    uint64_t drain_end_ms;          /* 0: not draining */
+    uint64_t drain_ms;
+};
+
+/* ---- channel.c ---- */
+int channels_init(struct notification_manager *nm);
+void channels_fini(struct notification_manager *nm);
+
+/* NULL: nobody listens. */
+struct channel *channel_find(const struct notification_manager *nm, struct channel_name name);
+
+/* The channel, made if need be; NULL without memory. Pair: channel_release. */
+struct channel *channel_need(struct notification_manager *nm, struct channel_name name);
+
+/* Frees the channel if nobody listens any more. */
+void channel_release(struct notification_manager *nm, struct channel *channel);
+
+void channel_add(struct channel *channel, struct list *link);
+void channel_remove(struct channel *channel, struct list *link);
+
+/* The client whose link in the channel this is. */
+struct client *channel_client(const struct channel *channel, struct list *link);
+
+static inline struct channel_name channel_name_of(const struct channel *channel)
+{
+    return (struct channel_name){channel->kind, slice_make(channel->name, channel->name_length)};
+}
+
+/* ---- client.c ---- */
+/* The newest entry of one of its channels: queued if it is live. May end the client. */
+void client_deliver(struct client *c, struct message *m);
+
+/* All that it has not got yet of its channels: queued and written as far as it goes, if it is
+ * live. Returns whether it cost anything. May end the client. */
+bool client_update(struct client *c);
+
+/* A control event: queued, even a little over the limit. */
+void client_tell(struct client *c, struct message *m);
+
+/* Queues the bye and ends the client when all is written. */
+void client_end(struct client *c, enum client_bye reason);
+
+/* Takes the client out of everything, without a word to its sink; it is freed later. */
+void client_release(struct client *c);
+
+/* Flushes, or frees, up to `most` of the clients that wait for it. */
+void clients_flush(struct notification_manager *nm, size_t most);
+
+/* ---- fanout.c ---- */
+/* Every client of the channel gets what is new, in slices, from manager_turn_end on. */
+int fanout_start(struct notification_manager *nm, struct channel *channel);
+
+/* Walks on, for at most `most` clients that cost something. */
+void fanouts_run(struct notification_manager *nm, size_t most);
+
+/* `link` is about to leave the channel. */
+void fanout_skip(struct fanout *f, struct list *link);
+
+/* Ends a walk whose channel is going. */
+void fanout_end(struct notification_manager *nm, struct fanout *f);
+#endif

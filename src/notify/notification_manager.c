@@ -1,0 +1,324 @@
+/* notification_manager.c - hears the journal, and tells the streams. */
+#include "notify/notification_manager.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "base/log.h"
+#include "manager_priv.h"
+#include "message/json.h"
+#include "message/sse.h"
+
+enum {
+    DIRECT_CLIENTS = 64, /* a channel of up to so many is served at once, a larger one in slices */
+    FLUSHES_A_TURN = 256,
+    VISITS_A_TURN = 128, /* of a fan-out: about a millisecond of system calls */
+    WINDOW_STEPS = 20000,
+    TICK_MS = 100,
+};
+
+/* ---- what the journal says ---- */
+
+static uint32_t serve_directly(struct channel *channel, struct message *m)
+{
+    uint32_t streams = channel->count;
+    struct list *next;
+
+    for (struct list *at = channel->clients.next; at != &channel->clients; at = next) {
+        next = at->next; /* a delivery ends at most its own client */
+        client_deliver(channel_client(channel, at), m);
+    }
+    return streams;
+}
+
+static void update_stats(struct notification_manager *nm)
+{
+    nm->stats->window_entries = history_count(nm->window);
+    nm->stats->window_bytes = history_bytes(nm->window);
+    nm->stats->window_evicted = history_evicted(nm->window);
+}
+
+static void on_entry(void *ctx, const struct journal_entry *entry)
+{
+    struct notification_manager *nm = ctx;
+    struct history_item item = {entry->to, entry->message, entry->ttl_ms, entry->collapse_key};
+    struct channel *channel;
+    uint32_t streams = 0;
+
+    nm->head = entry->message->seq;
+    if (history_add(nm->window, &item, nm->now_ms) < 0)
+        nm->stats->out_of_memory++; /* whoever needs it reads it from the journal */
+    update_stats(nm);
+    channel = channel_find(nm, entry->to);
+    if (channel != NULL && channel->count > 0) {
+        streams = channel->count;
+        if (streams <= DIRECT_CLIENTS || fanout_start(nm, channel) != 0)
+            serve_directly(channel, entry->message);
+    }
+    if (entry->origin != NULL)
+        entry->origin->streams = streams;
+}
+
+static void tell_retracted(struct notification_manager *nm, struct channel_name name, uint64_t seq)
+{
+    struct channel *channel = channel_find(nm, name);
+    char id[ID_TEXT_SIZE];
+    char data[ID_TEXT_SIZE + 16];
+    struct message *m;
+    struct list *next;
+
+    if (channel == NULL)
+        return;
+    id_format(nm->epoch, seq, id);
+    snprintf(data, sizeof data, "{\"id\":\"%s\"}", id);
+    m = sse_encode_control("retract", slice_make(NULL, 0), 0, slice_of(data));
+    if (m == NULL) {
+        nm->stats->out_of_memory++;
+        return;
+    }
+    for (struct list *at = channel->clients.next; at != &channel->clients; at = next) {
+        next = at->next;
+        client_tell(channel_client(channel, at), m);
+    }
+    message_unref(m);
+}
+
+static void on_removed(void *ctx, struct channel_name channel, uint64_t seq)
+{
+    struct notification_manager *nm = ctx;
+
+    if (seq == 0) {
+        history_erase(nm->window, channel);
+    } else {
+        history_retract(nm->window, channel, seq);
+        tell_retracted(nm, channel, seq);
+    }
+    update_stats(nm);
+}
+
+static void on_up(void *ctx)
+{
+    struct notification_manager *nm = ctx;
+    struct journal_status status;
+
+    journal_get_status(nm->journal, &status);
+    strcpy(nm->epoch, status.epoch);
+    nm->head = status.head;
+    nm->is_up = true;
+    nm->down_reason = NULL;
+}
+
+static void on_down(void *ctx, const char *why)
+{
+    struct notification_manager *nm = ctx;
+
+    nm->is_up = false;
+    nm->down_reason = why;
+    log_error("the journal cannot take notifications: %s", why);
+}
+
+static const struct journal_events events = {
+    .on_entry = on_entry,
+    .on_removed = on_removed,
+    .on_up = on_up,
+    .on_down = on_down,
+};
+
+/* ---- life ---- */
+
+static int create_parts(struct notification_manager *nm)
+{
+    struct history_limits limits = {
+        .max_bytes = nm->options.window_bytes,
+        .keep_ms = nm->options.keep_ms,
+        .max_per_user = nm->options.keep_per_user,
+    };
+
+    nm->heartbeat = sse_encode_comment();
+    nm->ping = sse_encode_control("ping", slice_make(NULL, 0), 0, SLICE_LITERAL("{}"));
+    nm->window = history_create(&limits);
+    if (nm->heartbeat == NULL || nm->ping == NULL || nm->window == NULL)
+        return -1;
+    return channels_init(nm);
+}
+
+struct notification_manager *notification_manager_create(const struct manager_options *options,
+                                                         struct journal *journal,
+                                                         struct stats *stats)
+{
+    struct notification_manager *nm = calloc(1, sizeof *nm);
+
+    if (nm == NULL)
+        return NULL;
+    nm->options = *options;
+    nm->journal = journal;
+    nm->stats = stats;
+    nm->dirty_end = &nm->dirty;
+    nm->next_client = hash_of(SLICE_LITERAL("first client")); /* random: the hash's key is */
+    nm->down_reason = "it is not open yet";
+    list_init(&nm->fanouts);
+    intern_init(&nm->user_agents);
+    if (create_parts(nm) != 0) {
+        notification_manager_destroy(nm);
+        return NULL;
+    }
+    journal_start(journal, &events, nm);
+    return nm;
+}
+
+void notification_manager_destroy(struct notification_manager *nm)
+{
+    if (nm == NULL)
+        return;
+    while (nm->everyone != NULL && nm->everyone->count > 0)
+        client_release(channel_client(nm->everyone, nm->everyone->clients.next));
+    while (!list_is_empty(&nm->fanouts))
+        fanouts_run(nm, 1);
+    clients_flush(nm, SIZE_MAX);
+    channels_fini(nm);
+    intern_fini(&nm->user_agents);
+    history_destroy(nm->window);
+    message_unref(nm->heartbeat);
+    message_unref(nm->ping);
+    free(nm);
+}
+
+/* ---- the world ---- */
+
+void manager_send_notification(struct notification_manager *nm, const struct notification *n,
+                               uint64_t wall_ms, struct journal_append *append)
+{
+    append->streams = 0;
+    if (!nm->is_up) {
+        append->status = -EAGAIN;
+        append->on_done(append);
+        return;
+    }
+    journal_append(nm->journal, n, wall_ms, append);
+}
+
+bool manager_turn_end(struct notification_manager *nm, uint64_t now_ms)
+{
+    nm->now_ms = now_ms;
+    clients_flush(nm, FLUSHES_A_TURN);
+    fanouts_run(nm, VISITS_A_TURN);
+    return nm->dirty != NULL || !list_is_empty(&nm->fanouts);
+}
+
+/* Ends the share of the streams that is due by now. */
+static void drain_some(struct notification_manager *nm)
+{
+    uint64_t left_ms = nm->drain_end_ms > nm->now_ms ? nm->drain_end_ms - nm->now_ms : 0;
+    uint64_t rounds = left_ms / TICK_MS + 1;
+    uint64_t most = (nm->everyone->count + rounds - 1) / rounds;
+
+    for (struct list *at = nm->everyone->clients.next; at != &nm->everyone->clients && most > 0;) {
+        struct client *c = channel_client(nm->everyone, at);
+
+        at = at->next;
+        if (c->is_ending)
+            continue;
+        client_end(c, BYE_SHUTDOWN);
+        most--;
+    }
+}
+
+void manager_tick(struct notification_manager *nm, uint64_t now_ms)
+{
+    nm->now_ms = now_ms;
+    history_expire(nm->window, now_ms, WINDOW_STEPS);
+    update_stats(nm);
+    if (nm->drain_end_ms != 0)
+        drain_some(nm);
+}
+
+void manager_drain(struct notification_manager *nm, uint64_t now_ms, uint64_t drain_ms)
+{
+    if (nm->drain_end_ms != 0)
+        return;
+    nm->now_ms = now_ms;
+    nm->drain_ms = drain_ms;
+    nm->drain_end_ms = now_ms + drain_ms;
+    if (drain_ms == 0)
+        drain_some(nm);
+}
+
+size_t manager_kick(struct notification_manager *nm, struct slice user, uint64_t client_id)
+{
+    struct channel *channel = channel_find(nm, (struct channel_name){CHANNEL_USER, user});
+    size_t kicked = 0;
+
+    if (channel == NULL)
+        return 0;
+    for (struct list *at = channel->clients.next; at != &channel->clients;) {
+        struct client *c = channel_client(channel, at);
+        bool is_last = at->next == &channel->clients;
+
+        at = at->next;
+        if (!c->is_ending && (client_id == 0 || c->id == client_id)) {
+            client_end(c, BYE_KICKED);
+            kicked++;
+        }
+        if (is_last)
+            break; /* without memory the last client takes its channel along */
+    }
+    return kicked;
+}
+
+size_t manager_presence(const struct notification_manager *nm, struct slice user,
+                        manager_visit_fn *visit, void *ctx)
+{
+    struct channel *channel = channel_find(nm, (struct channel_name){CHANNEL_USER, user});
+
+    if (channel == NULL)
+        return 0;
+    for (struct list *at = channel->clients.next; at != &channel->clients; at = at->next) {
+        const struct client *c = channel_client(channel, at);
+        struct client_info info = {
+            .id = c->id,
+            .opened_ms = c->opened_ms,
+            .user_agent = c->user_agent->text,
+            .queued = c->ring.count,
+            .is_lagging = c->is_behind || c->is_blocked,
+            .last_seq = c->last_seq,
+            .sink = c->sink,
+        };
+
+        visit(ctx, &info);
+    }
+    return channel->count;
+}
+
+size_t manager_stream_count(const struct notification_manager *nm)
+{
+    return nm->everyone->count;
+}
+
+size_t manager_user_stream_count(const struct notification_manager *nm, struct slice user)
+{
+    struct channel *channel = channel_find(nm, (struct channel_name){CHANNEL_USER, user});
+
+    return channel == NULL ? 0 : channel->count;
+}
+
+bool manager_is_ready(const struct notification_manager *nm, const char **why)
+{
+    *why = nm->drain_end_ms != 0 ? "the daemon is shutting down" : nm->down_reason;
+    return *why == NULL;
+}
+
+const char *manager_epoch(const struct notification_manager *nm)
+{
+    return nm->epoch;
+}
+
+uint64_t manager_head(const struct notification_manager *nm)
+{
+    return nm->head;
+}
+
+struct journal *manager_journal(const struct notification_manager *nm)
+{
+    return nm->journal;
+}
