@@ -40,7 +40,7 @@ void log_print(enum log_level level, const char *format, ...)
  * log_event(LOG_INFO, "stream closed", log_slice("user", user), log_u64("sent", n)); */
 struct log_field {
     const char *key;
-    enum { LOG_FIELD_SLICE, LOG_FIELD_U64 } type;
+    enum { LOG_FIELD_SLICE, LOG_FIELD_U64, LOG_FIELD_HEX } type;
     struct slice text; /* any bytes: escaped as the format asks */
     uint64_t number;
 };
@@ -58,6 +58,12 @@ static inline struct log_field log_text(const char *key, const char *text)
 static inline struct log_field log_u64(const char *key, uint64_t number)
 {
     return (struct log_field){key, LOG_FIELD_U64, {0}, number};
+}
+
+/* Sixteen hexadecimal digits, as client ids are shown. */
+static inline struct log_field log_hex(const char *key, uint64_t number)
+{
+    return (struct log_field){key, LOG_FIELD_HEX, {0}, number};
 }
 
 #define log_event(level, message, ...)                                                             \

@@ -152,6 +152,9 @@ static void add_line(struct buf *b, enum log_level level, struct slice message,
         buf_printf(b, sink.format == LOG_JSON ? ",\"%s\":" : " %s=", fields[i].key);
         if (fields[i].type == LOG_FIELD_U64)
             buf_add_u64(b, fields[i].number);
+        else if (fields[i].type == LOG_FIELD_HEX)
+            buf_printf(b, sink.format == LOG_JSON ? "\"%016llx\"" : "%016llx",
+                       (unsigned long long)fields[i].number);
         else if (sink.format == LOG_JSON)
             add_json_escaped(b, fields[i].text);
         else

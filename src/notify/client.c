@@ -8,6 +8,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include "base/buf.h"
@@ -24,6 +25,13 @@ enum {
     MAX_CHANNELS = MAX_TOPICS + 2,
     MAX_USER_AGENT = 256,
     CUT_AFTER_MS = 5000,       /* that an ending client has to take its bye */
+};
+
+/* The reasons as API and log name them. */
+static const char *const bye_names[] = {
+    [BYE_SHUTDOWN] = "shutdown",
+    [BYE_KICKED] = "kicked",
+    [BYE_MAX_AGE] = "max-age",
 };
 
 /* ---- ending ---- */
@@ -78,11 +86,16 @@ static void leave_channels(struct client *c)
     channel_release(nm, c->user);
 }
 
-void client_release(struct client *c)
+void client_release(struct client *c, const char *reason)
 {
     struct notification_manager *nm = c->nm;
 
     assert(!c->is_dead);
+    if (c->user != NULL)
+        log_event(LOG_INFO, "stream closed", log_hex("client", c->id),
+                  log_slice("user", channel_name_of(c->user).name), log_text("reason", reason),
+                  log_u64("delivered", c->delivered), log_u64("queued", c->ring.count),
+                  log_u64("ms", nm->now_ms - c->opened_ms));
     leave_channels(c);
     set_behind(c, false);
     stop_reading(c);
@@ -94,12 +107,12 @@ void client_release(struct client *c)
     mark_dirty(c);
 }
 
-static void finish(struct client *c, bool is_graceful)
+static void finish(struct client *c, bool is_graceful, const char *reason)
 {
     const struct client_sink *ops = c->ops;
     void *sink = c->sink;
 
-    client_release(c);
+    client_release(c, reason);
     if (!c->is_opening)
         ops->close(sink, is_graceful);
 }
@@ -107,7 +120,7 @@ static void finish(struct client *c, bool is_graceful)
 static void cut_for_memory(struct client *c)
 {
     c->nm->stats->out_of_memory++;
-    finish(c, false);
+    finish(c, false, "out-of-memory");
 }
 
 /* ---- queueing ---- */
@@ -147,8 +160,8 @@ static void tell_gap(struct client *c, const char *reason, struct slice after, u
     if (!data.failed)
         m = sse_encode_control("gap", slice_make(id, n), 0, buf_slice(&data));
     buf_fini(&data);
-    log_event(LOG_INFO, "gap", log_u64("client", c->id),
-              log_slice("user", slice_make(c->user->name, c->user->name_length)),
+    log_event(LOG_INFO, "gap", log_hex("client", c->id),
+              log_slice("user", channel_name_of(c->user).name),
               log_text("reason", reason), log_slice("after", after), log_text("resumed_at", id));
     tell_and_unref(c, m);
 }
@@ -418,6 +431,7 @@ static void note_written(struct client *c, size_t bytes)
         c->offset = 0;
         if (m->seq > 0) {
             c->last_seq = m->seq;
+            c->delivered++;
             stats->deliveries++;
         }
         message_unref(ring_take(&c->ring));
@@ -437,7 +451,7 @@ static bool write_some(struct client *c, size_t *written)
     taken = c->ops->writev(c->sink, iov, n);
     if (taken < 0 && taken != -EAGAIN) {
         c->nm->stats->streams_closed_by_peer++;
-        finish(c, false);
+        finish(c, false, "peer");
         return false;
     }
     if (taken > 0)
@@ -475,7 +489,7 @@ static void flush(struct client *c, size_t budget)
         return;
     ring_relax(&c->ring);
     if (c->is_ending)
-        finish(c, true);
+        finish(c, true, bye_names[c->bye]);
 }
 
 void clients_flush(struct notification_manager *nm, size_t most)
@@ -503,7 +517,7 @@ static void overflow(struct client *c)
     switch (c->nm->options.overflow) {
     case OVERFLOW_DISCONNECT:
         c->nm->stats->streams_closed_by_overflow++;
-        finish(c, false);
+        finish(c, false, "overflow");
         return;
     case OVERFLOW_DROP_OLDEST: /* all that is not begun is read again, the newest of it */
         for (uint32_t i = c->ring.count; i > first; i--) {
@@ -552,11 +566,7 @@ bool client_update(struct client *c)
 
 void client_end(struct client *c, enum client_bye reason)
 {
-    static const char *const data[] = {
-        [BYE_SHUTDOWN] = "{\"reason\":\"shutdown\"}",
-        [BYE_KICKED] = "{\"reason\":\"kicked\"}",
-        [BYE_MAX_AGE] = "{\"reason\":\"max-age\"}",
-    };
+    char data[64];
     struct notification_manager *nm = c->nm;
     struct stats *stats = nm->stats;
     uint64_t retry_ms = 0;
@@ -573,10 +583,11 @@ void client_end(struct client *c, enum client_bye reason)
     } else {
         stats->streams_closed_by_age++;
     }
-    tell_and_unref(c, sse_encode_control("bye", slice_make(NULL, 0), retry_ms,
-                                         slice_of(data[reason])));
+    snprintf(data, sizeof data, "{\"reason\":\"%s\"}", bye_names[reason]);
+    tell_and_unref(c, sse_encode_control("bye", slice_make(NULL, 0), retry_ms, slice_of(data)));
     if (c->is_dead)
         return;
+    c->bye = reason;
     c->is_ending = true;
     c->ops->deadline(c->sink, nm->now_ms + CUT_AFTER_MS);
 }
@@ -601,7 +612,7 @@ void client_on_deadline(struct client *c, uint64_t now_ms)
 
     nm->now_ms = now_ms;
     if (c->is_ending) {
-        finish(c, false);
+        finish(c, false, bye_names[c->bye]);
         return;
     }
     if (nm->options.max_age_ms > 0 && now_ms - c->opened_ms >= nm->options.max_age_ms) {
@@ -629,7 +640,7 @@ void client_on_writable(struct client *c, uint64_t now_ms)
 void client_on_closed(struct client *c)
 {
     c->nm->stats->streams_closed_by_peer++;
-    client_release(c);
+    client_release(c, "peer");
 }
 
 /* ---- opening ---- */

@@ -57,7 +57,9 @@ struct client {
     uint64_t opened_ms;
     uint64_t written_ms;            /* when bytes last left */
     uint32_t offset;                /* bytes of the oldest message in the ring that were written */
+    uint32_t delivered;             /* notifications written whole */
     uint8_t topic_count;
+    uint8_t bye;                    /* enum client_bye, while is_ending */
     bool is_chunked : 1;
     bool has_ping_events : 1;
     bool is_opening : 1;            /* its sink knows nothing of it yet */
@@ -133,8 +135,9 @@ void client_tell(struct client *c, struct message *m);
 /* Queues the bye and ends the client when all is written. */
 void client_end(struct client *c, enum client_bye reason);
 
-/* Takes the client out of everything, without a word to its sink; it is freed later. */
-void client_release(struct client *c);
+/* Takes the client out of everything, without a word to its sink; it is freed later. `reason` is
+ * for the log. */
+void client_release(struct client *c, const char *reason);
 
 /* Flushes, or frees, up to `most` of the clients that wait for it. */
 void clients_flush(struct notification_manager *nm, size_t most);

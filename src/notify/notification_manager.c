@@ -172,7 +172,7 @@ void notification_manager_destroy(struct notification_manager *nm)
     if (nm == NULL)
         return;
     while (nm->everyone != NULL && nm->everyone->count > 0)
-        client_release(channel_client(nm->everyone, nm->everyone->clients.next));
+        client_release(channel_client(nm->everyone, nm->everyone->clients.next), "end");
     while (!list_is_empty(&nm->fanouts))
         fanouts_run(nm, 1);
     clients_flush(nm, SIZE_MAX);
