@@ -57,6 +57,12 @@ struct http_stream *http_stream_open(struct http_request *r,
                                      const struct http_stream_events *events, void *ctx,
                                      enum http_framing *framing, char **head, size_t *head_length);
 
+/* Replaces the ctx that the events are called with: for an owner that is made after its stream. */
+void http_stream_set_ctx(struct http_stream *s, void *ctx);
+
+/* The ctx of http_server_create. */
+void *http_stream_server_ctx(const struct http_stream *s);
+
 /* Writes framed bytes straight to the socket: what was taken, -EAGAIN, or another -errno (call
  * http_stream_close then; on_closed does not come). */
 ssize_t http_stream_writev(struct http_stream *s, const struct iovec *iov, int count);

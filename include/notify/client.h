@@ -54,6 +54,9 @@ struct client_options {
 struct client *client_open(struct notification_manager *nm, const struct client_options *options,
                            uint64_t now_ms);
 
+uint64_t client_id(const struct client *c);
+void *client_sink(const struct client *c);
+
 /* News of the sink. */
 void client_on_writable(struct client *c, uint64_t now_ms);
 void client_on_deadline(struct client *c, uint64_t now_ms);

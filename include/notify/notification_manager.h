@@ -71,6 +71,9 @@ size_t manager_user_stream_count(const struct notification_manager *nm, struct s
 /* Whether the journal takes notifications now; else the reason is in `*why`. */
 bool manager_is_ready(const struct notification_manager *nm, const char **why);
 
+/* Whether manager_drain was called: no stream is to be opened any more. */
+bool manager_is_draining(const struct notification_manager *nm);
+
 /* The journal's epoch and its newest number. */
 const char *manager_epoch(const struct notification_manager *nm);
 uint64_t manager_head(const struct notification_manager *nm);

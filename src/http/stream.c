@@ -66,8 +66,22 @@ void http_stream_close(struct http_stream *s, bool is_graceful)
     conn_settle(c);
 }
 
+static const struct conn *const_conn_of(const struct http_stream *s)
+{
+    return (const struct conn *)(const void *)((const char *)s - offsetof(struct conn, stream));
+}
+
+void http_stream_set_ctx(struct http_stream *s, void *ctx)
+{
+    s->ctx = ctx;
+}
+
+void *http_stream_server_ctx(const struct http_stream *s)
+{
+    return const_conn_of(s)->server->ctx;
+}
+
 const struct peer *http_stream_peer(const struct http_stream *s)
 {
-    return &((const struct conn *)(const void *)((const char *)s - offsetof(struct conn, stream)))
-                ->peer;
+    return &const_conn_of(s)->peer;
 }

@@ -594,6 +594,16 @@ void client_end(struct client *c, enum client_bye reason)
 
 /* ---- its own clock and socket ---- */
 
+uint64_t client_id(const struct client *c)
+{
+    return c->id;
+}
+
+void *client_sink(const struct client *c)
+{
+    return c->sink;
+}
+
 static void set_deadline(struct client *c)
 {
     const struct manager_options *o = &c->nm->options;

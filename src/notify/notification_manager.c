@@ -304,8 +304,13 @@ size_t manager_user_stream_count(const struct notification_manager *nm, struct s
 
 bool manager_is_ready(const struct notification_manager *nm, const char **why)
 {
-    *why = nm->drain_end_ms != 0 ? "the daemon is shutting down" : nm->down_reason;
+    *why = manager_is_draining(nm) ? "the daemon is shutting down" : nm->down_reason;
     return *why == NULL;
+}
+
+bool manager_is_draining(const struct notification_manager *nm)
+{
+    return nm->drain_end_ms != 0;
 }
 
 const char *manager_epoch(const struct notification_manager *nm)

@@ -1,0 +1,37 @@
+/* api.h - the endpoints: where HTTP and the notification manager meet.
+ *
+ * One file an endpoint under src/api/, and one row in the table of routes.c. */
+#ifndef API_API_H
+#define API_API_H
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include "base/stats.h"
+#include "http/server.h"
+#include "notify/notification_manager.h"
+
+struct api;
+struct loop;
+
+struct api_options {
+    char *const *allowed_origins; /* exact ones, ones with "*." before the host, or "*" */
+    size_t allowed_origin_count;
+    size_t max_payload;           /* bytes of one notification's data as it goes out */
+    uint64_t max_streams;         /* each 0: no limit */
+    uint64_t max_streams_per_user;
+    uint64_t max_streams_per_ip;  /* IPv6: per /64 */
+    uint64_t retry_ms;            /* Retry-After of a stream that is refused */
+};
+
+/* All that is given is borrowed for its life. NULL without memory. */
+struct api *api_create(const struct api_options *options, struct notification_manager *nm,
+                       struct loop *loop, struct stats *stats);
+
+/* After the last connection is gone. NULL is allowed. */
+void api_destroy(struct api *api);
+
+/* For http_server_create, with the api as ctx; the filter needs api_set_server first. */
+extern const struct http_route api_routes[];
+http_filter api_filter;
+void api_set_server(struct api *api, struct http_server *server);
+#endif

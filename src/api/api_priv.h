@@ -1,0 +1,50 @@
+/* api_priv.h - what the endpoints share. */
+#ifndef API_PRIV_H
+#define API_PRIV_H
+#include "api/api.h"
+#include "base/buf.h"
+#include "base/hash.h"
+#include "http/response.h"
+#include "net/loop.h"
+
+struct cJSON;
+
+struct api {
+    struct api_options options;
+    struct notification_manager *nm;
+    struct http_server *server;
+    struct loop *loop;
+    struct stats *stats;
+    uint64_t started_ms;          /* loop_now_ms at creation */
+    struct hash_table addresses;  /* struct address_count, only with max_streams_per_ip */
+};
+
+/* One an endpoint; ctx is the struct api. */
+http_handler api_subscribe;        /* subscribe.c: GET /notifications/:userID */
+http_handler api_notify;           /* notify.c: POST /notify */
+http_handler api_history;          /* history.c: GET /notifications/:userID/history */
+http_handler api_erase;            /* history.c: DELETE /users/:userID/history */
+http_handler api_retract;          /* history.c: DELETE /notifications/:userID/:id */
+http_handler api_presence;         /* presence.c: GET /users/:userID */
+http_handler api_kick;             /* presence.c: DELETE /users/:userID/streams */
+http_handler api_kick_one;         /* presence.c: DELETE /users/:userID/streams/:clientID */
+http_handler api_stats;            /* stats.c: GET /stats */
+http_handler api_healthz;          /* health.c */
+http_handler api_readyz;
+
+/* ---- respond.c ---- */
+/* Answers 200 with `text` as JSON, or 503 where the buffer found no memory; frees the buffer. */
+void api_respond_json(struct http_request *r, struct buf *text);
+
+/* The same with a cJSON tree, which is freed; NULL is one that found no memory. */
+void api_respond_cjson(struct http_request *r, struct cJSON *tree);
+
+/* Path parameter 0 as a user id, or 400 is answered and false returned. */
+bool api_user(struct http_request *r, struct slice *user);
+
+/* A problem (RFC 9457) as a JSON object appended to `b`, as in the answer to a batch. */
+void api_add_problem(struct buf *b, int status, const char *detail);
+
+/* 503 with Retry-After. */
+void api_unavailable(struct http_request *r, uint64_t retry_ms, const char *detail);
+#endif

@@ -1,0 +1,19 @@
+/* health.c - GET /healthz: the loop turns; GET /readyz: notifications and streams are taken. */
+#include "api_priv.h"
+
+void api_healthz(void *ctx, struct http_request *r)
+{
+    (void)ctx;
+    http_respond(r, 200, "application/json", SLICE_LITERAL("{\"status\":\"ok\"}"));
+}
+
+void api_readyz(void *ctx, struct http_request *r)
+{
+    struct api *api = ctx;
+    const char *why;
+
+    if (manager_is_ready(api->nm, &why))
+        http_respond(r, 200, "application/json", SLICE_LITERAL("{\"status\":\"ready\"}"));
+    else
+        http_problem(r, 503, "Not ready: %s.", why);
+}

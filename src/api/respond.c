@@ -1,0 +1,56 @@
+/* respond.c - answers that several endpoints give. */
+#include <cjson/cJSON.h>
+#include <string.h>
+#include "api_priv.h"
+#include "message/json.h"
+#include "message/notification.h"
+
+void api_respond_json(struct http_request *r, struct buf *text)
+{
+    if (text->failed)
+        http_problem(r, 503, "The daemon is out of memory; try again later.");
+    else
+        http_respond(r, 200, "application/json", buf_slice(text));
+    buf_fini(text);
+}
+
+void api_respond_cjson(struct http_request *r, struct cJSON *tree)
+{
+    char *text = tree == NULL ? NULL : cJSON_PrintUnformatted(tree);
+
+    cJSON_Delete(tree);
+    if (text == NULL)
+        http_problem(r, 503, "The daemon is out of memory; try again later.");
+    else
+        http_respond(r, 200, "application/json", slice_of(text));
+    cJSON_free(text);
+}
+
+bool api_user(struct http_request *r, struct slice *user)
+{
+    *user = http_request_param(r, 0);
+    if (channel_name_is_valid(*user))
+        return true;
+    http_problem(r, 400,
+                 "The user id in the path must be 1 to 256 bytes of UTF-8 without control "
+                 "characters, percent-encoded.");
+    return false;
+}
+
+void api_add_problem(struct buf *b, int status, const char *detail)
+{
+    buf_add_text(b, "{\"type\":\"about:blank\",\"title\":");
+    json_add_string(b, slice_of(http_status_title(status)));
+    buf_printf(b, ",\"status\":%d,\"detail\":", status);
+    json_add_string(b, slice_of(detail));
+    buf_add_char(b, '}');
+}
+
+void api_unavailable(struct http_request *r, uint64_t retry_ms, const char *detail)
+{
+    char seconds[20];
+    char *end = format_u64(seconds, (retry_ms + 999) / 1000);
+
+    http_response_header(r, "Retry-After", slice_make(seconds, (size_t)(end - seconds)));
+    http_problem(r, 503, "%s", detail);
+}

@@ -1,0 +1,41 @@
+/* stats.c - GET /stats: the daemon's own counters as JSON. */
+#include <cjson/cJSON.h>
+#include "api_priv.h"
+#include "base/log.h"
+
+static bool add_number(cJSON *to, const char *name, uint64_t value)
+{
+    return cJSON_AddNumberToObject(to, name, (double)value) != NULL;
+}
+
+static bool add_journal(cJSON *to, const struct api *api)
+{
+    struct journal_status status;
+    cJSON *journal = cJSON_AddObjectToObject(to, "journal");
+
+    journal_get_status(manager_journal(api->nm), &status);
+    return journal != NULL && cJSON_AddStringToObject(journal, "type", status.type) != NULL &&
+           cJSON_AddStringToObject(journal, "epoch", status.epoch) != NULL &&
+           cJSON_AddBoolToObject(journal, "up", status.is_up) != NULL &&
+           add_number(journal, "head", status.head) &&
+           add_number(journal, "entries", status.entries) &&
+           add_number(journal, "bytes", status.bytes);
+}
+
+void api_stats(void *ctx, struct http_request *r)
+{
+    struct api *api = ctx;
+    cJSON *tree = cJSON_CreateObject();
+    bool ok = tree != NULL && cJSON_AddStringToObject(tree, "version", SSE_NOTIFY_VERSION) != NULL &&
+              add_number(tree, "uptime_seconds",
+                         (loop_now_ms(api->loop) - api->started_ms) / 1000) &&
+              add_number(tree, "log_lines_dropped", log_dropped()) && add_journal(tree, api);
+
+    for (size_t i = 0; ok && i < stat_count; i++)
+        ok = add_number(tree, stat_infos[i].name, stat_value(api->stats, &stat_infos[i]));
+    if (!ok) {
+        cJSON_Delete(tree);
+        tree = NULL;
+    }
+    api_respond_cjson(r, tree);
+}

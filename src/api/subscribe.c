@@ -1,0 +1,257 @@
+/* subscribe.c - GET /notifications/:userID: from a request to an open stream.
+ *
+ * The client of the manager is the stream's ctx and the stream is the client's sink: nothing
+ * stands between them. */
+#include <stdlib.h>
+#include <string.h>
+#include "addresses_priv.h"
+#include "api_priv.h"
+#include "base/log.h"
+#include "notify/client.h"
+
+/* What the query and the headers ask for. Slices are the request's. */
+struct wishes {
+    struct slice topics[MAX_TOPICS];
+    size_t topic_count;
+    struct slice resume;
+    bool from_earliest;
+    bool has_ping_events;
+};
+
+static ssize_t sink_writev(void *sink, const struct iovec *iov, int count)
+{
+    return http_stream_writev(sink, iov, count);
+}
+
+static void sink_want_write(void *sink)
+{
+    http_stream_want_write(sink);
+}
+
+static void sink_deadline(void *sink, uint64_t due_ms)
+{
+    http_stream_deadline(sink, due_ms);
+}
+
+static void give_address_back(struct http_stream *s)
+{
+    struct api *api = http_stream_server_ctx(s);
+
+    addresses_give_back(api, http_stream_peer(s));
+}
+
+static void sink_close(void *sink, bool is_graceful)
+{
+    give_address_back(sink);
+    http_stream_close(sink, is_graceful);
+}
+
+static const struct client_sink sink_ops = {
+    .writev = sink_writev,
+    .want_write = sink_want_write,
+    .deadline = sink_deadline,
+    .close = sink_close,
+};
+
+static void on_writable(void *ctx)
+{
+    const struct api *api = http_stream_server_ctx(client_sink(ctx));
+
+    client_on_writable(ctx, loop_now_ms(api->loop));
+}
+
+static void on_deadline(void *ctx, uint64_t now_ms)
+{
+    client_on_deadline(ctx, now_ms);
+}
+
+static void on_closed(void *ctx)
+{
+    give_address_back(client_sink(ctx));
+    client_on_closed(ctx);
+}
+
+static const struct http_stream_events stream_events = {
+    .on_writable = on_writable,
+    .on_deadline = on_deadline,
+    .on_closed = on_closed,
+};
+
+static bool add_topic(struct http_request *r, struct wishes *w, struct slice topic)
+{
+    if (!channel_name_is_valid(topic)) {
+        http_problem(r, 400,
+                     "A topic must be 1 to 256 bytes of UTF-8 without control characters.");
+        return false;
+    }
+    if (w->topic_count == MAX_TOPICS) {
+        http_problem(r, 400, "A stream can have at most %d topics.", MAX_TOPICS);
+        return false;
+    }
+    w->topics[w->topic_count++] = topic;
+    return true;
+}
+
+/* False: what is wrong was answered. */
+static bool read_wishes(struct http_request *r, struct wishes *w)
+{
+    struct slice header = http_request_header(r, "Last-Event-ID");
+    struct slice name;
+    struct slice value;
+    size_t cursor = 0;
+
+    *w = (struct wishes){.topic_count = 0};
+    while (http_request_query_next(r, &cursor, &name, &value)) {
+        if (slice_is(name, "topic")) {
+            if (!add_topic(r, w, value))
+                return false;
+        } else if (slice_is(name, "last_event_id")) {
+            w->resume = value;
+        } else if (slice_is(name, "heartbeat")) {
+            if (!slice_is(value, "event")) {
+                http_problem(r, 400, "heartbeat can only be \"event\"; leave it out for comments.");
+                return false;
+            }
+            w->has_ping_events = true;
+        }
+    }
+    if (header.n > 0)
+        w->resume = header;
+    if (slice_is(w->resume, "earliest")) {
+        w->from_earliest = true;
+        w->resume = slice_make(NULL, 0);
+    }
+    return true;
+}
+
+static void refuse(struct http_request *r, const struct api *api, uint64_t *counter, int status,
+                   const char *detail)
+{
+    char seconds[20];
+    char *end = format_u64(seconds, (api->options.retry_ms + 999) / 1000);
+
+    (*counter)++;
+    http_response_header(r, "Retry-After", slice_make(seconds, (size_t)(end - seconds)));
+    http_problem(r, status, "%s", detail);
+}
+
+/* False: the stream is one too many, and that was answered. */
+static bool is_within_limits(struct api *api, struct http_request *r, struct slice user)
+{
+    const struct api_options *o = &api->options;
+
+    if (o->max_streams > 0 && manager_stream_count(api->nm) >= o->max_streams) {
+        refuse(r, api, &api->stats->streams_refused_total, 503,
+               "The daemon holds as many streams as streams.max_streams allows.");
+        return false;
+    }
+    if (o->max_streams_per_user > 0 &&
+        manager_user_stream_count(api->nm, user) >= o->max_streams_per_user) {
+        refuse(r, api, &api->stats->streams_refused_per_user, 429,
+               "This user has as many streams as streams.max_streams_per_user allows.");
+        return false;
+    }
+    if (!addresses_take(api, http_request_peer(r))) {
+        refuse(r, api, &api->stats->streams_refused_per_ip, 429,
+               "This address has as many streams as streams.max_streams_per_ip allows.");
+        return false;
+    }
+    return true;
+}
+
+static void log_opened(const struct client_options *o, const struct client *c,
+                       const struct peer *peer)
+{
+    char text[PEER_TEXT_SIZE];
+
+    if (!log_enabled(LOG_INFO))
+        return;
+    peer_format(peer, true, text);
+    log_event(LOG_INFO, "stream opened", log_hex("client", client_id(c)),
+              log_slice("user", o->user), log_text("peer", text),
+              log_u64("topics", o->topic_count), log_slice("resume", o->resume),
+              log_slice("user_agent", o->user_agent));
+}
+
+/* What outlives the request, which is gone once its stream is open. */
+struct copies {
+    size_t used;
+    char bytes[(2 + MAX_TOPICS) * MAX_CHANNEL_NAME + MAX_ID_BYTES];
+};
+
+static struct slice keep(struct copies *copies, struct slice s, size_t most)
+{
+    char *p = copies->bytes + copies->used;
+
+    if (s.n > most)
+        s.n = most;
+    if (s.n > 0)
+        memcpy(p, s.p, s.n);
+    copies->used += s.n;
+    return slice_make(p, s.n);
+}
+
+static void open_stream(struct api *api, struct http_request *r, struct slice user,
+                        struct wishes *w)
+{
+    struct copies copies;
+    struct peer peer = *http_request_peer(r);
+    struct client_options o = {
+        .topics = w->topics,
+        .topic_count = w->topic_count,
+        .from_earliest = w->from_earliest,
+        .has_ping_events = w->has_ping_events,
+        .ops = &sink_ops,
+    };
+    enum http_framing framing;
+    struct http_stream *s;
+    struct client *c;
+    char *head;
+    size_t head_length;
+
+    copies.used = 0;
+    o.user = keep(&copies, user, MAX_CHANNEL_NAME);
+    o.resume = keep(&copies, w->resume, MAX_ID_BYTES);
+    o.user_agent = keep(&copies, http_request_header(r, "User-Agent"), MAX_CHANNEL_NAME);
+    for (size_t i = 0; i < w->topic_count; i++)
+        w->topics[i] = keep(&copies, w->topics[i], MAX_CHANNEL_NAME);
+    s = http_stream_open(r, &stream_events, NULL, &framing, &head, &head_length);
+    if (s == NULL) {
+        addresses_give_back(api, &peer);
+        return;
+    }
+    o.sink = s;
+    o.head = slice_make(head, head_length);
+    o.is_chunked = framing == HTTP_CHUNKED;
+    c = client_open(api->nm, &o, loop_now_ms(api->loop));
+    free(head);
+    if (c == NULL) {
+        sink_close(s, false);
+        return;
+    }
+    http_stream_set_ctx(s, c);
+    log_opened(&o, c, &peer);
+}
+
+void api_subscribe(void *ctx, struct http_request *r)
+{
+    struct api *api = ctx;
+    struct wishes w;
+    struct slice user;
+
+    if (!api_user(r, &user) || !read_wishes(r, &w))
+        return;
+    if (http_request_method(r) == HTTP_HEAD) {
+        http_response_header(r, "Cache-Control",
+                             SLICE_LITERAL("no-cache, no-store, no-transform"));
+        http_response_header(r, "X-Accel-Buffering", SLICE_LITERAL("no"));
+        http_respond(r, 200, "text/event-stream", slice_make(NULL, 0));
+        return;
+    }
+    if (manager_is_draining(api->nm)) {
+        api_unavailable(r, api->options.retry_ms, "The daemon is shutting down.");
+        return;
+    }
+    if (is_within_limits(api, r, user))
+        open_stream(api, r, user, &w);
+}
