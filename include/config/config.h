@@ -1,0 +1,179 @@
+/* config.h - what the daemon was told to do: one struct, filled from four places.
+ *
+ * Weakest first: the defaults of options.def, the file, the environment, -o. Mistakes are
+ * collected as sentences, so that a person mends a file in one go. All strings and lists here are
+ * owned by the config and live until config_fini. */
+#ifndef CONFIG_CONFIG_H
+#define CONFIG_CONFIG_H
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <sys/types.h>
+#include "base/error.h"
+#include "base/log.h"
+#include "base/slice.h"
+
+#define CONFIG_DEFAULT_PATH "/etc/sse-notify/sse-notify.conf"
+#define CONFIG_DEFAULT_LISTENER "default"
+
+enum {
+    CONFIG_MAX_LISTENERS = 16,
+    CONFIG_MAX_FILE = 1024 * 1024, /* bytes */
+    CONFIG_MAX_LIST = 64,          /* items in a list */
+    CONFIG_MAX_ERRORS = 20,        /* sentences kept; more are counted */
+};
+
+/* One name an option: CONFIG_streams_heartbeat. */
+enum config_option_id {
+#define SECTION(section, help)
+#define OPTION(section, key, type, field, fallback, allowed, help) CONFIG_##section##_##key,
+#include "config/options.def"
+#undef SECTION
+#undef OPTION
+    CONFIG_OPTION_COUNT
+};
+
+enum config_role { CONFIG_ROLE_PUBLIC = 1, CONFIG_ROLE_INTERNAL = 2, CONFIG_ROLE_ALL = 3 };
+enum config_overflow {
+    CONFIG_OVERFLOW_CATCHUP,
+    CONFIG_OVERFLOW_DROP_OLDEST,
+    CONFIG_OVERFLOW_DISCONNECT
+};
+enum config_journal_type { CONFIG_JOURNAL_MEMORY };
+enum config_sync { CONFIG_SYNC_ALWAYS, CONFIG_SYNC_INTERVAL, CONFIG_SYNC_NEVER };
+
+struct config_list {
+    char **items; /* `count` terminated strings */
+    size_t count;
+};
+
+struct config_listener {
+    char *name;
+    char *origin;  /* where it was first named, as in sentences: "FILE:12" */
+    char *address; /* after config_check never NULL: HOST:PORT, *:PORT or unix:/PATH */
+    enum config_role role;
+    mode_t mode;   /* of a Unix socket's file */
+    bool is_address_wrong; /* one was given and refused, which is among the errors */
+};
+
+struct config_streams {
+    uint64_t heartbeat_ms;
+    uint64_t retry_ms;
+    uint32_t queue;                /* messages */
+    enum config_overflow overflow;
+    uint64_t max_streams;          /* this and the next two: 0 is no limit */
+    uint64_t max_streams_per_user;
+    uint64_t max_streams_per_ip;
+    uint64_t max_age_ms;           /* 0: for ever */
+    bool allow_anonymous;
+};
+
+struct config_journal {
+    enum config_journal_type type;
+    char *path;
+    enum config_sync sync;
+    uint64_t keep_ms;
+    uint64_t keep_per_user;        /* messages */
+    uint64_t keep_bytes;
+    uint64_t window_bytes;         /* after config_check at most keep_bytes */
+};
+
+struct config_publish {
+    uint64_t max_payload_bytes;    /* after config_check at most max_body_bytes */
+    uint64_t max_body_bytes;
+    uint64_t idempotency_window_ms; /* 0: off */
+    bool allow_anonymous;
+};
+
+struct config_http {
+    uint64_t header_timeout_ms;
+    uint64_t body_timeout_ms;
+    uint64_t idle_timeout_ms;
+    uint64_t max_header_bytes;
+    /* Lower case, without the scheme's own port: "https://app.example.com:8443"; the host may
+     * begin with "*." for all below it; or "*" alone for all. */
+    struct config_list allowed_origins;
+    struct config_list trusted_proxies; /* "192.0.2.1", "10.0.0.0/8", "fd00::/8" */
+};
+
+struct config_log {
+    enum log_level level;
+    enum log_format format;
+};
+
+struct config_server {
+    uint64_t drain_time_ms;
+    char *user;                    /* NULL: stay who we are */
+};
+
+struct config {
+    struct config_listener listeners[CONFIG_MAX_LISTENERS];
+    size_t listener_count;         /* after config_check at least 1 */
+    struct config_streams streams;
+    struct config_journal journal;
+    struct config_publish publish;
+    struct config_http http;
+    struct config_log log;
+    struct config_server server;
+    char *origins[CONFIG_OPTION_COUNT]; /* where each was last set ("FILE:12"); NULL: a default */
+};
+
+/* Sentences for the person who wrote the settings, in the order of the mistakes. All zero is
+ * empty; owns nothing. */
+struct config_errors {
+    struct error items[CONFIG_MAX_ERRORS];
+    size_t count;                  /* items filled */
+    size_t more;                   /* mistakes past those */
+};
+
+/* Adds "ORIGIN: sentence"; a NULL origin leaves it and the colon out. Returns -EINVAL. */
+int config_error(struct config_errors *errors, const char *origin, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* Writes one sentence a line, and how many more there are. */
+void config_errors_print(const struct config_errors *errors, FILE *out);
+
+/* Sets everything to its default, without any listener: config_check adds the default one.
+ * Returns 0, or -ENOMEM, and then there is nothing to end. Pair: config_fini. */
+int config_init(struct config *cfg);
+
+/* Frees what the config owns. All zero is allowed. */
+void config_fini(struct config *cfg);
+
+/* Each of the next four returns 0; -EINVAL when it added sentences to `errors`, and then the
+ * settings that were right are made; or -ENOMEM, also with a sentence. */
+
+/* Reads the file at `path`: at most CONFIG_MAX_FILE bytes. */
+int config_read_file(struct config *cfg, const char *path, struct config_errors *errors);
+
+/* Reads a file's content; `file` is its name in sentences. */
+int config_read_text(struct config *cfg, const char *file, struct slice text,
+                     struct config_errors *errors);
+
+/* Reads SSE_NOTIFY_SECTION_KEY=value and SSE_NOTIFY_LISTENER_NAME_KEY=value of `environment`
+ * (ends in NULL). A '-' of a listener's name is written '_'. Other variables are passed over, but
+ * not those that look like a misspelt setting. */
+int config_read_environment(struct config *cfg, char *const *environment,
+                            struct config_errors *errors);
+
+/* Sets one option: `path` is "section.key" or "listener.NAME.key". `origin` begins the sentences
+ * and is remembered. */
+int config_set(struct config *cfg, const char *path, const char *value, const char *origin,
+               struct config_errors *errors);
+
+/* Completes the config and checks what depends on several settings; to be called when all is
+ * read. Without a listener there is then one, and the listener CONFIG_DEFAULT_LISTENER without
+ * address has its default; the window is cut to keep_bytes. Returns as the four above. */
+int config_check(struct config *cfg, struct config_errors *errors);
+
+/* All of it, for a program's start: config_init, then `file` (NULL: CONFIG_DEFAULT_PATH if it
+ * exists), the process's environment, the `count` overrides ("section.key=value"), config_check.
+ * Returns 0; or -EINVAL or -ENOMEM with sentences in `errors`, and then `cfg` needs no
+ * config_fini. */
+int config_load(struct config *cfg, const char *file, const char *const *overrides, size_t count,
+                struct config_errors *errors);
+
+/* The file that config_load reads for `file`; NULL when it reads none. */
+const char *config_file_of(const char *file);
+#endif

@@ -1,0 +1,38 @@
+/* config_priv.h - finding the place of a setting and putting it there; for the readers. */
+#ifndef CONFIG_CONFIG_PRIV_H
+#define CONFIG_CONFIG_PRIV_H
+#include "config/options.h"
+
+/* A section, and for section listener which one. */
+struct config_place {
+    enum config_section_id section;
+    struct config_listener *listener; /* NULL in all other sections */
+};
+
+/* Finds [name], and makes the listener when it names a new one. Returns 0, or -EINVAL or -ENOMEM
+ * after a sentence. */
+int config_find_place(struct config *cfg, struct slice name, const char *origin,
+                      struct config_errors *errors, struct config_place *out);
+
+/* The option of that key there, or NULL after a sentence. */
+const struct config_option *config_find_option(const struct config_place *place, struct slice key,
+                                               const char *origin, struct config_errors *errors);
+
+/* Sets it. Returns 0, or -EINVAL or -ENOMEM after a sentence. */
+int config_store(struct config *cfg, const struct config_place *place,
+                 const struct config_option *o, struct slice value, const char *origin,
+                 struct config_errors *errors);
+
+/* "[streams]" or "[listener.public]" as in sentences. */
+enum { CONFIG_PLACE_SIZE = 64 };
+void config_place_show(const struct config_place *place, char out[CONFIG_PLACE_SIZE]);
+
+/* Adds the sentence for want of memory. Returns -ENOMEM. */
+int config_no_memory(struct config_errors *errors);
+
+/* The id by which arrays are indexed. */
+static inline size_t config_option_index(const struct config_option *o)
+{
+    return (size_t)(o - config_options);
+}
+#endif
