@@ -48,11 +48,11 @@ enum http_framing { HTTP_CHUNKED, HTTP_PLAIN };
 
 /* Begins a 200 response of text/event-stream (API.md's head, plus http_response_header's) and
  * turns the request into a stream. The head is not written: it is put into `head` (a fresh
- * malloc of *head_length bytes, the caller's to free), so that it leaves in one system call with the first
- * events. `*framing` tells how to frame what follows it. Returns NULL for want of memory, and
- * then the request was answered or closed already. Earlier pipelined requests were answered
- * before; bytes that the peer sends from now on are read and thrown away, its end is on_closed.
- */
+ * malloc of *head_length bytes, the caller's to free), so that it leaves in one system call with
+ * the first events. `*framing` tells how to frame what follows it. Returns NULL for want of
+ * memory, and then the connection is closed already and on_abandoned does not come. Earlier
+ * pipelined requests were answered before; bytes that the peer sends from now on are read and
+ * thrown away, its end is on_closed. */
 struct http_stream *http_stream_open(struct http_request *r,
                                      const struct http_stream_events *events, void *ctx,
                                      enum http_framing *framing, char **head, size_t *head_length);

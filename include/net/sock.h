@@ -16,7 +16,9 @@ struct sock;
 enum { NET_READ = 1, NET_WRITE = 2 };
 
 struct sock_ops {
-    void (*on_event)(struct sock *s, unsigned events); /* NET_READ, NET_WRITE; errors and hang-up come as NET_READ */
+    /* NET_READ, NET_WRITE: of those wanted; an error or a hang-up is both, and reading or writing
+     * then tells which. */
+    void (*on_event)(struct sock *s, unsigned events);
     void (*on_deadline)(struct sock *s, uint64_t now_ms);
 };
 

@@ -158,7 +158,8 @@ static void on_flushed(struct conn *c)
 /* Writes what the socket takes and keeps the rest. Returns 0, or -errno when the peer is gone. */
 static int send_answer(struct conn *c, struct slice head, struct slice body)
 {
-    struct iovec iov[2] = {{(void *)(uintptr_t)head.p, head.n}, {(void *)(uintptr_t)body.p, body.n}};
+    struct iovec iov[2] = {{(void *)(uintptr_t)head.p, head.n},
+                           {(void *)(uintptr_t)body.p, body.n}};
     ssize_t taken = sock_writev(&c->sock, iov, body.n > 0 ? 2 : 1);
     size_t n = taken < 0 ? 0 : (size_t)taken;
     struct buf *out;

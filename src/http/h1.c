@@ -460,30 +460,27 @@ static enum h1_result feed_head(struct h1 *h, const char *p, size_t n, size_t *u
 
 static enum h1_result feed_body(struct h1 *h, const char *p, size_t n, size_t *used)
 {
-    struct h1_message *m = &h->message;
-    size_t before = m->body.n;
+    size_t before = h->message.body.n;
     llhttp_errno_t error = llhttp_execute(&h->parser, p, n);
+    bool is_done = error == HPE_PAUSED && h->is_whole;
     const char *reason;
 
-    if (error == HPE_PAUSED && h->is_whole) {
-        *used = n == 0 ? 0 : (size_t)(llhttp_get_error_pos(&h->parser) - p);
-        return H1_DONE;
-    }
-    *used = n;
+    *used = is_done && n > 0 ? (size_t)(llhttp_get_error_pos(&h->parser) - p) : n;
     if (h->is_exhausted)
         return H1_NO_MEMORY;
     if (h->is_too_large)
         return refuse(h, 413, "The body is longer than the %zu bytes that are taken.",
                       h->max_body);
-    if (error != HPE_OK) {
+    if (error != HPE_OK && !is_done) {
         reason = llhttp_get_error_reason(&h->parser);
         return refuse(h, 400, "The body is malformed: %s.", reason == NULL ? "no reason" : reason);
     }
-    /* Chunks of one byte cost five each; extensions and trailers get what the head may have. */
-    h->framing += n - (m->body.n - before);
-    if (h->framing > h->max_head + 8 * (size_t)m->body.n)
+    /* Chunks of one byte cost five each; extensions and trailers get what the head may have. Not
+     * measured by the body so far: the pieces in which it comes must make no difference. */
+    h->framing += *used - (h->message.body.n - before);
+    if (h->framing > h->max_head + 8 * h->max_body)
         return refuse(h, 400, "The body's chunks are framed too wastefully: send larger ones.");
-    return H1_MORE;
+    return is_done ? H1_DONE : H1_MORE;
 }
 
 enum h1_result h1_feed(struct h1 *h, const char *p, size_t n, size_t *used)

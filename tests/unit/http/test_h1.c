@@ -106,8 +106,8 @@ static void a_body_by_length_and_in_chunks(void **state)
 static void upgrades_are_ignored(void **state)
 {
     (void)state;
-    takes("GET / HTTP/1.1\r\n" HOST "Connection: Upgrade\r\nUpgrade: websocket\r\n\r\nrest", "rest", "/",
-          "");
+    takes("GET / HTTP/1.1\r\n" HOST "Connection: Upgrade\r\nUpgrade: websocket\r\n\r\nrest",
+          "rest", "/", "");
     takes("POST / HTTP/1.1\r\n" HOST "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n"
           "Content-Length: 1\r\n\r\nxrest", "rest", "/", "x");
 }
@@ -237,6 +237,19 @@ static void too_many_headers_are_refused(void **state)
     h1_destroy(h);
 }
 
+/* Once they were taken when they came whole and refused when they came in pieces. */
+static void long_trailers_are_refused_whatever_the_pieces(void **state)
+{
+    char text[2048];
+    char pad[1200];
+
+    (void)state;
+    memset(pad, 'a', sizeof pad - 1);
+    pad[sizeof pad - 1] = '\0';
+    snprintf(text, sizeof text, CHUNKED "1\r\nx\r\n0\r\nA: %s\r\n\r\n", pad);
+    refuses(text, 400);
+}
+
 static void wasteful_chunk_framing_is_bounded(void **state)
 {
     struct h1 *h = h1_create(MAX_HEAD, MAX_BODY);
@@ -284,7 +297,8 @@ static void persistence_follows_version_and_connection_header(void **state)
 
 static void headers_are_found_whatever_the_pieces(void **state)
 {
-    static const char text[] = "GET / HTTP/1.1\r\n" HOST "Empty:\r\nX-Long:  a b \t\r\nLast: z\r\n\r\n";
+    static const char text[] = "GET / HTTP/1.1\r\n" HOST "Empty:\r\nX-Long:  a b \t\r\n"
+                               "Last: z\r\n\r\n";
 
     (void)state;
     for (size_t piece = 1; piece < sizeof text; piece++) {
@@ -336,6 +350,7 @@ int main(void)
         cmocka_unit_test(malformed_chunks_are_refused),
         cmocka_unit_test(limits_are_told_apart),
         cmocka_unit_test(too_many_headers_are_refused),
+        cmocka_unit_test(long_trailers_are_refused_whatever_the_pieces),
         cmocka_unit_test(wasteful_chunk_framing_is_bounded),
         cmocka_unit_test(persistence_follows_version_and_connection_header),
         cmocka_unit_test(headers_are_found_whatever_the_pieces),
