@@ -277,15 +277,23 @@ void complain(const struct command *command, const char *format, ...)
 
 int wrong_usage(const struct command *command, const char *format, ...)
 {
-    struct buf usage = {0};
     va_list ap;
 
     va_start(ap, format);
     print_line(command, format, ap);
     va_end(ap);
-    add_usage(command, &usage);
-    fwrite(usage.p, 1, usage.len, stderr);
-    buf_fini(&usage);
     fprintf(stderr, "See `sse-notify %s --help`.\n", command->name);
+    return EXIT_USAGE;
+}
+
+int wrong_operands(const struct command *command, const char *what)
+{
+    struct buf usage = {0};
+
+    add_usage(command, &usage);
+    complain(command, "%s", what);
+    fwrite(usage.p, 1, usage.len, stderr);
+    fprintf(stderr, "See `sse-notify %s --help`.\n", command->name);
+    buf_fini(&usage);
     return EXIT_USAGE;
 }

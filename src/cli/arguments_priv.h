@@ -58,10 +58,11 @@ void arguments_add_help(const struct command *command, struct buf *out);
 int arguments_begin(const struct command *command, int argc, char **argv,
                     struct text_list *operands);
 
-/* Prints "sse-notify NAME: ..." on stderr, as one line. wrong_usage adds the usage lines and
- * returns EXIT_USAGE. */
+/* Prints "sse-notify NAME: ..." on stderr, as one line. wrong_usage adds where the help is,
+ * wrong_operands the usage lines too; both return EXIT_USAGE. */
 void complain(const struct command *command, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 int wrong_usage(const struct command *command, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
+int wrong_operands(const struct command *command, const char *what);
 #endif

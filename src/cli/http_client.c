@@ -219,6 +219,22 @@ static enum http_outcome fail(struct transfer *t, const char *text)
     return is_connected(t->easy) ? HTTP_BROKEN : HTTP_UNCONNECTED;
 }
 
+/* libcurl's text names host and port, even of a Unix socket, and not why. */
+static enum http_outcome fail_to_connect(struct transfer *t, const char *text)
+{
+    const char *path = t->request->remote->unix_path;
+    long number = 0;
+
+    curl_easy_getinfo(t->easy, CURLINFO_OS_ERRNO, &number);
+    if (path != NULL)
+        error_set(&t->answer->why, "could not connect to the socket %s: %s", path,
+                  number != 0 ? strerror((int)number) : text);
+    else
+        error_set(&t->answer->why, "%s%s%s%s", text, number != 0 ? " (" : "",
+                  number != 0 ? strerror((int)number) : "", number != 0 ? ")" : "");
+    return HTTP_UNCONNECTED;
+}
+
 /* What libcurl's end of the transfer means to us. */
 static enum http_outcome outcome_of(struct transfer *t, CURLcode code)
 {
@@ -233,6 +249,8 @@ static enum http_outcome outcome_of(struct transfer *t, CURLcode code)
     case CURLE_SSL_CACERT_BADFILE:
         error_set(&t->answer->why, "%s", text);
         return HTTP_IMPOSSIBLE;
+    case CURLE_COULDNT_CONNECT:
+        return fail_to_connect(t, text);
     case CURLE_PEER_FAILED_VERIFICATION:
         error_set(&t->answer->why, "the server is not to be trusted: %s", text);
         return HTTP_UNTRUSTED;

@@ -9,15 +9,16 @@ static bool is_set(const char *text)
     return text != NULL && text[0] != '\0';
 }
 
-/* What would end a header line, or the part of the address that we add to. */
+/* Refuses what would end a header line, or the part of the address that we add to. The URL is not
+ * repeated in the complaint: it may hold a password. */
 static int check_url(const char *url, struct error *why)
 {
     const char *scheme_end = strstr(url, "://");
 
     if (scheme_end != NULL && strncmp(url, "http://", 7) != 0 && strncmp(url, "https://", 8) != 0)
-        return error_set(why, "the URL %.200s must begin with http:// or https://", url);
+        return error_set(why, "--url and SSE_NOTIFY_URL must begin with http:// or https://");
     if (slice_has_control(slice_of(url)) || strpbrk(url, " ?#") != NULL)
-        return error_set(why, "the URL %.200s must end before the query, and without blanks", url);
+        return error_set(why, "--url and SSE_NOTIFY_URL take no query, no fragment and no blanks");
     return 0;
 }
 

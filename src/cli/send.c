@@ -184,8 +184,7 @@ static int send_one(struct send *s, struct slice data)
     if (s->is_raw)
         print_raw(s);
     if (!print_receipt(s, buf_slice(&s->answer.body))) {
-        complain(s->command, "the server's answer is none of sse-notify's; is %s the right URL?",
-                 s->remote.url);
+        complain(s->command, "the server's answer is none of sse-notify's; is the URL right?");
         return EXIT_REFUSED;
     }
     return EXIT_OK;
@@ -247,8 +246,9 @@ static int send_batch(struct send *s)
     if (s->is_raw)
         print_raw(s);
     if (!read_results(s)) {
-        complain(s->command, "stdin:%" PRIu64 "-%" PRIu64 ": the server's answer is none of "
-                 "sse-notify's; is %s the right URL?", first, last, s->remote.url);
+        complain(s->command,
+                 "stdin:%" PRIu64 "-%" PRIu64 ": the server's answer cannot be understood", first,
+                 last);
         return EXIT_REFUSED;
     }
     fflush(stdout);
@@ -351,15 +351,10 @@ static int send_lines(struct send *s)
 }
 
 /* Checks what the options say together, before anything is sent. */
-static int check(struct send *s, const struct text_list *operands, struct error *why)
+static int check(struct send *s, const char *data, struct error *why)
 {
-    bool is_lines;
+    bool is_lines = strcmp(data, "-") == 0;
 
-    if (operands->count == 0)
-        return error_set(why, "what is to be sent? Give DATA, or - to read lines from stdin");
-    if (operands->count > 1)
-        return error_set(why, "only one DATA can be sent; quote it if it holds blanks");
-    is_lines = strcmp(operands->items[0], "-") == 0;
     if (s->key != NULL && (s->key[0] == '\0' || strlen(s->key) > MAX_GIVEN_KEY))
         return error_set(why, "--idempotency-key: must be 1 to %d bytes", MAX_GIVEN_KEY);
     if ((!is_lines || draft_has_fields(&s->draft)) && draft_check(&s->draft, why) != 0)
@@ -417,9 +412,13 @@ int command_send(int argc, char **argv)
 
     s.command = &command;
     code = arguments_begin(&command, argc, argv, &operands);
-    if (code < 0)
-        code = check(&s, &operands, &why) != 0 ? wrong_usage(&command, "%s", why.text)
-                                               : work(&s, operands.items[0]);
+    if (code < 0 && operands.count == 0)
+        code = wrong_operands(&command, "what is to be sent? DATA, or - for the lines of stdin");
+    else if (code < 0 && operands.count > 1)
+        code = wrong_operands(&command, "only one DATA can be sent; quote it if it holds blanks");
+    else if (code < 0)
+        code = check(&s, operands.items[0], &why) != 0 ? wrong_usage(&command, "%s", why.text)
+                                                       : work(&s, operands.items[0]);
     text_list_fini(&operands);
     draft_fini(&s.draft);
     return code;

@@ -332,12 +332,9 @@ static int work(struct tail *t)
 }
 
 /* Checks what the options say together, before anything is connected. */
-static int check(struct tail *t, const struct text_list *operands, struct error *why)
+static int check(struct tail *t, const char *user, struct error *why)
 {
-    if (operands->count != 1)
-        return error_set(why, operands->count == 0 ? "whose notifications? Give a user id"
-                                                   : "only one user can be followed");
-    t->user = operands->items[0];
+    t->user = user;
     if (t->is_once && t->max_events > 1)
         return error_set(why, "--once and --count contradict each other");
     if (t->is_once)
@@ -375,8 +372,12 @@ int command_tail(int argc, char **argv)
 
     t.command = &command;
     code = arguments_begin(&command, argc, argv, &operands);
-    if (code < 0)
-        code = check(&t, &operands, &why) != 0 ? wrong_usage(&command, "%s", why.text) : work(&t);
+    if (code < 0 && operands.count != 1)
+        code = wrong_operands(&command, operands.count == 0 ? "whose notifications? Give a user id"
+                                                            : "only one user can be followed");
+    else if (code < 0)
+        code = check(&t, operands.items[0], &why) != 0 ? wrong_usage(&command, "%s", why.text)
+                                                       : work(&t);
     text_list_fini(&operands);
     text_list_fini(&t.topics);
     return code;

@@ -18,7 +18,7 @@ int command_version(int argc, char **argv)
     int code = arguments_begin(&command, argc, argv, &operands);
 
     if (code < 0 && operands.count > 0)
-        code = wrong_usage(&command, "takes no arguments");
+        code = wrong_operands(&command, "takes no arguments");
     if (code < 0) {
         printf("sse-notify %s\n%s, cJSON %d.%d.%d\n", SSE_NOTIFY_VERSION, http_client_library(),
                CJSON_VERSION_MAJOR, CJSON_VERSION_MINOR, CJSON_VERSION_PATCH);
