@@ -4,11 +4,9 @@
 #include "message/sse_parser.h"
 
 #include <errno.h>
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdlib.h>
-#include <cmocka.h>
 #include "base/buf.h"
+#include "support/cm.h"
 
 struct listener {
     struct buf heard;
