@@ -16,6 +16,8 @@ struct loop;
 struct api_options {
     char *const *allowed_origins; /* exact ones, ones with "*." before the host, or "*" */
     size_t allowed_origin_count;
+    const struct network *trusted_proxies;
+    size_t trusted_proxy_count;
     size_t max_payload;           /* bytes of one notification's data as it goes out */
     uint64_t max_streams;         /* each 0: no limit */
     uint64_t max_streams_per_user;

@@ -29,6 +29,7 @@ struct server {
     struct api *api;
     struct http_server *http;
     struct http_limits limits;
+    struct network proxies[CONFIG_MAX_LIST];
     struct server_listener listeners[CONFIG_MAX_LISTENERS];
     size_t listener_count;
     ev_signal on_term;

@@ -34,6 +34,13 @@ struct slice http_request_param(const struct http_request *r, int i);
 /* The first header of that name (case does not matter), trimmed; {NULL, 0} if absent. */
 struct slice http_request_header(const struct http_request *r, const char *name);
 
+/* The last header of that name: what the nearest proxy has added. */
+struct slice http_request_header_last(const struct http_request *r, const char *name);
+
+/* Says whose request it is, where a proxy that is believed has told: for http_request_peer, the
+ * stream that is opened and the log. */
+void http_request_set_peer(struct http_request *r, const struct peer *peer);
+
 /* Walks the query's members, percent-decoded ('+' is a space; what is no escape stays as it is):
  * start with *cursor = 0; returns false at the end. `value` of a member without '=' is empty. */
 bool http_request_query_next(const struct http_request *r, size_t *cursor, struct slice *name,

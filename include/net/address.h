@@ -26,6 +26,20 @@ size_t peer_format(const struct peer *peer, bool with_port, char out[PEER_TEXT_S
 int address_parse(struct slice text, struct sockaddr_storage *out, socklen_t *length,
                   struct error *why);
 
+/* Addresses whose first `bits` bits are those of `ip`; IPv4 as in struct peer. */
+struct network {
+    uint8_t ip[16];
+    unsigned bits;
+};
+
+/* Reads "10.0.0.0/8", "fd00::/8", or one address. Returns 0 or -EINVAL. */
+int network_parse(struct slice text, struct network *out);
+bool network_has(const struct network *network, const struct peer *peer);
+
+/* Reads an address as proxies write it: "192.0.2.1", "192.0.2.1:4711", "2001:db8::1",
+ * "[2001:db8::1]:4711"; the port is 0 without one. Returns 0 or -EINVAL. */
+int peer_parse(struct slice text, struct peer *out);
+
 /* Whether only this machine can connect to it: 127.0.0.0/8, ::1, or a Unix socket. */
 bool address_is_local(const struct sockaddr *address);
 #endif

@@ -4,6 +4,7 @@
 #include <string.h>
 #include "addresses_priv.h"
 #include "api_priv.h"
+#include "proxies_priv.h"
 
 struct api *api_create(const struct api_options *options, struct notification_manager *nm,
                        struct loop *loop, struct stats *stats)
@@ -121,6 +122,8 @@ bool api_filter(void *ctx, struct http_request *r)
     struct slice origin = http_request_header(r, "Origin");
     enum origin_rule rule;
 
+    if (api->options.trusted_proxy_count > 0)
+        proxies_find_client(api, r);
     if (api->options.allowed_origin_count > 0)
         http_response_header(r, "Vary", SLICE_LITERAL("Origin"));
     if (origin.p == NULL)

@@ -12,6 +12,7 @@ struct listing {
 
 static bool add_stream(const struct api *api, cJSON *to, const struct client_info *info)
 {
+    const struct peer *from = http_stream_peer(info->sink);
     char id[17];
     char since[CLOCK_TEXT_SIZE];
     char peer[PEER_TEXT_SIZE];
@@ -19,7 +20,7 @@ static bool add_stream(const struct api *api, cJSON *to, const struct client_inf
 
     snprintf(id, sizeof id, "%016llx", (unsigned long long)info->id);
     clock_format(loop_wall_ms(api->loop) - (loop_now_ms(api->loop) - info->opened_ms), since);
-    peer_format(http_stream_peer(info->sink), true, peer);
+    peer_format(from, from->port != 0, peer); /* a proxy may not know the port */
     if (info->last_seq > 0)
         id_format(manager_epoch(api->nm), info->last_seq, last);
     return cJSON_AddStringToObject(to, "client_id", id) != NULL &&

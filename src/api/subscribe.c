@@ -166,7 +166,7 @@ static void log_opened(const struct client_options *o, const struct client *c,
 
     if (!log_enabled(LOG_INFO))
         return;
-    peer_format(peer, true, text);
+    peer_format(peer, peer->port != 0, text);
     log_event(LOG_INFO, "stream opened", log_hex("client", client_id(c)),
               log_slice("user", o->user), log_text("peer", text),
               log_u64("topics", o->topic_count), log_slice("resume", o->resume),

@@ -123,6 +123,8 @@ static int make_http(struct server *s, struct error *why)
     struct api_options options = {
         .allowed_origins = cfg->http.allowed_origins.items,
         .allowed_origin_count = cfg->http.allowed_origins.count,
+        .trusted_proxies = s->proxies,
+        .trusted_proxy_count = cfg->http.trusted_proxies.count,
         .max_payload = cfg->publish.max_payload_bytes,
         .max_streams = cfg->streams.max_streams,
         .max_streams_per_user = cfg->streams.max_streams_per_user,
@@ -130,6 +132,10 @@ static int make_http(struct server *s, struct error *why)
         .retry_ms = cfg->streams.retry_ms,
     };
 
+    for (size_t i = 0; i < cfg->http.trusted_proxies.count; i++)
+        if (network_parse(slice_of(cfg->http.trusted_proxies.items[i]), &s->proxies[i]) != 0)
+            return error_set(why, "http.trusted_proxies: %s is no address or network",
+                             cfg->http.trusted_proxies.items[i]);
     s->limits = (struct http_limits){
         .header_timeout_ms = cfg->http.header_timeout_ms,
         .body_timeout_ms = cfg->http.body_timeout_ms,

@@ -191,7 +191,7 @@ static void log_answer(struct conn *c, const struct http_request *r, int status,
         path = slice_cut(&target, '?'); /* never the query: it may hold a token */
     else if (r->path.n == 0)
         path = slice_of("-");
-    peer_format(&c->peer, false, peer);
+    peer_format(&r->peer, false, peer);
     log_event(LOG_INFO, "request",
               log_slice("method", m->method.n == 0 ? slice_of("-") : h1_slice(m, m->method)),
               log_slice("path", path), log_u64("status", (uint64_t)status), log_text("peer", peer),
@@ -233,6 +233,7 @@ void conn_answer(struct conn *c, int status, struct slice head, struct slice bod
 struct http_stream *conn_open_stream(struct conn *c, const struct http_stream_events *events,
                                      void *ctx)
 {
+    c->peer = c->request->peer; /* a proxy's client, where the proxy is believed */
     end_request(c);
     drop_bytes(c);
     c->stream.events = events;

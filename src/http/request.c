@@ -233,18 +233,37 @@ struct slice http_request_param(const struct http_request *r, int i)
     return r->params[i];
 }
 
+static struct slice header_value(const struct h1_message *m, size_t i)
+{
+    struct slice value = slice_trim(h1_slice(m, m->fields[i].value));
+
+    return value.p == NULL ? slice_make("", 0) : value; /* empty is not absent */
+}
+
 struct slice http_request_header(const struct http_request *r, const char *name)
 {
     const struct h1_message *m = h1_message(r->reader);
     size_t n = strlen(name);
 
     for (size_t i = 0; i < m->field_count; i++)
-        if (m->fields[i].name.n == n && slice_is_nocase(h1_slice(m, m->fields[i].name), name)) {
-            struct slice value = slice_trim(h1_slice(m, m->fields[i].value));
-
-            return value.p == NULL ? slice_make("", 0) : value; /* empty is not absent */
-        }
+        if (m->fields[i].name.n == n && slice_is_nocase(h1_slice(m, m->fields[i].name), name))
+            return header_value(m, i);
     return slice_make(NULL, 0);
+}
+
+struct slice http_request_header_last(const struct http_request *r, const char *name)
+{
+    const struct h1_message *m = h1_message(r->reader);
+
+    for (size_t i = m->field_count; i > 0; i--)
+        if (slice_is_nocase(h1_slice(m, m->fields[i - 1].name), name))
+            return header_value(m, i - 1);
+    return slice_make(NULL, 0);
+}
+
+void http_request_set_peer(struct http_request *r, const struct peer *peer)
+{
+    r->peer = *peer;
 }
 
 static struct slice decoded(const struct http_request *r, struct slice query, struct slice raw)

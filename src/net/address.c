@@ -1,6 +1,7 @@
 /* address.c - no names but "localhost" are looked up: a listener must not wait for a resolver. */
 #include "net/address.h"
 
+#include <errno.h>
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <stdio.h>
@@ -169,4 +170,68 @@ bool address_is_local(const struct sockaddr *address)
     if (memcmp(peer.ip, v4_mapped, sizeof v4_mapped) == 0)
         return peer.ip[12] == 127;
     return memcmp(peer.ip, loopback, sizeof loopback) == 0;
+}
+
+/* An IPv4 or IPv6 address without port; false: it is none. */
+static bool read_ip(struct slice text, uint8_t ip[16], bool *is_v4)
+{
+    char copy[INET6_ADDRSTRLEN];
+
+    if (text.n == 0 || text.n >= sizeof copy)
+        return false;
+    memcpy(copy, text.p, text.n);
+    copy[text.n] = '\0';
+    *is_v4 = inet_pton(AF_INET, copy, ip + 12) == 1;
+    if (*is_v4)
+        memcpy(ip, v4_mapped, sizeof v4_mapped);
+    return *is_v4 || inet_pton(AF_INET6, copy, ip) == 1;
+}
+
+int network_parse(struct slice text, struct network *out)
+{
+    struct slice rest = text;
+    struct slice ip = slice_cut(&rest, '/');
+    uint64_t bits;
+    bool is_v4;
+
+    if (!read_ip(ip, out->ip, &is_v4))
+        return -EINVAL;
+    bits = is_v4 ? 32 : 128;
+    if (rest.p != NULL && (slice_to_u64(rest, &bits) != 0 || bits > (is_v4 ? 32u : 128u)))
+        return -EINVAL;
+    out->bits = (unsigned)bits + (is_v4 ? 96 : 0);
+    return 0;
+}
+
+bool network_has(const struct network *network, const struct peer *peer)
+{
+    size_t whole = network->bits / 8;
+    unsigned rest = network->bits % 8;
+
+    if (memcmp(network->ip, peer->ip, whole) != 0)
+        return false;
+    return rest == 0 || ((network->ip[whole] ^ peer->ip[whole]) >> (8 - rest)) == 0;
+}
+
+int peer_parse(struct slice text, struct peer *out)
+{
+    struct slice ip = text;
+    struct slice port = {NULL, 0};
+    uint64_t number = 0;
+    bool is_v4;
+
+    if (text.n > 0 && text.p[0] == '[') {
+        port = slice_make(text.p + 1, text.n - 1);
+        ip = slice_cut(&port, ']');
+        if (port.n > 0 && *port.p == ':')
+            port = slice_make(port.p + 1, port.n - 1);
+    } else if (text.n > 0 && memchr(text.p, ':', text.n) == memrchr(text.p, ':', text.n)) {
+        port = text;
+        ip = slice_cut(&port, ':');
+    }
+    if (!read_ip(ip, out->ip, &is_v4) ||
+        (port.n > 0 && (slice_to_u64(port, &number) != 0 || number > 65535)))
+        return -EINVAL;
+    out->port = (uint16_t)number;
+    return 0;
 }

@@ -1,4 +1,5 @@
 /* Addresses as people write them, and peers as the log shows them. */
+#include <errno.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
@@ -129,6 +130,60 @@ static void a_peer_is_shown_with_and_without_its_port(void **state)
     assert_string_equal(out, "192.0.2.1");
 }
 
+static bool network_holds(const char *text, const char *address)
+{
+    struct network network;
+    struct peer peer;
+
+    assert_int_equal(network_parse(slice_of(text), &network), 0);
+    assert_int_equal(peer_parse(slice_of(address), &peer), 0);
+    return network_has(&network, &peer);
+}
+
+static void a_network_holds_the_addresses_of_its_prefix(void **state)
+{
+    (void)state;
+    assert_true(network_holds("10.0.0.0/8", "10.255.1.2"));
+    assert_false(network_holds("10.0.0.0/8", "11.0.0.1"));
+    assert_true(network_holds("10.1.2.0/23", "10.1.3.255:80"));
+    assert_false(network_holds("10.1.2.0/23", "10.1.4.0"));
+    assert_true(network_holds("192.0.2.1", "192.0.2.1"));
+    assert_false(network_holds("192.0.2.1", "192.0.2.2"));
+    assert_true(network_holds("0.0.0.0/0", "203.0.113.9"));
+    assert_false(network_holds("0.0.0.0/0", "2001:db8::1"));
+    assert_true(network_holds("fd00::/8", "[fdab::1]:4711"));
+    assert_false(network_holds("fd00::/8", "fe80::1"));
+}
+
+static void what_is_no_network_or_peer_is_refused(void **state)
+{
+    static const char *const networks[] = {"", "10.0.0.0/33", "10.0.0/8", "fd00::/129", "x/8", "/8"};
+    static const char *const peers[] = {"", "unknown", "_hidden", "1.2.3.4:99999", "[::g]", "1.2.3"};
+    struct network network;
+    struct peer peer;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof networks / sizeof networks[0]; i++)
+        assert_int_equal(network_parse(slice_of(networks[i]), &network), -EINVAL);
+    for (size_t i = 0; i < sizeof peers / sizeof peers[0]; i++)
+        assert_int_equal(peer_parse(slice_of(peers[i]), &peer), -EINVAL);
+}
+
+static void a_peer_is_read_as_proxies_write_it(void **state)
+{
+    static const char *const same[] = {"192.0.2.1:4711", "[2001:db8::1]:4711", "192.0.2.1",
+                                       "2001:db8::1"};
+    char out[PEER_TEXT_SIZE];
+    struct peer peer;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof same / sizeof same[0]; i++) {
+        assert_int_equal(peer_parse(slice_of(same[i]), &peer), 0);
+        peer_format(&peer, true, out);
+        assert_string_equal(out, same[i]);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -138,6 +193,9 @@ int main(void)
         cmocka_unit_test(a_unix_path_that_is_too_long_is_refused),
         cmocka_unit_test(only_loopback_and_unix_are_local),
         cmocka_unit_test(a_peer_is_shown_with_and_without_its_port),
+        cmocka_unit_test(a_network_holds_the_addresses_of_its_prefix),
+        cmocka_unit_test(what_is_no_network_or_peer_is_refused),
+        cmocka_unit_test(a_peer_is_read_as_proxies_write_it),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
