@@ -588,6 +588,10 @@ void client_end(struct client *c, enum client_bye reason)
     if (c->is_dead)
         return;
     c->bye = reason;
+    if (c->is_chunked)
+        client_tell(c, nm->last_chunk);
+    if (c->is_dead)
+        return;
     c->is_ending = true;
     c->ops->deadline(c->sink, nm->now_ms + CUT_AFTER_MS);
 }

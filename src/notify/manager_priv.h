@@ -91,7 +91,10 @@ struct notification_manager {
     struct list fanouts;
     struct message *heartbeat;      /* the comment, and the ping event, shared by all */
     struct message *ping;
+    struct message *last_chunk;     /* what ends a chunked body (RFC 9112 7.1) */
     uint64_t now_ms;
+    uint64_t tick_ms;               /* of the last tick, which is the journal's time: what has a
+                                     * ttl is gone from the window no later than from there */
     uint64_t next_client;           /* mixed into an id */
     uint64_t drain_end_ms;          /* 0: not draining */
     uint64_t drain_ms;

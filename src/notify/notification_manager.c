@@ -47,7 +47,7 @@ static void on_entry(void *ctx, const struct journal_entry *entry)
     uint32_t streams = 0;
 
     nm->head = entry->message->seq;
-    if (history_add(nm->window, &item, nm->now_ms) < 0)
+    if (history_add(nm->window, &item, nm->tick_ms) < 0)
         nm->stats->out_of_memory++; /* whoever needs it reads it from the journal */
     update_stats(nm);
     channel = channel_find(nm, entry->to);
@@ -137,8 +137,9 @@ static int create_parts(struct notification_manager *nm)
 
     nm->heartbeat = sse_encode_comment();
     nm->ping = sse_encode_control("ping", slice_make(NULL, 0), 0, SLICE_LITERAL("{}"));
+    nm->last_chunk = message_create(0);
     nm->window = history_create(&limits);
-    if (nm->heartbeat == NULL || nm->ping == NULL || nm->window == NULL)
+    if (nm->heartbeat == NULL || nm->ping == NULL || nm->last_chunk == NULL || nm->window == NULL)
         return -1;
     return channels_init(nm);
 }
@@ -181,6 +182,7 @@ void notification_manager_destroy(struct notification_manager *nm)
     history_destroy(nm->window);
     message_unref(nm->heartbeat);
     message_unref(nm->ping);
+    message_unref(nm->last_chunk);
     free(nm);
 }
 
@@ -227,6 +229,7 @@ static void drain_some(struct notification_manager *nm)
 void manager_tick(struct notification_manager *nm, uint64_t now_ms)
 {
     nm->now_ms = now_ms;
+    nm->tick_ms = now_ms;
     history_expire(nm->window, now_ms, WINDOW_STEPS);
     update_stats(nm);
     if (nm->drain_end_ms != 0)

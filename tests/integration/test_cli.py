@@ -18,9 +18,9 @@ class Tail:
 
     def __init__(self, *arguments, env=None):
         clean = {k: v for k, v in os.environ.items() if not k.startswith("SSE_NOTIFY_")}
-        self.process = subprocess.Popen([BIN, "tail", *map(str, arguments)], env=clean | (env or {}),
-                                        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                                        stderr=subprocess.PIPE)
+        command = [BIN, "tail", *map(str, arguments)]
+        self.process = subprocess.Popen(command, env=clean | (env or {}), stdin=subprocess.DEVNULL,
+                                        stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         self.rest = b""
 
     def line(self, seconds=DEADLINE):
@@ -82,8 +82,8 @@ class Send(Case):
         stream = self.open()
         for data, got in (("hello", "hello"), ('"quoted"', "quoted"), ("5", "5"), ("01", "01"),
                           ("12345678901234567890.0", "12345678901234567890.0"), ("{not", "{not"),
-                          ('[1, 2]', "[1,2]"), ("Zoë 🔔", "Zoë 🔔"), ('say "hi"\\', 'say "hi"\\'),
-                          ("a\nb", "a\nb")):
+                          ('[1, 2]', "[1,2]"), ("Zoë 🔔", "Zoë 🔔"),
+                          ('say "hi"\\', 'say "hi"\\'), ("a\nb", "a\nb")):
             with self.subTest(data):
                 self.send("--user", self.user, "--", data)
                 self.assertEqual(stream.next().data, got)
@@ -111,7 +111,8 @@ class Send(Case):
 
     def test_ndjson_from_stdin(self):
         stream = self.open()
-        lines = "".join(json.dumps({"user": self.user, "data": f"{n}"}) + "\n" for n in range(1200))
+        items = [{"user": self.user, "data": f"{n}"} for n in range(1200)]
+        lines = "".join(json.dumps(item) + "\n" for item in items)
         done = self.send("-", stdin=lines)
         self.assertEqual(len(done.stdout.splitlines()), 1200)
         self.assertEqual(stream.take(1200), [f"{n}" for n in range(1200)])
@@ -131,8 +132,8 @@ class Send(Case):
         self.assertEqual(stream.take(3), ['{"a":1}', "plain text", "5"])
 
     def test_a_refusal_is_told_and_is_exit_1(self):
-        done = self.send("--user", self.user, "--event", "bye", "x", status=1)
-        self.assertIn("bye", done.stderr)
+        done = self.send("--user", self.user, "x" * 70000, status=1)
+        self.assertIn("max_payload", done.stderr)
         self.assertEqual(done.stdout, "")
 
     def test_wrong_usage_is_exit_2(self):
@@ -146,10 +147,11 @@ class Send(Case):
     def test_no_server_is_exit_3(self):
         with socket.socket() as taken:
             taken.bind(("127.0.0.1", 0))  # bound and not listening: refused
-            url = f"http://127.0.0.1:{taken.getsockname()[1]}"
-            done = run("send", "--url", url, "--user", "u", "x")
+            port = taken.getsockname()[1]
+            done = run("send", "--url", f"http://127.0.0.1:{port}", "--user", "u", "x")
         self.assertEqual(done.returncode, 3, done.stderr)
-        self.assertIn(url.removeprefix("http://"), done.stderr)
+        self.assertIn("127.0.0.1", done.stderr)
+        self.assertIn(str(port), done.stderr)
 
     def test_the_url_may_come_from_the_environment(self):
         done = run("send", "--user", self.user, "x", env={"SSE_NOTIFY_URL": self.url()})
@@ -210,11 +212,10 @@ class TailOutput(Case):
         self.assertEqual(json.loads(tail.line())["data"], "1")
 
     def test_a_gap_is_told_on_stderr(self):
-        self.daemon.notify(user=self.user, data="1")
         tail = self.tail("--last-event-id", "abcdefgh-1", "--json", "--once")
-        self.daemon.notify(user=self.user, data="2")
-        status, _, err = tail.end()
-        self.assertEqual(status, 0)
+        self.daemon.notify(user=self.user, data="1")
+        status, out, err = tail.end()
+        self.assertEqual((status, json.loads(out)["data"]), (0, "1"))
         self.assertIn("gap", err)
         self.assertIn("unknown-id", err)
 
@@ -276,9 +277,9 @@ class TailReconnects(Case):
         self.assertIn("kicked", err)
 
     def test_a_refusal_ends_it_with_a_clear_message(self):
-        done = run("tail", "x" * 300, "--url", self.url())
+        done = run("tail", "u", "--url", self.url() + "/nowhere")
         self.assertEqual(done.returncode, 1)
-        self.assertIn("400", done.stderr)
+        self.assertIn("nothing at this path", done.stderr)
 
     def test_no_server_and_no_reconnect_is_exit_3(self):
         done = run("tail", "u", "--no-reconnect", "--url", "http://127.0.0.1:1")

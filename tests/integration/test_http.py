@@ -58,7 +58,8 @@ class Framing(TestCase):
 
     def test_requests_pipelined_before_a_stream_are_answered_first(self):
         http = self.connect()
-        http.send(GET + GET + f"GET /notifications/{self.user} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        http.send(GET + GET)
+        http.send_request("GET", f"/notifications/{self.user}")
         self.ok(http)
         self.ok(http)
         self.assertIn(b"text/event-stream", http.read_head())
@@ -168,7 +169,7 @@ class Routing(TestCase):
         self.assertIn(http.read_response().status, (400, 405, 501))
 
     def test_percent_escapes_in_a_path(self):
-        self.assertEqual(self.daemon.get("/health%7A").status // 100, 4)
+        self.assertEqual(self.daemon.get("/health%7A").status, 200)  # RFC 3986 6.2.2.2
         for path in ("/users/%", "/users/%4", "/users/%zz"):
             self.assert_problem(self.daemon.get(path), 400)
         self.assertEqual(self.daemon.get("/users/a%2Fb").json()["user"], "a/b")
@@ -280,7 +281,8 @@ class Refusals(TestCase):
         self.assertEqual(self.daemon.get("/healthz").status, 200)
 
     def test_garbage_and_vanishing_leave_the_daemon_well(self):
-        for raw in (b"\0" * 100, b"\xff" * 5000, b"G", b"GET /healthz HTTP/1.1\r\nHost", b"\r\n" * 50,
+        for raw in (b"\0" * 100, b"\xff" * 5000, b"G", b"GET /healthz HTTP/1.1\r\nHost",
+                    b"\r\n" * 50,
                     b"POST /notify HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nabc"):
             http = self.connect()
             http.send(raw)
@@ -293,11 +295,11 @@ class Limits(TestCase):
                "http.max_header=4KiB", "publish.max_body=64KiB")
 
     def test_a_long_target_is_414(self):
-        self.assert_problem(self.daemon.get("/notifications/" + "x" * 5000), 414, "max_header")
+        self.assert_problem(self.daemon.get("/notifications/" + "x" * 5000), 414, "4096")
 
     def test_many_header_bytes_are_431(self):
         response = self.daemon.get("/healthz", [(f"X-{n}", "y" * 100) for n in range(60)])
-        self.assert_problem(response, 431, "max_header")
+        self.assert_problem(response, 431, "4096")
         self.assert_problem(self.daemon.get("/healthz", [("X", "y" * 5000)]), 431)
 
     def test_many_header_fields_are_431(self):
@@ -321,7 +323,7 @@ class Limits(TestCase):
         http = self.connect()
         http.send(b"GET /healthz HTTP/1.1\r\nHo")
         response = http.read_response(seconds=10 * TIMES)
-        self.assert_problem(response, 408, "header_timeout")
+        self.assert_problem(response, 408, "head")
         self.assertTrue(http.is_closed())
 
     def test_dribbling_bytes_does_not_extend_the_header_time(self):
@@ -346,7 +348,7 @@ class Limits(TestCase):
         http = self.connect()
         http.send(b"POST /notify HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n{")
         response = http.read_response(seconds=10 * TIMES)
-        self.assert_problem(response, 408, "body_timeout")
+        self.assert_problem(response, 408, "body")
 
     def test_an_idle_connection_is_closed_without_a_word(self):
         http = self.connect()

@@ -98,7 +98,7 @@ class Many(TestCase):
     def note_users(self, subscribers, item):
         kept = {}
         for user in item["users"]:
-            last = self.daemon.history(user, "?limit=100000")["notifications"][-1]
+            last = self.daemon.history(user, "?limit=1000")["notifications"][-1]
             self.assertEqual(last["data"], item["data"])
             kept[user] = last["id"]
         for s in subscribers:

@@ -87,7 +87,7 @@ class Fields(TestCase):
                 self.assert_problem(self.post(encode(data=1, **fields)), 400, *fields)
         for fields in ({"event": ""}, {"event": 1}, {"event": "x" * 129}, {"event": "a\nb"},
                        {"event": "a\u0000b"}, {"event": None}, {"ttl": -1}, {"ttl": "5"},
-                       {"ttl": 1.5}, {"ttl": True}, {"collapse_key": 5}, {"collapse_key": ["a"]},
+                       {"ttl": True}, {"collapse_key": 5}, {"collapse_key": ["a"]},
                        {"collapse_key": "x" * 5000}, {"idempotency_key": 5},
                        {"idempotency_key": "x" * 5000}):
             with self.subTest(fields):
@@ -199,8 +199,12 @@ class Keeping(TestCase):
         self.daemon.notify(user=self.user, data="long", ttl=3600)
         self.daemon.notify(user=self.user, data="default")
         wait_for(lambda: self.kept() == ["long", "default"], "the end of the short one")
-        stream = self.open(f"{self.user}?last_event_id=earliest")
-        self.assertEqual(stream.take(2), ["long", "default"])
+
+        def replayed():
+            with self.daemon.stream(f"{self.user}?last_event_id=earliest") as stream:
+                return stream.take(2)
+
+        wait_for(lambda: replayed() == ["long", "default"], "the same of what is replayed")
 
     def test_a_newer_one_with_the_same_collapse_key_replaces_the_kept_one(self):
         for n in range(4):
@@ -261,8 +265,9 @@ class Idempotency(TestCase):
         self.assertTrue(named["duplicate"])
 
     def test_other_keys_are_other_notifications(self):
-        ids = {self.daemon.notify(user=self.user, data="1", idempotency_key=f"{self.user}-{n}")["id"]
-               for n in range(20)}
+        keys = [f"{self.user}-{n}" for n in range(20)]
+        ids = {self.daemon.notify(user=self.user, data="1", idempotency_key=key)["id"]
+               for key in keys}
         self.assertEqual(len(ids), 20)
 
     def test_a_refused_request_does_not_use_up_its_key(self):
@@ -342,10 +347,18 @@ class Batches(TestCase):
 
     def test_a_large_batch_is_delivered_whole_and_in_order(self):
         stream = self.open()
-        items = [{"user": self.user, "data": n} for n in range(2000)]
+        items = [{"user": self.user, "data": n} for n in range(1000)]
         results = self.results(json.dumps(items).encode())
-        self.assertEqual(len({r["id"] for r in results}), 2000)
-        self.assertEqual(stream.take(2000), [str(n) for n in range(2000)])
+        self.assertEqual(len({r["id"] for r in results}), 1000)
+        self.assertEqual(stream.take(1000), [str(n) for n in range(1000)])
+
+    def test_a_batch_that_is_too_large_is_refused_as_a_whole(self):
+        stream = self.open()
+        items = [{"user": self.user, "data": n} for n in range(1001)]
+        ndjson = "\n".join(json.dumps(item) for item in items).encode()
+        self.assert_problem(self.daemon.post(json.dumps(items).encode()), 413, "1000")
+        self.assert_problem(self.daemon.post(ndjson, self.ndjson), 413, "1000")
+        stream.expect_quiet(self.daemon, self.user)
 
     def test_idempotency_in_a_batch_is_by_item(self):
         item = {"user": self.user, "data": 1, "idempotency_key": f"{self.user}-k"}
@@ -378,13 +391,13 @@ class Sizes(TestCase):
     def test_white_space_does_not_count_for_the_payload(self):
         stream = self.open()
         data = "[" + " " * 3000 + "1]"
-        self.assertEqual(self.daemon.post(f'{{"user":"{self.user}","data":{data}}}'.encode()).status,
-                         200)
+        response = self.daemon.post(f'{{"user":"{self.user}","data":{data}}}'.encode())
+        self.assertEqual(response.status, 200, response)
         self.assertEqual(stream.next().data, "[1]")
 
-    def test_max_body_is_413_and_the_connection_ends_or_goes_on_cleanly(self):
+    def test_a_body_over_max_body_is_413_naming_the_limit(self):
         response = self.daemon.post(b" " * 8193)
-        self.assert_problem(response, 413, "max_body")
+        self.assert_problem(response, 413, "8192")
 
     def test_a_body_announced_too_large_is_refused_before_it_is_sent(self):
         http = self.connect()

@@ -51,7 +51,8 @@ class Opening(TestCase):
             self.assertEqual(http.read_response().status, 200)
 
     def test_user_ids_are_percent_decoded_utf8(self):
-        for user in ("Zoë", "用户", "a b", "a/b", "a%b", "🔔", "a?b#c", "+", "x" * 256, "é" * 128):
+        for user in ("Zoë", "用户", "a b", "a/b", "a%b", "🔔", "a?b#c", "+", "x" * 256,
+                     "é" * 128):
             with self.subTest(user):
                 stream = self.open(quote(user))
                 sent = self.daemon.notify(user=user, data="hello")
@@ -109,7 +110,8 @@ class Events(TestCase):
 
     def test_data_cannot_forge_a_field_or_an_event(self):
         stream = self.open()
-        for data in ("x\n\nevent: bye\ndata: {}", "x\rid: forged", "\n: comment", "x\r\n\r\nretry: 1"):
+        for data in ("x\n\nevent: bye\ndata: {}", "x\rid: forged", "\n: comment",
+                     "x\r\n\r\nretry: 1"):
             with self.subTest(data):
                 sent = self.daemon.notify(user=self.user, data=data)
                 got = stream.next()
@@ -278,11 +280,9 @@ class Resuming(TestCase):
         stream = self.open(last_event_id="abcdefgh-5")
         gap = self.assert_gap(stream.next(), "unknown-id")
         self.assertEqual(gap["after"], "abcdefgh-5")
+        self.assertEqual(stream.next().data, "1")  # what is kept follows the gap
         self.send(2)
-        later = stream.next()
-        while later.data == "1":  # what is kept may be replayed behind the gap
-            later = stream.next()
-        self.assertEqual(later.data, "2")
+        self.assertEqual(stream.next().data, "2")
 
     def test_ids_that_are_none_of_ours_give_a_gap_not_an_error(self):
         for last in ("5", "x", "abc:1,2.3", "a" * 128, "-", "99999999999999999999999"):
@@ -303,6 +303,7 @@ class Resuming(TestCase):
         epoch = self.send(1)[0].rpartition("-")[0]
         stream = self.open(last_event_id=f"{epoch}-999999999")
         self.assert_gap(stream.next(), "unknown-id")
+        self.assertEqual(stream.next().data, "1")  # what is kept follows the gap
         self.send(2)
         self.assertEqual(stream.next().data, "2")
 
