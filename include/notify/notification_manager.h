@@ -15,7 +15,7 @@ struct notification_manager;
 
 /* What happens when a client's queue is full. */
 enum manager_overflow {
-    OVERFLOW_CATCHUP,     /* it falls behind and reads on from its cursor: nothing is lost that is kept */
+    OVERFLOW_CATCHUP,     /* it reads on from its cursor later: nothing is lost that is kept */
     OVERFLOW_DROP_OLDEST, /* the oldest queued go, and a gap says so */
     OVERFLOW_DISCONNECT,  /* it is ended; its reconnect resumes */
 };

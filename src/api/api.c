@@ -35,7 +35,8 @@ void api_set_server(struct api *api, struct http_server *server)
     api->server = server;
 }
 
-/* A pattern such as https, colon, two slashes, *.example.com: the star stands for one or more labels of a host name. */
+/* In a pattern such as https, colon, two slashes, *.example.com the star stands for one or more
+ * labels of a host name. */
 static bool matches_wildcard(struct slice origin, struct slice pattern)
 {
     const char *star = memchr(pattern.p, '*', pattern.n);

@@ -26,7 +26,8 @@ void api_stats(void *ctx, struct http_request *r)
 {
     struct api *api = ctx;
     cJSON *tree = cJSON_CreateObject();
-    bool ok = tree != NULL && cJSON_AddStringToObject(tree, "version", SSE_NOTIFY_VERSION) != NULL &&
+    bool ok = tree != NULL &&
+              cJSON_AddStringToObject(tree, "version", SSE_NOTIFY_VERSION) != NULL &&
               add_number(tree, "uptime_seconds",
                          (loop_now_ms(api->loop) - api->started_ms) / 1000) &&
               add_number(tree, "log_lines_dropped", log_dropped()) && add_journal(tree, api);

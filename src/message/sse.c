@@ -164,7 +164,8 @@ int sse_add_data(struct buf *b, const struct message *m)
     if (m->data_at == 0)
         return 0;
     while (*p != '\n') { /* the blank line that ends the event */
-        const char *end = memchr(p, '\n', (size_t)(m->wire + m->length - p)); /* data may hold NUL */
+        /* Not strchr: data may hold NUL. */
+        const char *end = memchr(p, '\n', (size_t)(m->wire + m->length - p));
 
         p += sizeof "data: " - 1;
         if (!is_first)

@@ -576,7 +576,8 @@ void client_end(struct client *c, enum client_bye reason)
     if (reason == BYE_SHUTDOWN) { /* not all at once, when whoever comes next is there */
         uint64_t spread = nm->options.retry_ms + nm->drain_ms;
 
-        retry_ms = nm->options.retry_ms + hash_of(slice_make((char *)&c->id, sizeof c->id)) % spread;
+        retry_ms = nm->options.retry_ms +
+                   hash_of(slice_make((const char *)&c->id, sizeof c->id)) % spread;
         stats->streams_closed_by_shutdown++;
     } else if (reason == BYE_KICKED) {
         stats->streams_closed_by_kick++;

@@ -148,7 +148,8 @@ static void json_lines_are_json_whatever_the_bytes(void **state)
 {
     (void)state;
     assert_json_value(slice_of("plain"), "\"plain\"");
-    assert_json_value(slice_of("\"\\\b\f\n\r\t"), "\"\\\"\\\\\\u0008\\u000c\\u000a\\u000d\\u0009\"");
+    assert_json_value(slice_of("\"\\\b\f\n\r\t"),
+                      "\"\\\"\\\\\\u0008\\u000c\\u000a\\u000d\\u0009\"");
     assert_json_value(slice_make("\0\x1f\x7f", 3), "\"\\u0000\\u001f\\u007f\"");
     assert_json_value(slice_of("\xe2\x82\xac"), "\"\xe2\x82\xac\"");
     assert_json_value(slice_of("a\xc3"), "\"a\xef\xbf\xbd\"");
