@@ -6,7 +6,6 @@
  * P pairs of processes (one pair per ~19000 connections if RLIMIT_NOFILE is
  * small): server processes pinned to one core, client processes to another.
  */
-#define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -87,8 +86,7 @@ static struct shm {
     struct pairshm p[MAXP];
 } * S;
 
-static int N = 10000, frame = 100, batch = 256, merge = 1, use_epoll = 1, scpu = 0, ccpu = 1,
-           inflight = 128;
+static int N = 10000, frame = 100, batch = 256, merge = 1, XX
 static double secs = 4;
 static const char *modes = "send,uring,uring-fixed,uring-zc";
 static int lfd[MAXP];

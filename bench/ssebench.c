@@ -9,7 +9,6 @@
  *
  * See README.md for the options and for exact commands.
  */
-#define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <ctype.h>
 #include <dirent.h>

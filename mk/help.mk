@@ -20,5 +20,6 @@ help:
 	@echo "make fuzz-corpus   keep what fuzzing found in tests/fuzz/corpus"
 	@echo "make browser       headless Chromium against the built daemon"
 	@echo "make coverage      line coverage of src/ by the unit and integration tests"
+	@echo "make bench         what the daemon costs beside the bare kernel; writes docs/performance.md"
 	@echo
 	@echo "V=1 shows the commands. ARGS='-o log.level=debug' goes to the daemon of make run."

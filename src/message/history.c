@@ -72,10 +72,9 @@ static struct slice entry_key_of(const void *item)
 
 static struct key channel_key(struct channel_name channel)
 {
-    struct key key = {.n = 1 + channel.name.n};
+    struct key key; /* its bytes past n are left as they are: this is on every delivery's way */
 
-    if (channel.name.n > MAX_CHANNEL_NAME)
-        key.n = 1 + MAX_CHANNEL_NAME;
+    key.n = 1 + (channel.name.n > MAX_CHANNEL_NAME ? MAX_CHANNEL_NAME : channel.name.n);
     key.p[0] = (char)channel.kind;
     if (key.n > 1)
         memcpy(key.p + 1, channel.name.p, key.n - 1);

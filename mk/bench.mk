@@ -1,0 +1,15 @@
+# The load generator, the kernel's limit, and what the daemon costs beside it.
+
+BENCH_BIN := build/bench/ssebench build/bench/rawlimit
+
+build/bench/%: bench/%.c
+	@mkdir -p $(@D)
+	@echo "  CC    $<"
+	$(Q)$(CC) -std=gnu11 -O2 -Wall -Wextra -o $@ $<
+
+.PHONY: bench bench-quick
+bench: deps $(BIN) $(BENCH_BIN)
+	$(Q)bench/run --write $(ARGS)
+
+bench-quick: deps $(BIN) $(BENCH_BIN)
+	$(Q)bench/run --rounds 2 --secs 2 $(ARGS)
