@@ -1,0 +1,307 @@
+/* test_manager.c - streams as their clients see them: every byte through a fake socket. */
+#include "notify/notification_manager.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include "support/cm.h"
+#include "support/fake_sink.h"
+#include "support/stream_reader.h"
+
+struct world {
+    struct stats stats;
+    struct journal *journal;
+    struct notification_manager *nm;
+    uint64_t now_ms;
+};
+
+static struct world w;
+
+static void ignore(struct journal_append *append)
+{
+    (void)append;
+}
+
+static void world_begin(uint32_t queue, enum manager_overflow overflow, size_t per_user,
+                        size_t window_bytes)
+{
+    struct journal_options jo = {60000, per_user, 1 << 24, 60000};
+    struct manager_options mo = {
+        .heartbeat_ms = 15000, .retry_ms = 2000, .queue = queue, .overflow = overflow,
+        .window_bytes = window_bytes, .keep_ms = 60000, .keep_per_user = per_user,
+    };
+    struct error why;
+
+    w = (struct world){.now_ms = 1000};
+    w.journal = journal_open("memory", &jo, NULL, &w.stats, &why);
+    assert_non_null(w.journal);
+    w.nm = notification_manager_create(&mo, w.journal, &w.stats);
+    assert_non_null(w.nm);
+    journal_tick(w.journal, w.now_ms);
+    manager_tick(w.nm, w.now_ms);
+}
+
+static void world_end(void)
+{
+    notification_manager_destroy(w.nm);
+    journal_close(w.journal);
+}
+
+static void settle(void)
+{
+    for (int i = 0; i < 10000 && manager_turn_end(w.nm, w.now_ms); i++)
+        ;
+}
+
+static uint32_t send_to(enum channel_kind kind, const char *name, const char *data)
+{
+    struct notification n = {.to = {kind, slice_of(name)}, .event = {"n", 1},
+                             .data = slice_of(data), .ttl_ms = TTL_DEFAULT};
+    struct journal_append append = {.on_done = ignore};
+
+    manager_send_notification(w.nm, &n, 0, &append);
+    assert_int_equal(append.status, 0);
+    return append.streams;
+}
+
+static struct client *open_at(struct fake_sink *sink, const char *user, const char *resume)
+{
+    struct client_options o = {.user = slice_of(user), .resume = slice_of(resume),
+                               .is_chunked = true, .ops = &fake_sink_ops, .sink = sink,
+                               .head = SLICE_LITERAL("HEAD")};
+    struct client *c = client_open(w.nm, &o, w.now_ms);
+
+    assert_non_null(c);
+    return c;
+}
+
+/* What the client has read so far, as stream_reader_transcribe writes it. */
+#define assert_reads(sink, expected)                                                               \
+    do {                                                                                           \
+        struct buf text = {0};                                                                     \
+        assert_int_equal(stream_reader_transcribe(buf_slice(&(sink)->bytes),                       \
+                                                  SLICE_LITERAL("HEAD"), true,                     \
+                                                  manager_epoch(w.nm), &text),                     \
+                         0);                                                                       \
+        assert_slice(buf_slice(&text), expected);                                                  \
+        buf_fini(&text);                                                                           \
+    } while (0)
+
+static void a_live_stream_gets_its_user_and_everyone_and_nobody_elses(void **state)
+{
+    struct fake_sink sink = {.room = FAKE_SINK_ENDLESS};
+
+    (void)state;
+    world_begin(8, OVERFLOW_CATCHUP, 100, 1 << 20);
+    open_at(&sink, "alice", NULL);
+    assert_int_equal(send_to(CHANNEL_USER, "alice", "a"), 1);
+    assert_int_equal(send_to(CHANNEL_USER, "bob", "b"), 0);
+    assert_int_equal(send_to(CHANNEL_EVERYONE, "", "c"), 1);
+    settle();
+    assert_reads(&sink, "<2000> {connected} n(a)#1 n(c)#3 ");
+    assert_int_equal(sink.writes, 1); /* all of a turn in one system call */
+    world_end();
+    fake_sink_fini(&sink);
+}
+
+static void a_resumed_stream_gets_what_it_missed_and_then_live_ones(void **state)
+{
+    struct fake_sink sink = {.room = FAKE_SINK_ENDLESS};
+    char id[ID_TEXT_SIZE];
+
+    (void)state;
+    world_begin(2, OVERFLOW_CATCHUP, 100, 1 << 20);
+    for (int i = 1; i <= 5; i++)
+        send_to(CHANNEL_USER, "alice", "x");
+    id_format(manager_epoch(w.nm), 2, id);
+    open_at(&sink, "alice", id);
+    settle();
+    send_to(CHANNEL_USER, "alice", "y");
+    settle();
+    assert_reads(&sink, "<2000> {connected} n(x)#3 n(x)#4 n(x)#5 n(y)#6 ");
+    assert_int_equal(w.stats.streams_behind, 0);
+    world_end();
+    fake_sink_fini(&sink);
+}
+
+static void what_is_not_kept_any_more_is_told_as_a_gap(void **state)
+{
+    struct fake_sink sink = {.room = FAKE_SINK_ENDLESS};
+    char id[ID_TEXT_SIZE];
+
+    (void)state;
+    world_begin(8, OVERFLOW_CATCHUP, 2, 1 << 20);
+    for (int i = 1; i <= 5; i++)
+        send_to(CHANNEL_USER, "alice", "x");
+    id_format(manager_epoch(w.nm), 1, id);
+    open_at(&sink, "alice", id);
+    settle();
+    assert_reads(&sink, "<2000> {connected} gap({\"reason\":\"expired\",\"after\":\"#1\","
+                        "\"resumed_at\":\"#3\"})#3 n(x)#4 n(x)#5 ");
+    assert_int_equal(w.stats.gaps_expired, 1);
+    world_end();
+    fake_sink_fini(&sink);
+}
+
+static void a_slow_reader_loses_nothing_that_is_kept(void **state)
+{
+    struct fake_sink slow = {.room = 100};
+    struct fake_sink fast = {.room = FAKE_SINK_ENDLESS};
+    struct client *c;
+
+    (void)state;
+    world_begin(2, OVERFLOW_CATCHUP, 100, 1500); /* a window too small: the journal must help */
+    c = open_at(&slow, "alice", NULL);
+    open_at(&fast, "alice", NULL);
+    for (int i = 0; i < 40; i++) {
+        send_to(CHANNEL_USER, "alice", "x");
+        settle();
+    }
+    assert_int_equal(w.stats.streams_behind, 1);
+    for (int i = 0; i < 400; i++) { /* a few bytes at a time */
+        fake_sink_open_up(&slow, c, 13, w.now_ms);
+        settle();
+    }
+    assert_true(slow.bytes.len > 0);
+    /* But for the client's own id in the preamble both have read the same. */
+    assert_int_equal(slow.bytes.len, fast.bytes.len);
+    assert_memory_equal(slow.bytes.p + 80, fast.bytes.p + 80, slow.bytes.len - 80);
+    assert_int_equal(w.stats.streams_behind, 0);
+    assert_int_equal(w.stats.gaps_overflow, 0);
+    assert_true(w.stats.journal_reads > 0);
+    world_end();
+    fake_sink_fini(&slow);
+    fake_sink_fini(&fast);
+}
+
+static void drop_oldest_gives_the_newest_after_a_gap(void **state)
+{
+    struct fake_sink sink = {.room = FAKE_SINK_ENDLESS};
+    struct client *c;
+
+    (void)state;
+    world_begin(2, OVERFLOW_DROP_OLDEST, 100, 1 << 20);
+    c = open_at(&sink, "alice", NULL);
+    settle();
+    sink.room = 0;
+    for (int i = 0; i < 6; i++) {
+        send_to(CHANNEL_USER, "alice", "x");
+        settle();
+    }
+    fake_sink_open_up(&sink, c, 100000, w.now_ms);
+    settle();
+    assert_reads(&sink, "<2000> {connected} gap({\"reason\":\"overflow\",\"after\":\"#0\","
+                        "\"resumed_at\":\"#4\"})#4 n(x)#5 n(x)#6 ");
+    assert_int_equal(w.stats.dropped_oldest, 4);
+    world_end();
+    fake_sink_fini(&sink);
+}
+
+static void disconnect_ends_a_stream_that_is_too_slow(void **state)
+{
+    struct fake_sink sink = {.room = 0};
+
+    (void)state;
+    world_begin(2, OVERFLOW_DISCONNECT, 100, 1 << 20);
+    open_at(&sink, "alice", NULL);
+    settle();
+    for (int i = 0; i < 4; i++)
+        send_to(CHANNEL_USER, "alice", "x");
+    settle();
+    assert_true(sink.is_closed);
+    assert_false(sink.is_graceful);
+    assert_int_equal(w.stats.streams_open, 0);
+    assert_int_equal(w.stats.streams_closed_by_overflow, 1);
+    world_end();
+    fake_sink_fini(&sink);
+}
+
+static void a_large_channel_is_served_in_slices_and_in_order(void **state)
+{
+    enum { STREAMS = 300 };
+    static struct fake_sink sinks[STREAMS];
+
+    (void)state;
+    world_begin(8, OVERFLOW_CATCHUP, 100, 1 << 20);
+    for (int i = 0; i < STREAMS; i++) {
+        char user[8];
+
+        sinks[i] = (struct fake_sink){.room = FAKE_SINK_ENDLESS};
+        snprintf(user, sizeof user, "u%d", i);
+        open_at(&sinks[i], user, NULL);
+    }
+    settle();
+    assert_int_equal(send_to(CHANNEL_EVERYONE, "", "b1"), STREAMS);
+    assert_true(manager_turn_end(w.nm, w.now_ms)); /* one slice: not all can be served yet */
+    send_to(CHANNEL_USER, "u299", "own");          /* whom the walk has not reached */
+    send_to(CHANNEL_EVERYONE, "", "b2");
+    settle();
+    for (int i = 0; i < STREAMS; i++) {
+        assert_reads(&sinks[i], i == 299 ? "<2000> {connected} n(b1)#1 n(own)#2 n(b2)#3 "
+                                         : "<2000> {connected} n(b1)#1 n(b2)#3 ");
+        fake_sink_fini(&sinks[i]);
+    }
+    world_end();
+}
+
+static void an_idle_stream_gets_heartbeats_and_a_kicked_one_a_bye(void **state)
+{
+    struct fake_sink sink = {.room = FAKE_SINK_ENDLESS};
+    struct client *c;
+
+    (void)state;
+    world_begin(8, OVERFLOW_CATCHUP, 100, 1 << 20);
+    c = open_at(&sink, "alice", NULL);
+    settle();
+    assert_int_equal(sink.due_ms, w.now_ms + 15000);
+    w.now_ms = sink.due_ms;
+    client_on_deadline(c, w.now_ms);
+    settle();
+    assert_int_equal(w.stats.heartbeats, 1);
+    assert_int_equal(manager_kick(w.nm, slice_of("bob"), 0), 0);
+    assert_int_equal(manager_kick(w.nm, slice_of("alice"), 0), 1);
+    settle();
+    assert_memory_equal(sink.bytes.p + sink.bytes.len - 5, "0\r\n\r\n", 5); /* the body is whole */
+    sink.bytes.len -= 5;
+    assert_reads(&sink, "<2000> {connected} {} bye({\"reason\":\"kicked\"})#0 ");
+    assert_true(sink.is_closed && sink.is_graceful);
+    assert_int_equal(manager_stream_count(w.nm), 0);
+    world_end();
+    fake_sink_fini(&sink);
+}
+
+static void a_peer_that_fails_is_freed_and_others_go_on(void **state)
+{
+    struct fake_sink broken = {.room = FAKE_SINK_ENDLESS, .error = -ECONNRESET};
+    struct fake_sink sound = {.room = FAKE_SINK_ENDLESS};
+
+    (void)state;
+    world_begin(8, OVERFLOW_CATCHUP, 100, 1 << 20);
+    open_at(&broken, "alice", NULL);
+    open_at(&sound, "alice", NULL);
+    settle();
+    assert_int_equal(send_to(CHANNEL_USER, "alice", "x"), 1);
+    settle();
+    assert_reads(&sound, "<2000> {connected} n(x)#1 ");
+    assert_int_equal(w.stats.streams_open, 1);
+    world_end();
+    fake_sink_fini(&broken);
+    fake_sink_fini(&sound);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_live_stream_gets_its_user_and_everyone_and_nobody_elses),
+        cmocka_unit_test(a_resumed_stream_gets_what_it_missed_and_then_live_ones),
+        cmocka_unit_test(what_is_not_kept_any_more_is_told_as_a_gap),
+        cmocka_unit_test(a_slow_reader_loses_nothing_that_is_kept),
+        cmocka_unit_test(drop_oldest_gives_the_newest_after_a_gap),
+        cmocka_unit_test(disconnect_ends_a_stream_that_is_too_slow),
+        cmocka_unit_test(a_large_channel_is_served_in_slices_and_in_order),
+        cmocka_unit_test(an_idle_stream_gets_heartbeats_and_a_kicked_one_a_bye),
+        cmocka_unit_test(a_peer_that_fails_is_freed_and_others_go_on),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
