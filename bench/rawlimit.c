@@ -86,7 +86,8 @@ static struct shm {
     struct pairshm p[MAXP];
 } * S;
 
-static int N = 10000, frame = 100, batch = 256, merge = 1, XX
+static int N = 10000, frame = 100, batch = 256, merge = 1, use_epoll = 1, scpu = 0, ccpu = 1,
+           inflight = 256;
 static double secs = 4;
 static const char *modes = "send,uring,uring-fixed,uring-zc";
 static int lfd[MAXP];
@@ -389,7 +390,8 @@ int main(int argc, char **argv)
                                       {"secs", 1, 0, 't'},       {"modes", 1, 0, 'm'},
                                       {"batch", 1, 0, 'b'},      {"merge", 1, 0, 'g'},
                                       {"no-epoll", 0, 0, 'e'},   {"server-cpu", 1, 0, 'S'},
-                                      {"client-cpu", 1, 0, 'C'}, {0, 0, 0, 0}};
+                                      {"client-cpu", 1, 0, 'C'}, {"inflight", 1, 0, 'i'},
+                                      {0, 0, 0, 0}};
     int c;
     while ((c = getopt_long(argc, argv, "", o, NULL)) != -1)
         switch (c) {
@@ -420,15 +422,19 @@ int main(int argc, char **argv)
         case 'C':
             ccpu = atoi(optarg);
             break;
+        case 'i':
+            inflight = atoi(optarg);
+            break;
         default:
             fputs(
                 "usage: rawlimit [--conns N] [--size FRAME] [--secs S] [--merge FRAMES_PER_SEND]\n"
                 "  [--modes send,write,writev,uring,uring-fixed,uring-zc | none] [--batch SQES]\n"
-                "  [--no-epoll] [--server-cpu C] [--client-cpu C]\n",
+                "  [--no-epoll] [--server-cpu C] [--client-cpu C] [--inflight N]\n",
                 stderr);
             return 2;
         }
-    if (frame < 16 || frame > 65536 || N < 1 || merge < 1 || batch < 1)
+    if (frame < 16 || frame > 65536 || N < 1 || merge < 1 || batch < 1 ||
+        inflight < 1)
         die("bad option");
     signal(SIGPIPE, SIG_IGN);
     struct rlimit rl;

@@ -7,7 +7,7 @@
  * MAP_SHARED area.  Nothing in here knows about a particular server: paths,
  * bodies and headers are templates.
  *
- * See README.md for the options and for exact commands.
+ * See docs/performance.md for how it is used.
  */
 #include <arpa/inet.h>
 #include <ctype.h>
@@ -1404,7 +1404,7 @@ static void do_publish(const char *name, double rate, double secs, int window)
      * Fresh client sockets acknowledge from a timer on the server's core
      * (TCP "pingpong" mode), later when they read.  Warm them up a little;
      * the first phase on fresh connections can still be dearer for the
-     * server than later ones (see BASELINE.md).
+     * server than later ones.
      */
     if (C.users == 1) {
         for (int i = 0; i < 3; i++) {

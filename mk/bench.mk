@@ -5,7 +5,7 @@ BENCH_BIN := build/bench/ssebench build/bench/rawlimit
 build/bench/%: bench/%.c
 	@mkdir -p $(@D)
 	@echo "  CC    $<"
-	$(Q)$(CC) -std=gnu11 -O2 -Wall -Wextra -o $@ $<
+	$(Q)$(CC) -std=gnu11 -O2 -D_GNU_SOURCE -Wall -Wextra -o $@ $<
 
 .PHONY: bench bench-quick
 bench: deps $(BIN) $(BENCH_BIN)
@@ -13,3 +13,7 @@ bench: deps $(BIN) $(BENCH_BIN)
 
 bench-quick: deps $(BIN) $(BENCH_BIN)
 	$(Q)bench/run --rounds 2 --secs 2 $(ARGS)
+
+.PHONY: bench-selftest
+bench-selftest: $(BENCH_BIN)
+	$(Q)python3 bench/selftest.py
