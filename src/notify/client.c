@@ -252,6 +252,17 @@ static bool queue_from_window(struct client *c, struct history_log *const *logs,
     }
 }
 
+/* The place right before what comes next, be it from the page or, with a ttl of 0, from the window:
+ * an id that is told must not be over one that follows. */
+static uint64_t resume_place(const struct client *c, const struct journal_page *page,
+                             struct history_log *const *logs, size_t count)
+{
+    const struct message *m = history_next(logs, count, c->cursor, c->since, c->nm->now_ms);
+    uint64_t place = page->count > 0 ? page->messages[0]->seq - 1 : page->covered;
+
+    return m != NULL && m->seq <= place ? m->seq - 1 : place;
+}
+
 static void on_page(struct journal_read *read, const struct journal_page *page)
 {
     struct catch_up *reading = LIST_HOLDER(read, struct catch_up, read);
@@ -270,10 +281,8 @@ static void on_page(struct journal_read *read, const struct journal_page *page)
     count = channel_logs(c, logs);
     lost = lost_to(c, logs, count, page->lost);
     if (misses(c, lost)) {
-        uint64_t resumed_at = page->count > 0 ? page->messages[0]->seq - 1 : page->covered;
-
         c->told = lost;
-        tell_gap_after_cursor(c, resumed_at);
+        tell_gap_after_cursor(c, resume_place(c, page, logs, count));
     }
     for (size_t i = 0; i < page->count && !c->is_dead; i++) {
         /* Those with a ttl of 0 are in the window only. */

@@ -4,7 +4,7 @@
 #include <errno.h>
 #include "message/id.h"
 
-enum { SIZE_FIRST, SIZE_MORE, SIZE_END, BODY, BODY_CR, BODY_END };
+enum { SIZE_FIRST, SIZE_MORE, SIZE_END, BODY, BODY_CR, BODY_END, LAST_CR, LAST_END, OVER };
 enum { MAX_EVENT_BYTES = 1 << 20 };
 
 int stream_reader_init(struct stream_reader *r, struct slice head, bool is_chunked,
@@ -28,7 +28,7 @@ static int size_digit(char c)
     return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
-/* One byte of the framing. The chunk of size 0 ends the body; streams are never ended by it. */
+/* One byte of the framing. The chunk of size 0 ends the body, and nothing comes after it. */
 static int read_framing(struct stream_reader *r, char c)
 {
     int digit = size_digit(c);
@@ -36,7 +36,7 @@ static int read_framing(struct stream_reader *r, char c)
     switch (r->state) {
     case SIZE_FIRST:
         r->left = 0;
-        if (digit <= 0)
+        if (digit < 0)
             return -EPROTO;
         /* fall through */
     case SIZE_MORE:
@@ -47,11 +47,19 @@ static int read_framing(struct stream_reader *r, char c)
         r->state = digit >= 0 ? SIZE_MORE : SIZE_END;
         return 0;
     case SIZE_END:
-        r->state = BODY;
+        r->state = r->left == 0 ? LAST_CR : BODY;
         return c == '\n' ? 0 : -EPROTO;
     case BODY_CR:
         r->state = BODY_END;
         return c == '\r' ? 0 : -EPROTO;
+    case LAST_CR:
+        r->state = LAST_END;
+        return c == '\r' ? 0 : -EPROTO;
+    case LAST_END:
+        r->state = OVER;
+        return c == '\n' ? 0 : -EPROTO;
+    case OVER:
+        return -EPROTO;
     default:
         r->state = SIZE_FIRST;
         return c == '\n' ? 0 : -EPROTO;

@@ -224,7 +224,7 @@ static void a_large_channel_is_served_in_slices_and_in_order(void **state)
     (void)state;
     world_begin(8, OVERFLOW_CATCHUP, 100, 1 << 20);
     for (int i = 0; i < STREAMS; i++) {
-        char user[8];
+        char user[16];
 
         sinks[i] = (struct fake_sink){.room = FAKE_SINK_ENDLESS};
         snprintf(user, sizeof user, "u%d", i);
@@ -262,7 +262,6 @@ static void an_idle_stream_gets_heartbeats_and_a_kicked_one_a_bye(void **state)
     assert_int_equal(manager_kick(w.nm, slice_of("alice"), 0), 1);
     settle();
     assert_memory_equal(sink.bytes.p + sink.bytes.len - 5, "0\r\n\r\n", 5); /* the body is whole */
-    sink.bytes.len -= 5;
     assert_reads(&sink, "<2000> {connected} {} bye({\"reason\":\"kicked\"})#0 ");
     assert_true(sink.is_closed && sink.is_graceful);
     assert_int_equal(manager_stream_count(w.nm), 0);
