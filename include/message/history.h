@@ -36,9 +36,15 @@ void history_destroy(struct history *h);
 
 /* Adds the newest entry at `now_ms` (any clock that only grows) and makes room by the bounds. If
  * an entry of the same channel and collapse key is kept, it goes, and its message is marked
- * withdrawn. Returns 0 (1: something was collapsed), or -ENOMEM: not added, and the entry's number
- * is counted as lost. */
+ * withdrawn. Returns 0 (1: something was collapsed), or -ENOMEM: nothing has changed. */
 int history_add(struct history *h, const struct history_item *item, uint64_t now_ms);
+
+/* Counts as lost what history_add has refused, for those who go without it. */
+void history_lose(struct history *h, const struct history_item *item);
+
+/* Removes the entry of that collapse key, as a newer one would that is not added itself; its
+ * message is marked withdrawn. False if none is kept. */
+bool history_collapse(struct history *h, struct channel_name channel, struct slice collapse_key);
 
 /* Removes what has outlived its time, looking at no more than `steps` entries. */
 void history_expire(struct history *h, uint64_t now_ms, size_t steps);

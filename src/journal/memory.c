@@ -89,7 +89,9 @@ static int record(struct memory *m, const struct notification *n, struct message
     };
     struct history_item item = {n->to, message, n->ttl_ms, n->collapse_key};
 
-    if (n->ttl_ms != 0) { /* what only those get who are connected is not kept */
+    if (n->ttl_ms == 0) { /* what only those get who are connected is not kept */
+        m->stats->collapsed += history_collapse(m->history, n->to, n->collapse_key);
+    } else {
         int status = history_add(m->history, &item, m->now_ms);
 
         if (status < 0)

@@ -132,22 +132,23 @@ static size_t row_after(const struct history_log *log, uint64_t after)
     return low;
 }
 
-static int row_add(struct history_log *log, struct entry *e)
+/* Makes room for one entry more. */
+static int row_reserve(struct history_log *log)
 {
-    if (log->count == log->cap) {
-        size_t cap = log->cap == 0 ? MIN_ROW : log->cap * 2;
-        struct entry **row = malloc(cap * sizeof(struct entry *));
+    size_t cap = log->cap == 0 ? MIN_ROW : log->cap * 2;
+    struct entry **row;
 
-        if (row == NULL)
-            return -ENOMEM;
-        for (size_t i = 0; i < log->count; i++)
-            row[i] = row_at(log, i);
-        free(log->row);
-        log->row = row;
-        log->cap = cap;
-        log->head = 0;
-    }
-    row_set(log, log->count++, e);
+    if (log->count < log->cap)
+        return 0;
+    row = malloc(cap * sizeof(struct entry *));
+    if (row == NULL)
+        return -ENOMEM;
+    for (size_t i = 0; i < log->count; i++)
+        row[i] = row_at(log, i);
+    free(log->row);
+    log->row = row;
+    log->cap = cap;
+    log->head = 0;
     return 0;
 }
 
@@ -291,10 +292,19 @@ static void make_room(struct history *h, struct history_log *newest, uint64_t no
         evict(h, LIST_HOLDER(h->by_age.next, struct entry, by_age), now_ms);
 }
 
+/* A NUL between, which no name holds: no two pairs look alike. Returns the length. */
+static size_t put_collapse_key(char *to, const struct key *channel, struct slice collapse_key)
+{
+    memcpy(to, channel->p, channel->n);
+    to[channel->n] = '\0';
+    memcpy(to + channel->n + 1, collapse_key.p, collapse_key.n);
+    return channel->n + 1 + collapse_key.n;
+}
+
 static struct entry *entry_create(const struct history_item *item, const struct key *key,
                                   uint64_t keep_ms, uint64_t now_ms)
 {
-    size_t key_length = item->collapse_key.n == 0 ? 0 : key->n + item->collapse_key.n + 1;
+    size_t key_length = item->collapse_key.n == 0 ? 0 : key->n + 1 + item->collapse_key.n;
     struct entry *e = calloc(1, sizeof *e + key_length);
 
     if (e == NULL)
@@ -305,11 +315,8 @@ static struct entry *entry_create(const struct history_item *item, const struct 
     e->expires_ms = UINT64_MAX;
     if (item->ttl_ms != 0 && item->ttl_ms < keep_ms)
         e->expires_ms = now_ms + item->ttl_ms;
-    e->key_length = (uint32_t)key_length;
-    if (key_length > 0) { /* a NUL between, which no name holds: no two pairs look alike */
-        memcpy(e->key, key->p, key->n);
-        memcpy(e->key + key->n + 1, item->collapse_key.p, item->collapse_key.n);
-    }
+    if (key_length > 0)
+        e->key_length = (uint32_t)put_collapse_key(e->key, key, item->collapse_key);
     return e;
 }
 
@@ -327,26 +334,26 @@ static bool collapse_older(struct history *h, const struct entry *newer)
     return true; /* the log gets the newer one now: it is not buried */
 }
 
-/* Links `e` into everything; on failure into nothing. */
+/* Links `e` into everything, with room in the row, and takes out what it replaces. On failure
+ * nothing has changed: the table of keys has room where one has just left. */
 static int put_in(struct history *h, struct history_log *log, struct entry *e)
 {
-    if (row_add(log, e) != 0)
+    bool is_collapsed = collapse_older(h, e);
+
+    if (e->key_length > 0 && hash_table_insert(&h->collapse, e) != 0)
         return -ENOMEM;
-    if (e->key_length > 0 && hash_table_insert(&h->collapse, e) != 0) {
-        row_remove(log, log->count - 1);
-        return -ENOMEM;
-    }
     if (list_is_linked(&log->grave)) {
         list_remove(&log->grave);
         h->grave_count--;
     }
+    row_set(log, log->count++, e);
     e->log = log;
     list_add_last(&h->by_age, &e->by_age);
     if (e->expires_ms != UINT64_MAX)
         list_add_last(&h->by_ttl, &e->by_ttl);
     h->count++;
     h->bytes += entry_size(e);
-    return 0;
+    return is_collapsed;
 }
 
 int history_add(struct history *h, const struct history_item *item, uint64_t now_ms)
@@ -354,25 +361,40 @@ int history_add(struct history *h, const struct history_item *item, uint64_t now
     struct key key = channel_key(item->to);
     struct history_log *log = log_of(h, &key);
     struct entry *e = log == NULL ? NULL : entry_create(item, &key, h->limits.keep_ms, now_ms);
-    bool is_collapsed;
+    int status = e == NULL || row_reserve(log) != 0 ? -ENOMEM : put_in(h, log, e);
 
-    if (e == NULL) {
-        if (log != NULL)
-            log->lost = item->message->seq;
-        else
-            h->forgotten_lost = item->message->seq;
-        return -ENOMEM;
-    }
-    is_collapsed = collapse_older(h, e);
-    if (put_in(h, log, e) != 0) {
-        log->lost = item->message->seq;
+    if (status >= 0)
+        make_room(h, log, now_ms);
+    else if (e != NULL)
         entry_free(e);
-        if (log->count == 0 && !list_is_linked(&log->grave))
-            bury(h, log);
-        return -ENOMEM;
-    }
-    make_room(h, log, now_ms);
-    return is_collapsed;
+    return status;
+}
+
+void history_lose(struct history *h, const struct history_item *item)
+{
+    struct history_log *log = history_log(h, item->to);
+    uint64_t *lost = log == NULL ? &h->forgotten_lost : &log->lost;
+
+    if (item->ttl_ms == 0)
+        lost = log == NULL ? &h->forgotten_transient : &log->lost_transient;
+    *lost = item->message->seq;
+}
+
+bool history_collapse(struct history *h, struct channel_name channel, struct slice collapse_key)
+{
+    struct key key = channel_key(channel);
+    char text[sizeof key.p + 1 + MAX_KEY];
+    struct entry *older;
+
+    if (collapse_key.n == 0 || collapse_key.n > MAX_KEY)
+        return false;
+    older = hash_table_find(&h->collapse,
+                            slice_make(text, put_collapse_key(text, &key, collapse_key)));
+    if (older == NULL)
+        return false;
+    older->message->is_withdrawn = true;
+    remove_entry(h, older);
+    return true;
 }
 
 void history_expire(struct history *h, uint64_t now_ms, size_t steps)

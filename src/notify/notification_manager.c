@@ -47,8 +47,10 @@ static void on_entry(void *ctx, const struct journal_entry *entry)
     uint32_t streams = 0;
 
     nm->head = entry->message->seq;
-    if (history_add(nm->window, &item, nm->tick_ms) < 0)
-        nm->stats->out_of_memory++; /* whoever needs it reads it from the journal */
+    if (history_add(nm->window, &item, nm->tick_ms) < 0) {
+        nm->stats->out_of_memory++;
+        history_lose(nm->window, &item); /* whoever needs it reads it from the journal */
+    }
     update_stats(nm);
     channel = channel_find(nm, entry->to);
     if (channel != NULL && channel->count > 0) {
