@@ -48,10 +48,13 @@ void fanout_end(struct notification_manager *nm, struct fanout *f)
 
 void fanout_skip(struct fanout *f, struct list *link)
 {
+    if (f->stop == link) {
+        f->stop = link->next;
+        if (f->next == f->stop) /* all that was visited so far is going: the round is to come */
+            f->is_round = true;
+    }
     if (f->next == link)
         f->next = link->next;
-    if (f->stop == link)
-        f->stop = link->next;
 }
 
 /* Visits the next client; false: the walk is over. */
