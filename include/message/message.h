@@ -19,6 +19,7 @@ struct message {
     uint32_t data_at;     /* 0: no data */
     bool is_json;         /* the data is a JSON value, else the text of a string */
     bool is_withdrawn;    /* replaced or retracted: queues that have not begun it leave it out */
+    bool is_gap;          /* a control event that tells of what was lost behind the cursor */
     char wire[];          /* an HTTP/1.1 chunk: size, CRLF, event, CRLF */
 };
 

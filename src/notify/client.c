@@ -159,6 +159,8 @@ static void tell_gap(struct client *c, const char *reason, struct slice after, u
     buf_printf(&data, ",\"resumed_at\":\"%s\"}", id);
     if (!data.failed)
         m = sse_encode_control("gap", slice_make(id, n), 0, buf_slice(&data));
+    if (m != NULL)
+        m->is_gap = strcmp(reason, "unknown-id") != 0; /* that one comes first, and once */
     buf_fini(&data);
     log_event(LOG_INFO, "gap", log_hex("client", c->id),
               log_slice("user", channel_name_of(c->user).name),
@@ -228,9 +230,9 @@ static uint64_t lost_to(const struct client *c, struct history_log *const *logs,
 /* Whether a loss up to `lost` is news to the client. */
 static bool misses(struct client *c, uint64_t lost)
 {
-    if (c->is_from_start) {
+    if (c->is_from_start) { /* but what came after it was opened is */
         c->is_from_start = false;
-        c->told = lost;
+        c->told = lost < c->since ? lost : c->since;
     }
     return lost > c->cursor && lost > c->told;
 }
@@ -281,8 +283,11 @@ static void on_page(struct journal_read *read, const struct journal_page *page)
     count = channel_logs(c, logs);
     lost = lost_to(c, logs, count, page->lost);
     if (misses(c, lost)) {
+        uint64_t place = resume_place(c, page, logs, count);
+
         c->told = lost;
-        tell_gap_after_cursor(c, resume_place(c, page, logs, count));
+        tell_gap_after_cursor(c, place);
+        c->cursor = place; /* whatever is lost next is lost behind it */
     }
     for (size_t i = 0; i < page->count && !c->is_dead; i++) {
         /* Those with a ttl of 0 are in the window only. */
@@ -383,6 +388,7 @@ static bool catch_up_step(struct client *c)
         read_journal(c);
         return !c->is_dead && !c->reading->is_under_way && c->cursor > before;
     }
+    c->is_from_start = false; /* nothing was lost so far: all that goes now does */
     if (queue_from_window(c, logs, count, UINT64_MAX))
         set_live(c);
     return false;
@@ -519,22 +525,32 @@ void clients_flush(struct notification_manager *nm, size_t most)
 
 /* ---- what comes for it ---- */
 
-static void overflow(struct client *c)
+/* Takes all that is not begun out of the queue, from its first notification on, and goes back to
+ * before that. Gaps behind it are told again: in their place they would have too high an id. */
+static void unqueue(struct client *c)
 {
     uint32_t first = c->offset > 0 ? 1 : 0;
 
+    while (first < c->ring.count && ring_at(&c->ring, first)->seq == 0)
+        first++;
+    if (first == c->ring.count)
+        return;
+    c->cursor = ring_at(&c->ring, first)->seq - 1;
+    c->told = 0;
+    for (uint32_t i = c->ring.count; i > first; i--)
+        if (ring_at(&c->ring, i - 1)->seq > 0 || ring_at(&c->ring, i - 1)->is_gap)
+            ring_remove(&c->ring, i - 1);
+}
+
+static void overflow(struct client *c)
+{
     switch (c->nm->options.overflow) {
     case OVERFLOW_DISCONNECT:
         c->nm->stats->streams_closed_by_overflow++;
         finish(c, false, "overflow");
         return;
     case OVERFLOW_DROP_OLDEST: /* all that is not begun is read again, the newest of it */
-        for (uint32_t i = c->ring.count; i > first; i--) {
-            if (ring_at(&c->ring, i - 1)->seq == 0)
-                continue;
-            c->cursor = ring_at(&c->ring, i - 1)->seq - 1;
-            ring_remove(&c->ring, i - 1);
-        }
+        unqueue(c);
         c->is_dropping = true;
         break;
     case OVERFLOW_CATCHUP:
