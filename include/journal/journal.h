@@ -60,6 +60,7 @@ struct journal_read {
     const struct channel_name *channels;
     size_t channel_count;
     uint64_t after;      /* entries behind this number, the oldest first */
+    uint64_t mark;       /* of an earlier page, whose losses are known; 0: none are */
     size_t max_entries;
     size_t max_bytes;    /* of messages; at least one comes all the same */
     void (*on_page)(struct journal_read *read, const struct journal_page *page);
@@ -70,7 +71,8 @@ struct journal_page {
     struct message **messages; /* borrowed for the call */
     size_t count;
     uint64_t covered;          /* all that is kept up to this number has come with this page */
-    uint64_t lost;             /* highest number of these channels that retention has taken */
+    uint64_t lost;             /* highest number of these channels that retention has taken ... */
+    uint64_t mark;             /* ... since the read's mark; and the mark of now */
 };
 
 struct journal_status {

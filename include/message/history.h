@@ -69,6 +69,13 @@ uint64_t history_lost(const struct history *h, struct history_log *const *logs, 
 uint64_t history_lost_transient(const struct history *h, struct history_log *const *logs,
                                 size_t count);
 
+/* A mark for history_lost_since: all that was lost so far. */
+uint64_t history_mark(const struct history *h);
+
+/* As history_lost, but of rows that lost anything after the mark; with 0 the same. */
+uint64_t history_lost_since(const struct history *h, struct history_log *const *logs,
+                            size_t count, uint64_t mark);
+
 /* How many entries of the rows have a number over `after`. */
 size_t history_count_after(struct history_log *const *logs, size_t count, uint64_t after);
 

@@ -151,7 +151,8 @@ static void memory_read(struct journal *j, struct journal_read *read)
     }
     for (size_t i = 0; i < read->channel_count; i++)
         logs[i] = history_log(m->history, read->channels[i]);
-    page.lost = history_lost(m->history, logs, read->channel_count);
+    page.lost = history_lost_since(m->history, logs, read->channel_count, read->mark);
+    page.mark = history_mark(m->history);
     for (;;) {
         struct message *next =
             history_next(logs, read->channel_count, after, UINT64_MAX, m->now_ms);

@@ -30,6 +30,7 @@ struct history_log {
     size_t head;             /* slot of the oldest */
     size_t count;
     uint64_t lost;           /* highest number that a bound took */
+    uint64_t lost_mark;      /* when: the history's count of losses then */
     uint64_t lost_transient; /* the same for entries with a ttl of 0 */
     bool is_pinned;
     uint32_t key_length;
@@ -47,7 +48,9 @@ struct history {
     size_t count;
     size_t bytes;
     uint64_t evicted;
+    uint64_t losses;
     uint64_t forgotten_lost;
+    uint64_t forgotten_mark;
     uint64_t forgotten_transient;
 };
 
@@ -180,6 +183,7 @@ static void forget_oldest_grave(struct history *h)
     struct history_log *log = LIST_HOLDER(h->graves.next, struct history_log, grave);
 
     h->forgotten_lost = later(h->forgotten_lost, log->lost);
+    h->forgotten_mark = later(h->forgotten_mark, log->lost_mark);
     h->forgotten_transient = later(h->forgotten_transient, log->lost_transient);
     list_remove(&log->grave);
     h->grave_count--;
@@ -214,6 +218,7 @@ static struct history_log *log_of(struct history *h, const struct key *key)
     log->key_length = (uint32_t)key->n;
     memcpy(log->key, key->p, key->n);
     log->lost = h->forgotten_lost; /* it may be one of the forgotten */
+    log->lost_mark = h->forgotten_mark;
     log->lost_transient = h->forgotten_transient;
     if (hash_table_insert(&h->logs, log) != 0) {
         free(log);
@@ -269,13 +274,21 @@ static void remove_entry(struct history *h, struct entry *e)
         bury(h, log);
 }
 
+static void note_lost(struct history *h, struct history_log *log, uint64_t seq, bool is_transient)
+{
+    if (is_transient) {
+        log->lost_transient = seq;
+        return;
+    }
+    log->lost = seq;
+    log->lost_mark = ++h->losses;
+}
+
 /* Removes because of a bound: what is lost by it is remembered. */
 static void evict(struct history *h, struct entry *e, uint64_t now_ms)
 {
-    if (e->is_transient)
-        e->log->lost_transient = e->message->seq;
-    else if (e->expires_ms > now_ms)
-        e->log->lost = e->message->seq;
+    if (e->expires_ms > now_ms)
+        note_lost(h, e->log, e->message->seq, e->is_transient);
     h->evicted++;
     remove_entry(h, e);
 }
@@ -373,11 +386,15 @@ int history_add(struct history *h, const struct history_item *item, uint64_t now
 void history_lose(struct history *h, const struct history_item *item)
 {
     struct history_log *log = history_log(h, item->to);
-    uint64_t *lost = log == NULL ? &h->forgotten_lost : &log->lost;
 
-    if (item->ttl_ms == 0)
-        lost = log == NULL ? &h->forgotten_transient : &log->lost_transient;
-    *lost = item->message->seq;
+    if (log != NULL) {
+        note_lost(h, log, item->message->seq, item->ttl_ms == 0);
+    } else if (item->ttl_ms == 0) {
+        h->forgotten_transient = item->message->seq;
+    } else {
+        h->forgotten_lost = item->message->seq;
+        h->forgotten_mark = ++h->losses;
+    }
 }
 
 bool history_collapse(struct history *h, struct channel_name channel, struct slice collapse_key)
@@ -471,13 +488,28 @@ struct message *history_next(struct history_log *const *logs, size_t count, uint
     return first;
 }
 
-uint64_t history_lost(const struct history *h, struct history_log *const *logs, size_t count)
+uint64_t history_mark(const struct history *h)
+{
+    return h->losses;
+}
+
+uint64_t history_lost_since(const struct history *h, struct history_log *const *logs,
+                            size_t count, uint64_t mark)
 {
     uint64_t lost = 0;
 
-    for (size_t i = 0; i < count; i++)
-        lost = later(lost, logs[i] == NULL ? h->forgotten_lost : logs[i]->lost);
+    for (size_t i = 0; i < count; i++) {
+        uint64_t when = logs[i] == NULL ? h->forgotten_mark : logs[i]->lost_mark;
+
+        if (when > mark)
+            lost = later(lost, logs[i] == NULL ? h->forgotten_lost : logs[i]->lost);
+    }
     return lost;
+}
+
+uint64_t history_lost(const struct history *h, struct history_log *const *logs, size_t count)
+{
+    return history_lost_since(h, logs, count, 0);
 }
 
 uint64_t history_lost_transient(const struct history *h, struct history_log *const *logs,

@@ -227,14 +227,16 @@ static uint64_t lost_to(const struct client *c, struct history_log *const *logs,
     return transient > c->since && transient > lost ? transient : lost;
 }
 
-/* Whether a loss up to `lost` is news to the client. */
-static bool misses(struct client *c, uint64_t lost)
+/* Whether anything is lost that the client has not got and does not know of: `lost` by the journal,
+ * since its last page, or `transient`, with a ttl of 0, by the window. */
+static bool misses(struct client *c, uint64_t lost, uint64_t transient)
 {
-    if (c->is_from_start) { /* but what came after it was opened is */
-        c->is_from_start = false;
-        c->told = lost < c->since ? lost : c->since;
-    }
-    return lost > c->cursor && lost > c->told;
+    uint64_t known = c->cursor;
+
+    if (c->is_from_start && c->since > known)
+        known = c->since; /* but what came after it was opened is its business */
+    c->is_from_start = false;
+    return lost > known || (transient > c->since && transient > c->cursor && transient > c->told);
 }
 
 /* Queues what the window has up to number `end`; false: no room, or dead. */
@@ -271,7 +273,7 @@ static void on_page(struct journal_read *read, const struct journal_page *page)
     struct client *c = reading->client;
     struct history_log *logs[MAX_CHANNELS];
     size_t count;
-    uint64_t lost;
+    uint64_t transient;
 
     reading->is_under_way = false;
     mark_dirty(c);
@@ -281,11 +283,12 @@ static void on_page(struct journal_read *read, const struct journal_page *page)
         return;
     }
     count = channel_logs(c, logs);
-    lost = lost_to(c, logs, count, page->lost);
-    if (misses(c, lost)) {
+    transient = history_lost_transient(c->nm->window, logs, count);
+    read->mark = page->mark;
+    if (misses(c, page->lost, transient)) {
         uint64_t place = resume_place(c, page, logs, count);
 
-        c->told = lost;
+        c->told = transient;
         tell_gap_after_cursor(c, place);
         c->cursor = place; /* whatever is lost next is lost behind it */
     }
@@ -353,7 +356,6 @@ static void skip_to_newest(struct client *c, struct history_log *const *logs, si
         at = lost;
     if (at == c->cursor)
         return;
-    c->told = at;
     tell_gap_after_cursor(c, at);
     c->cursor = at;
 }
@@ -537,6 +539,8 @@ static void unqueue(struct client *c)
         return;
     c->cursor = ring_at(&c->ring, first)->seq - 1;
     c->told = 0;
+    if (c->reading != NULL)
+        c->reading->read.mark = 0;
     for (uint32_t i = c->ring.count; i > first; i--)
         if (ring_at(&c->ring, i - 1)->seq > 0 || ring_at(&c->ring, i - 1)->is_gap)
             ring_remove(&c->ring, i - 1);

@@ -52,7 +52,7 @@ struct client {
     uint64_t id;
     uint64_t cursor;                /* number up to which all that is its own was queued */
     uint64_t since;                 /* newest number when it was opened */
-    uint64_t told;                  /* number up to which losses are told */
+    uint64_t told;                  /* number up to which losses with a ttl of 0 are told */
     uint64_t last_seq;              /* number of the last notification written whole */
     uint64_t opened_ms;
     uint64_t written_ms;            /* when bytes last left */
