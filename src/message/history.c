@@ -277,10 +277,10 @@ static void remove_entry(struct history *h, struct entry *e)
 static void note_lost(struct history *h, struct history_log *log, uint64_t seq, bool is_transient)
 {
     if (is_transient) {
-        log->lost_transient = seq;
+        log->lost_transient = later(log->lost_transient, seq);
         return;
     }
-    log->lost = seq;
+    log->lost = later(log->lost, seq); /* what found no memory may be newer than what is kept */
     log->lost_mark = ++h->losses;
 }
 
