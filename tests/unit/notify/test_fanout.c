@@ -1,0 +1,260 @@
+/* test_fanout.c - channels so large that they are served in slices: whoever comes, goes, blocks or
+ * is told something else meanwhile, everybody gets everything in order. */
+#include "notify/notification_manager.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include "support/cm.h"
+#include "support/fake_sink.h"
+#include "support/stream_reader.h"
+
+enum { STREAMS = 300, QUEUE = 4 };
+
+struct world {
+    struct stats stats;
+    struct journal *journal;
+    struct notification_manager *nm;
+    struct fake_sink sinks[STREAMS];
+    struct client *clients[STREAMS];
+};
+
+static void ignore(struct journal_append *append)
+{
+    (void)append;
+}
+
+/* Everybody listens to the topic "all", and each to a user of its own. */
+static void open_stream(struct world *w, int i)
+{
+    struct slice topic = SLICE_LITERAL("all");
+    char user[16];
+    struct client_options o = {.topics = &topic, .topic_count = 1, .ops = &fake_sink_ops,
+                               .sink = &w->sinks[i]};
+
+    snprintf(user, sizeof user, "u%d", i);
+    o.user = slice_of(user);
+    w->sinks[i].room = FAKE_SINK_ENDLESS;
+    w->clients[i] = client_open(w->nm, &o, 0);
+    assert_non_null(w->clients[i]);
+}
+
+static void settle(struct world *w)
+{
+    for (int i = 0; i < 10000 && manager_turn_end(w->nm, 0); i++)
+        ;
+    assert_false(manager_turn_end(w->nm, 0));
+}
+
+static int begin_with(void **state, enum manager_overflow overflow)
+{
+    struct journal_options jo = {60000, 100, 1 << 24, 0};
+    struct manager_options mo = {
+        .heartbeat_ms = 15000, .retry_ms = 2000, .queue = QUEUE, .overflow = overflow,
+        .window_bytes = 1 << 20, .keep_ms = 60000, .keep_per_user = 100,
+    };
+    struct world *w = calloc(1, sizeof *w);
+    struct error why;
+
+    if (w == NULL)
+        return -1;
+    *state = w;
+    w->journal = journal_open("memory", &jo, NULL, &w->stats, &why);
+    w->nm = notification_manager_create(&mo, w->journal, &w->stats);
+    for (int i = 0; i < STREAMS; i++)
+        open_stream(w, i);
+    settle(w);
+    return 0;
+}
+
+static int begin(void **state)
+{
+    return begin_with(state, OVERFLOW_CATCHUP);
+}
+
+static int begin_disconnecting(void **state)
+{
+    return begin_with(state, OVERFLOW_DISCONNECT);
+}
+
+static int end(void **state)
+{
+    struct world *w = *state;
+
+    notification_manager_destroy(w->nm);
+    journal_close(w->journal);
+    for (int i = 0; i < STREAMS; i++)
+        fake_sink_fini(&w->sinks[i]);
+    free(w);
+    return 0;
+}
+
+static void send(struct world *w, enum channel_kind kind, const char *name, const char *data)
+{
+    struct notification n = {.to = {kind, slice_of(name)}, .event = {"n", 1},
+                             .data = slice_of(data), .ttl_ms = TTL_DEFAULT};
+    struct journal_append append = {.on_done = ignore};
+
+    manager_send_notification(w->nm, &n, 0, &append);
+    assert_int_equal(append.status, 0);
+}
+
+/* What stream `i` has read behind its preamble. */
+static void assert_reads(const struct world *w, int i, const char *expected)
+{
+    static const struct slice preamble = {"<2000> {connected} ", 19};
+    struct buf text = {0};
+
+    assert_int_equal(stream_reader_transcribe(buf_slice(&w->sinks[i].bytes), slice_make("", 0),
+                                              false, manager_epoch(w->nm), &text), 0);
+    assert_true(text.len >= preamble.n && memcmp(text.p, preamble.p, preamble.n) == 0);
+    assert_slice(slice_make(text.p + preamble.n, text.len - preamble.n), expected);
+    buf_fini(&text);
+}
+
+static size_t count_served(const struct world *w, const char *text)
+{
+    size_t n = 0;
+
+    for (int i = 0; i < STREAMS; i++)
+        n += memmem(w->sinks[i].bytes.p, w->sinks[i].bytes.len, text, strlen(text)) != NULL;
+    return n;
+}
+
+static void one_turn_serves_some_and_the_last_has_served_all(void **state)
+{
+    struct world *w = *state;
+    size_t turns = 0;
+    size_t before = 0;
+
+    send(w, CHANNEL_TOPIC, "all", "one");
+    assert_int_equal(count_served(w, "one"), 0);
+    while (manager_turn_end(w->nm, 0)) {
+        size_t served = count_served(w, "one");
+
+        assert_true(served - before < STREAMS / 2);
+        before = served;
+        turns++;
+    }
+    assert_true(turns > 1);
+    assert_int_equal(count_served(w, "one"), STREAMS);
+}
+
+static void what_comes_during_a_walk_needs_no_second_write(void **state)
+{
+    struct world *w = *state;
+    unsigned writes;
+
+    send(w, CHANNEL_TOPIC, "all", "one");
+    send(w, CHANNEL_EVERYONE, "", "two");
+    send(w, CHANNEL_TOPIC, "all", "three");
+    writes = w->sinks[STREAMS - 1].writes;
+    settle(w);
+    for (int i = 0; i < STREAMS; i++)
+        assert_reads(w, i, "n(one)#1 n(two)#2 n(three)#3 ");
+    assert_int_equal(w->sinks[STREAMS - 1].writes, writes + 1);
+}
+
+static void a_stream_gets_what_a_walk_owes_it_before_its_own(void **state)
+{
+    struct world *w = *state;
+
+    send(w, CHANNEL_TOPIC, "all", "one");
+    manager_turn_end(w->nm, 0);
+    send(w, CHANNEL_USER, "u299", "mine");
+    assert_reads(w, 299, "n(one)#1 n(mine)#2 ");
+    settle(w);
+    assert_reads(w, 299, "n(one)#1 n(mine)#2 ");
+    assert_reads(w, 298, "n(one)#1 ");
+}
+
+static void a_stream_opened_during_a_walk_gets_nothing_from_before(void **state)
+{
+    struct world *w = *state;
+
+    send(w, CHANNEL_TOPIC, "all", "one");
+    manager_turn_end(w->nm, 0);
+    client_on_closed(w->clients[5]);
+    fake_sink_fini(&w->sinks[5]);
+    open_stream(w, 5);
+    send(w, CHANNEL_TOPIC, "all", "two");
+    settle(w);
+    assert_reads(w, 5, "n(two)#2 ");
+    assert_reads(w, 4, "n(one)#1 n(two)#2 ");
+}
+
+/* The walk's next and last stops must not be among those that leave. */
+static void streams_that_leave_take_nothing_from_the_others(void **state)
+{
+    struct world *w = *state;
+
+    for (int first = 0; first < 3; first++) {
+        send(w, CHANNEL_TOPIC, "all", "x");
+        manager_turn_end(w->nm, 0);
+        for (int i = first; i < STREAMS - 5; i += 3)
+            client_on_closed(w->clients[i]);
+    }
+    settle(w);
+    for (int i = STREAMS - 5; i < STREAMS; i++)
+        assert_reads(w, i, "n(x)#1 n(x)#2 n(x)#3 ");
+    assert_int_equal(manager_stream_count(w->nm), 5);
+}
+
+/* A walk once ended with its first stream, when that was closed by its own visit: the others
+ * waited for the next notification. */
+static void a_walk_goes_on_when_its_first_stream_ends_by_the_visit(void **state)
+{
+    struct world *w = *state;
+
+    w->sinks[0].error = -ECONNRESET;
+    send(w, CHANNEL_TOPIC, "all", "one");
+    settle(w);
+    assert_true(w->sinks[0].is_closed);
+    assert_reads(w, 1, "n(one)#1 ");
+    assert_int_equal(count_served(w, "one"), STREAMS - 1);
+}
+
+static void a_walk_ends_with_its_channel(void **state)
+{
+    struct world *w = *state;
+
+    send(w, CHANNEL_TOPIC, "all", "one");
+    for (int i = 0; i < STREAMS; i++)
+        client_on_closed(w->clients[i]);
+    settle(w);
+    assert_int_equal(manager_stream_count(w->nm), 0);
+    assert_int_equal(w->stats.users_online, 0);
+}
+
+static void a_stream_too_slow_for_a_walk_is_ended_where_that_is_wished(void **state)
+{
+    struct world *w = *state;
+
+    w->sinks[7].room = 0;
+    for (int i = 0; i < QUEUE + 2; i++) {
+        send(w, CHANNEL_TOPIC, "all", "x");
+        settle(w);
+    }
+    assert_true(w->sinks[7].is_closed);
+    assert_int_equal(w->stats.streams_closed_by_overflow, 1);
+    assert_int_equal(manager_stream_count(w->nm), STREAMS - 1);
+    assert_reads(w, 8, "n(x)#1 n(x)#2 n(x)#3 n(x)#4 n(x)#5 n(x)#6 ");
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
+    const struct CMUnitTest tests[] = {
+        TEST(one_turn_serves_some_and_the_last_has_served_all),
+        TEST(what_comes_during_a_walk_needs_no_second_write),
+        TEST(a_stream_gets_what_a_walk_owes_it_before_its_own),
+        TEST(a_stream_opened_during_a_walk_gets_nothing_from_before),
+        TEST(streams_that_leave_take_nothing_from_the_others),
+        TEST(a_walk_goes_on_when_its_first_stream_ends_by_the_visit),
+        TEST(a_walk_ends_with_its_channel),
+        cmocka_unit_test_setup_teardown(
+            a_stream_too_slow_for_a_walk_is_ended_where_that_is_wished, begin_disconnecting, end),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
