@@ -1,6 +1,7 @@
 /* fuzz_sse.c - an event that is encoded and parsed is the event that was meant: its name, its
  * payload with every line end as LF, its id, and nothing besides. */
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include "message/sse.h"
 #include "message/sse_parser.h"
@@ -58,6 +59,18 @@ static void parse(struct slice wire, struct heard *h)
     sse_parser_destroy(p);
 }
 
+/* The chunk is the bare event in its framing, and nothing else. */
+static void check_chunk(struct slice chunk, struct slice bare)
+{
+    char size_line[24];
+    size_t n = (size_t)snprintf(size_line, sizeof size_line, "%zx\r\n", bare.n);
+
+    if (chunk.n != n + bare.n + 2 || memcmp(chunk.p, size_line, n) != 0 ||
+        memcmp(chunk.p + n, bare.p, bare.n) != 0 ||
+        memcmp(chunk.p + chunk.n - 2, "\r\n", 2) != 0)
+        abort();
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n)
 {
     struct slice all = slice_make((const char *)bytes, n);
@@ -80,6 +93,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n)
     h.event = event;
     h.data = buf_slice(&normal);
     parse(message_wire(m, false), &h);
+    check_chunk(message_wire(m, true), message_wire(m, false));
     if (sse_add_data(&back, m) != 0 || !slice_equal(buf_slice(&back), h.data) ||
         !slice_equal(sse_event(m), event))
         abort();

@@ -161,6 +161,43 @@ static void what_is_retracted_or_erased_is_not_read_any_more(void **state)
     assert_int_equal(last_page.lost, 0);
 }
 
+/* It was kept, and counted as lost when it went. */
+static void what_is_not_kept_replaces_the_older_of_its_key(void **state)
+{
+    struct notification n = {.to = {CHANNEL_USER, {"a", 1}}, .event = {"e", 1}, .data = {"d", 1},
+                             .ttl_ms = TTL_DEFAULT, .collapse_key = {"k", 1}};
+    struct journal_append a = {.on_done = on_done};
+
+    (void)state;
+    journal_append(journal, &n, 0, &a);
+    n.ttl_ms = 0;
+    journal_append(journal, &n, 0, &a);
+    assert_int_equal(a.seq, 2);
+    read_user("a", 0, 10);
+    assert_int_equal(paged_count, 0);
+    assert_int_equal(last_page.lost, 0);
+    assert_int_equal(stats.collapsed, 1);
+}
+
+static void a_reader_is_told_of_losses_since_its_last_page(void **state)
+{
+    struct channel_name channel = {CHANNEL_USER, {"a", 1}};
+    struct journal_read read = {.channels = &channel, .channel_count = 1, .max_entries = 1,
+                                .max_bytes = 1, .on_page = on_page};
+
+    (void)state;
+    for (int i = 0; i < 5; i++)
+        append("a", NULL);
+    journal_read(journal, &read);
+    assert_int_equal(last_page.lost, 2);
+    read.mark = last_page.mark;
+    journal_read(journal, &read);
+    assert_int_equal(last_page.lost, 0);
+    append("a", NULL);
+    journal_read(journal, &read);
+    assert_int_equal(last_page.lost, 3);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -170,6 +207,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(pages_say_what_they_cover_and_what_was_lost, begin, end),
         cmocka_unit_test_setup_teardown(what_is_retracted_or_erased_is_not_read_any_more, begin,
                                         end),
+        cmocka_unit_test_setup_teardown(what_is_not_kept_replaces_the_older_of_its_key, begin, end),
+        cmocka_unit_test_setup_teardown(a_reader_is_told_of_losses_since_its_last_page, begin, end),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

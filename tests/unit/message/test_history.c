@@ -160,6 +160,70 @@ static void what_is_retracted_or_erased_is_gone_and_no_loss(void **state)
     history_destroy(h);
 }
 
+/* What a reader knows to be lost in one channel hides nothing that another loses later, be its
+ * number lower. */
+static void a_mark_leaves_out_what_was_lost_before_it(void **state)
+{
+    struct history *h = history_of(1 << 20, 1000, 1);
+    struct history_log *logs[2];
+    uint64_t mark;
+
+    (void)state;
+    add(h, news, 1, TTL_DEFAULT, NULL, 0);
+    add(h, alice, 2, TTL_DEFAULT, NULL, 500);
+    add(h, alice, 3, TTL_DEFAULT, NULL, 500);
+    logs[0] = history_log(h, alice);
+    logs[1] = history_log(h, news);
+    mark = history_mark(h);
+    assert_int_equal(history_lost_since(h, logs, 2, 0), 2);
+    assert_int_equal(history_lost_since(h, logs, 2, mark), 0);
+    history_expire(h, 1000, 100); /* takes number 1 */
+    assert_int_equal(history_lost(h, logs, 2), 2);
+    assert_int_equal(history_lost_since(h, logs, 2, mark), 1);
+    assert_int_equal(history_lost_since(h, logs, 2, history_mark(h)), 0);
+    history_destroy(h);
+}
+
+static void a_newer_one_that_is_not_kept_takes_the_place_of_its_key_too(void **state)
+{
+    struct history *h = history_of(1 << 20, 1000, 9);
+
+    (void)state;
+    add(h, alice, 1, TTL_DEFAULT, "k", 0);
+    add(h, news, 2, TTL_DEFAULT, "k", 0);
+    assert_false(history_collapse(h, alice, slice_of("l")));
+    assert_false(history_collapse(h, alice, slice_of("")));
+    assert_true(history_collapse(h, alice, slice_of("k")));
+    assert_false(history_collapse(h, alice, slice_of("k")));
+    assert_int_equal(next_of(h, alice, 0, 0, 0), 0);
+    assert_int_equal(lost_of(h, alice), 0);
+    assert_int_equal(next_of(h, news, 0, 0, 0), 2);
+    history_destroy(h);
+}
+
+static void what_was_refused_counts_as_lost_when_that_is_said(void **state)
+{
+    struct history *h = history_of(1 << 20, 1000, 2);
+    struct message *m = message_create(0);
+    struct history_item item = {alice, m, TTL_DEFAULT, {NULL, 0}};
+
+    (void)state;
+    assert_non_null(m);
+    add(h, alice, 1, TTL_DEFAULT, NULL, 0);
+    m->seq = 5;
+    history_lose(h, &item);
+    assert_int_equal(lost_of(h, alice), 5);
+    add(h, alice, 6, TTL_DEFAULT, NULL, 0);
+    add(h, alice, 7, TTL_DEFAULT, NULL, 0); /* takes number 1, and 5 stays lost */
+    assert_int_equal(lost_of(h, alice), 5);
+    item.to = news; /* of which nothing is known */
+    m->seq = 8;
+    history_lose(h, &item);
+    assert_int_equal(lost_of(h, news), 8);
+    message_unref(m);
+    history_destroy(h);
+}
+
 /* Against a plain array: after any operations the same entries are found. */
 static void random_operations_agree_with_a_plain_array(void **state)
 {
@@ -199,6 +263,9 @@ int main(void)
         cmocka_unit_test(a_ttl_of_zero_is_for_those_who_were_there),
         cmocka_unit_test(a_newer_one_takes_the_place_of_its_key),
         cmocka_unit_test(what_is_retracted_or_erased_is_gone_and_no_loss),
+        cmocka_unit_test(a_mark_leaves_out_what_was_lost_before_it),
+        cmocka_unit_test(a_newer_one_that_is_not_kept_takes_the_place_of_its_key_too),
+        cmocka_unit_test(what_was_refused_counts_as_lost_when_that_is_said),
         cmocka_unit_test(random_operations_agree_with_a_plain_array),
     };
 

@@ -143,6 +143,32 @@ static void what_is_not_kept_any_more_is_told_as_a_gap(void **state)
     fake_sink_fini(&sink);
 }
 
+/* It was forgiven together with what had gone before the stream was opened. */
+static void what_is_lost_after_the_opening_is_told_to_a_stream_from_the_earliest(void **state)
+{
+    struct fake_sink sink = {.room = 0};
+    struct client_options o = {.user = SLICE_LITERAL("alice"), .from_earliest = true,
+                               .is_chunked = true, .ops = &fake_sink_ops, .sink = &sink,
+                               .head = SLICE_LITERAL("HEAD")};
+    struct client *c;
+
+    (void)state;
+    world_begin(1, OVERFLOW_CATCHUP, 2, 1 << 20);
+    for (int i = 1; i <= 3; i++) /* of which the first is gone: none of its business */
+        send_to(CHANNEL_USER, "alice", "x");
+    c = client_open(w.nm, &o, w.now_ms);
+    assert_non_null(c);
+    settle();
+    for (int i = 4; i <= 6; i++)
+        send_to(CHANNEL_USER, "alice", "x");
+    fake_sink_open_up(&sink, c, FAKE_SINK_ENDLESS, w.now_ms);
+    settle();
+    assert_reads(&sink, "<2000> {connected} gap({\"reason\":\"expired\",\"after\":\"#0\","
+                        "\"resumed_at\":\"#4\"})#4 n(x)#5 n(x)#6 ");
+    world_end();
+    fake_sink_fini(&sink);
+}
+
 static void a_slow_reader_loses_nothing_that_is_kept(void **state)
 {
     struct fake_sink slow = {.room = 100};
@@ -294,6 +320,7 @@ int main(void)
         cmocka_unit_test(a_live_stream_gets_its_user_and_everyone_and_nobody_elses),
         cmocka_unit_test(a_resumed_stream_gets_what_it_missed_and_then_live_ones),
         cmocka_unit_test(what_is_not_kept_any_more_is_told_as_a_gap),
+        cmocka_unit_test(what_is_lost_after_the_opening_is_told_to_a_stream_from_the_earliest),
         cmocka_unit_test(a_slow_reader_loses_nothing_that_is_kept),
         cmocka_unit_test(drop_oldest_gives_the_newest_after_a_gap),
         cmocka_unit_test(disconnect_ends_a_stream_that_is_too_slow),
