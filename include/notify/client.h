@@ -18,13 +18,14 @@ struct notification_manager;
 
 /* Where a client's bytes go. Each is called with the `sink` of client_options. */
 struct client_sink {
-    /* Bytes taken, -EAGAIN, or another -errno (the client is gone then, without close). */
+    /* Bytes taken, -EAGAIN, or another -errno: the client is gone then, and close is called. */
     ssize_t (*writev)(void *sink, const struct iovec *iov, int count);
     /* client_on_writable is wanted once. */
     void (*want_write)(void *sink);
     /* client_on_deadline is wanted at or after due_ms. */
     void (*deadline)(void *sink, uint64_t due_ms);
-    /* The manager ended the stream; is_graceful: all was written. The client is gone. */
+    /* The stream is over, by the manager or a failed write; is_graceful: all was written. The
+     * client is gone. Not called after client_on_closed. */
     void (*close)(void *sink, bool is_graceful);
 };
 
