@@ -17,6 +17,7 @@ struct world {
     struct notification_manager *nm;
     struct fake_sink sinks[STREAMS];
     struct client *clients[STREAMS];
+    bool is_one_user; /* to whom all streams belong; else each has a user of its own */
 };
 
 static void ignore(struct journal_append *append)
@@ -24,7 +25,7 @@ static void ignore(struct journal_append *append)
     (void)append;
 }
 
-/* Everybody listens to the topic "all", and each to a user of its own. */
+/* Everybody listens to the topic "all". */
 static void open_stream(struct world *w, int i)
 {
     struct slice topic = SLICE_LITERAL("all");
@@ -32,7 +33,7 @@ static void open_stream(struct world *w, int i)
     struct client_options o = {.topics = &topic, .topic_count = 1, .ops = &fake_sink_ops,
                                .sink = &w->sinks[i]};
 
-    snprintf(user, sizeof user, "u%d", i);
+    snprintf(user, sizeof user, "u%d", w->is_one_user ? 0 : i);
     o.user = slice_of(user);
     w->sinks[i].room = FAKE_SINK_ENDLESS;
     w->clients[i] = client_open(w->nm, &o, 0);
@@ -46,12 +47,12 @@ static void settle(struct world *w)
     assert_false(manager_turn_end(w->nm, 0));
 }
 
-static int begin_with(void **state, enum manager_overflow overflow)
+static int begin_with(void **state, enum manager_overflow overflow, size_t per_user)
 {
-    struct journal_options jo = {60000, 100, 1 << 24, 0};
+    struct journal_options jo = {60000, per_user, 1 << 24, 0};
     struct manager_options mo = {
         .heartbeat_ms = 15000, .retry_ms = 2000, .queue = QUEUE, .overflow = overflow,
-        .window_bytes = 1 << 20, .keep_ms = 60000, .keep_per_user = 100,
+        .window_bytes = 1 << 20, .keep_ms = 60000, .keep_per_user = per_user,
     };
     struct world *w = calloc(1, sizeof *w);
     struct error why;
@@ -59,6 +60,7 @@ static int begin_with(void **state, enum manager_overflow overflow)
     if (w == NULL)
         return -1;
     *state = w;
+    w->is_one_user = per_user == 2;
     w->journal = journal_open("memory", &jo, NULL, &w->stats, &why);
     w->nm = notification_manager_create(&mo, w->journal, &w->stats);
     for (int i = 0; i < STREAMS; i++)
@@ -69,12 +71,17 @@ static int begin_with(void **state, enum manager_overflow overflow)
 
 static int begin(void **state)
 {
-    return begin_with(state, OVERFLOW_CATCHUP);
+    return begin_with(state, OVERFLOW_CATCHUP, 100);
+}
+
+static int begin_one_user(void **state)
+{
+    return begin_with(state, OVERFLOW_CATCHUP, 2);
 }
 
 static int begin_disconnecting(void **state)
 {
-    return begin_with(state, OVERFLOW_DISCONNECT);
+    return begin_with(state, OVERFLOW_DISCONNECT, 100);
 }
 
 static int end(void **state)
@@ -226,6 +233,21 @@ static void a_walk_ends_with_its_channel(void **state)
     assert_int_equal(w->stats.users_online, 0);
 }
 
+/* Two are kept for the user; but the walk is on its way with more. */
+static void a_burst_reaches_all_streams_of_a_user_whatever_is_kept(void **state)
+{
+    struct world *w = *state;
+
+    for (int i = 0; i < 6; i++)
+        send(w, CHANNEL_USER, "u0", "x");
+    settle(w);
+    for (int i = 0; i < STREAMS; i++)
+        assert_reads(w, i, "n(x)#1 n(x)#2 n(x)#3 n(x)#4 n(x)#5 n(x)#6 ");
+    assert_int_equal(w->stats.gaps_overflow, 0);
+    send(w, CHANNEL_USER, "u0", "x"); /* the walk is over: the bound holds again */
+    assert_true(w->stats.window_evicted > 0);
+}
+
 static void a_stream_too_slow_for_a_walk_is_ended_where_that_is_wished(void **state)
 {
     struct world *w = *state;
@@ -252,6 +274,8 @@ int main(void)
         TEST(streams_that_leave_take_nothing_from_the_others),
         TEST(a_walk_goes_on_when_its_first_stream_ends_by_the_visit),
         TEST(a_walk_ends_with_its_channel),
+        cmocka_unit_test_setup_teardown(
+            a_burst_reaches_all_streams_of_a_user_whatever_is_kept, begin_one_user, end),
         cmocka_unit_test_setup_teardown(
             a_stream_too_slow_for_a_walk_is_ended_where_that_is_wished, begin_disconnecting, end),
     };

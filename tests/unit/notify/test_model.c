@@ -10,6 +10,7 @@
  *   - what was passed over was wished away, outlived its own ttl, was never meant for it (a ttl of
  *     0, before it connected), or is covered by a gap that was told before anything newer;
  *   - what the journal still keeps is never passed over, unless overflow is drop-oldest;
+ *   - what was collapsed or retracted is not begun any more;
  *   - a gap tells of a notification that was indeed lost.
  *
  * A world that fails is run again with operations left out, as long as it fails, and the rest is
@@ -82,6 +83,7 @@ struct note {
     unsigned lost_at;  /* ... in this step */
     bool is_withdrawn; /* collapsed, retracted or erased */
     bool is_retracted;
+    unsigned dropped_at; /* the step in which it was taken out of the journal by wish; 0: none */
     size_t length;
     char data[MAX_DATA];
 };
@@ -109,6 +111,7 @@ struct viewer {
     unsigned opened_at;
     uint64_t checked;       /* all up to this number was received or is excused */
     uint64_t floor;         /* ids must be over this one */
+    unsigned heard_at;      /* the step in which the last event came */
     unsigned retracts_due;
     struct told told[MAX_GAPS];
     unsigned told_count;
@@ -255,6 +258,9 @@ static void hear_notification(struct viewer *v, const struct sse_event *event)
     if (n->ttl_ms == 0 && seq <= v->since)
         fail_world(w, "viewer %u got %llu, which was for those connected then", v->number,
                    (unsigned long long)seq);
+    if (n->dropped_at != 0 && v->heard_at > n->dropped_at) /* else it was begun before */
+        fail_world(w, "viewer %u got %llu, which had been taken back", v->number,
+                   (unsigned long long)seq);
     if (v->retracts[seq - 1])
         fail_world(w, "viewer %u got %llu after it was retracted", v->number,
                    (unsigned long long)seq);
@@ -372,6 +378,7 @@ static int hear_event(void *arg, const struct sse_event *event)
     } else if (!slice_is(event->type, "ping")) {
         hear_notification(v, event);
     }
+    v->heard_at = v->world->step;
     return 0;
 }
 
@@ -662,10 +669,15 @@ static void note_sent(struct world *w, const struct note *n, unsigned key)
         w->keys[key] = (struct key_seen){w->head, w->now_ms};
     if (n->collapse_key == 0)
         return;
-    for (uint64_t seq = 1; seq < w->head; seq++)
-        if (w->notes[seq].channel == n->channel &&
-            w->notes[seq].collapse_key == n->collapse_key)
-            w->notes[seq].is_withdrawn = true;
+    for (uint64_t seq = 1; seq < w->head; seq++) {
+        struct note *older = &w->notes[seq];
+
+        if (older->channel != n->channel || older->collapse_key != n->collapse_key)
+            continue;
+        older->is_withdrawn = true;
+        if (older->is_kept)
+            older->dropped_at = w->step;
+    }
 }
 
 static void send_one(struct world *w, unsigned channel)
@@ -740,6 +752,7 @@ static void op_retract(struct world *w)
     if (was_kept) {
         n->is_withdrawn = true;
         n->is_retracted = true;
+        n->dropped_at = w->step;
         for (unsigned i = 0; i < w->viewer_count; i++) {
             struct viewer *v = w->viewers[i];
 
