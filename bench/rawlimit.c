@@ -39,7 +39,9 @@
 
 #define NS 1000000000ULL
 #define MAXP 256
+#define SENDS_A_TURN 128
 
+__attribute__((format(printf, 1, 2)))
 static void die(const char *fmt, ...)
 {
     va_list ap;
@@ -77,6 +79,8 @@ struct pairshm {
     _Atomic uint64_t accepted, connected, failed, rx_bytes;
     _Atomic uint64_t sent, srv_cpu, cli_cpu, t_start, t_end, eagain, srv_conn_cpu;
     _Atomic uint64_t cli_cpu_now;
+    _Atomic uint64_t longest; /* SENDS_A_TURN sends in a row, wall time: what a turn of a loop that
+                                 does nothing else takes when the machine stands still at worst */
     _Atomic int srv_done;
 } __attribute__((aligned(64)));
 static struct shm {
@@ -247,7 +251,7 @@ static void server(int id, int n)
             registered = 1;
         }
 #endif
-        uint64_t base = atomic_load(&p->rx_bytes), rounds = 0;
+        uint64_t base = atomic_load(&p->rx_bytes), rounds = 0, turn_began = 0, longest = 0;
         uint64_t t0 = now_ns(), a = clk(CLOCK_PROCESS_CPUTIME_ID);
         uint64_t end = t0 + (uint64_t)(secs * 1e9);
         atomic_store(&p->t_start, t0);
@@ -256,8 +260,13 @@ static void server(int id, int n)
                 wait_clients(p, base + (rounds - 3) * (uint64_t)n * len);
             switch (m) {
             case 1:
-                for (int i = 0; i < n; i++)
+                for (int i = 0; i < n; i++) {
+                    if (i % SENDS_A_TURN == 0)
+                        turn_began = now_ns();
                     send_all(p, fd[i], f, len);
+                    if (i % SENDS_A_TURN == SENDS_A_TURN - 1 && now_ns() - turn_began > longest)
+                        longest = now_ns() - turn_began;
+                }
                 break;
 #ifdef WITH_URING
             case 2:
@@ -285,6 +294,7 @@ static void server(int id, int n)
         wait_clients(p, base + rounds * (uint64_t)n * len);
         atomic_store(&p->t_end, now_ns());
         atomic_store(&p->srv_cpu, b - a);
+        atomic_store(&p->longest, longest);
         atomic_store(&p->sent, rounds * (uint64_t)n * (uint64_t)merge);
         atomic_store(&p->srv_done, pm);
     }
@@ -386,11 +396,16 @@ static void mem_read(struct mem *m)
 
 int main(int argc, char **argv)
 {
-    static const struct option o[] = {{"conns", 1, 0, 'n'},      {"size", 1, 0, 's'},
-                                      {"secs", 1, 0, 't'},       {"modes", 1, 0, 'm'},
-                                      {"batch", 1, 0, 'b'},      {"merge", 1, 0, 'g'},
-                                      {"no-epoll", 0, 0, 'e'},   {"server-cpu", 1, 0, 'S'},
-                                      {"client-cpu", 1, 0, 'C'}, {"inflight", 1, 0, 'i'},
+    static const struct option o[] = {{"conns", 1, 0, 'n'},
+                                      {"size", 1, 0, 's'},
+                                      {"secs", 1, 0, 't'},
+                                      {"modes", 1, 0, 'm'},
+                                      {"batch", 1, 0, 'b'},
+                                      {"merge", 1, 0, 'g'},
+                                      {"no-epoll", 0, 0, 'e'},
+                                      {"server-cpu", 1, 0, 'S'},
+                                      {"client-cpu", 1, 0, 'C'},
+                                      {"inflight", 1, 0, 'i'},
                                       {0, 0, 0, 0}};
     int c;
     while ((c = getopt_long(argc, argv, "", o, NULL)) != -1)
@@ -433,8 +448,7 @@ int main(int argc, char **argv)
                 stderr);
             return 2;
         }
-    if (frame < 16 || frame > 65536 || N < 1 || merge < 1 || batch < 1 ||
-        inflight < 1)
+    if (frame < 16 || frame > 65536 || N < 1 || merge < 1 || batch < 1 || inflight < 1)
         die("bad option");
     signal(SIGPIPE, SIG_IGN);
     struct rlimit rl;
@@ -537,13 +551,15 @@ int main(int argc, char **argv)
             nap_us(2000);
         }
         nap_us(2000);
-        uint64_t sent = 0, cpu = 0, k1 = 0, a = UINT64_MAX, b = 0, eag = 0;
+        uint64_t sent = 0, cpu = 0, k1 = 0, a = UINT64_MAX, b = 0, eag = 0, longest = 0;
         for (int i = 0; i < P; i++) {
             struct pairshm *p = &S->p[i];
             sent += p->sent;
             cpu += p->srv_cpu;
             k1 += p->cli_cpu_now;
             eag += p->eagain;
+            if (p->longest > longest)
+                longest = p->longest;
             if (p->t_start < a)
                 a = p->t_start;
             if (p->t_end > b)
@@ -557,9 +573,9 @@ int main(int argc, char **argv)
             (double)(k1 - k0) / 1e3 / (double)sent, frame, merge, N, (unsigned long long)eag);
         printf("{\"tool\":\"rawlimit\",\"mode\":\"%s\",\"conns\":%d,\"frame\":%d,\"merge\":%d,"
                "\"deliveries_per_s\":%.0f,\"server_us_per_delivery\":%.4f,"
-               "\"client_us_per_delivery\":%.4f}\n",
+               "\"client_us_per_delivery\":%.4f,\"longest_turn_us\":%.0f}\n",
                t, N, frame, merge, (double)sent / d, (double)cpu / 1e3 / (double)sent,
-               (double)(k1 - k0) / 1e3 / (double)sent);
+               (double)(k1 - k0) / 1e3 / (double)sent, (double)longest / 1e3);
         fflush(stdout);
     }
     atomic_store(&S->go, 3);

@@ -49,6 +49,7 @@
 #define MAX_WORKERS 256
 #define MAX_PIDS 4096
 
+__attribute__((format(printf, 1, 2)))
 static void die(const char *fmt, ...)
 {
     va_list ap;
@@ -1194,6 +1195,7 @@ static void pub_poll(int64_t timeout_ns)
 
 static char jbuf[1 << 20];
 static size_t jlen;
+__attribute__((format(printf, 1, 2)))
 static void J(const char *fmt, ...)
 {
     va_list ap;
