@@ -116,7 +116,4 @@ void journal_get_status(const struct journal *j, struct journal_status *out);
 /* Tells the time: monotonic milliseconds, at least ten times a second. Old entries go then, in
  * small steps. */
 void journal_tick(struct journal *j, uint64_t now_ms);
-
-/* The types that this binary has, for the list of options: "memory". NULL at the end. */
-extern const char *const journal_types[];
 #endif

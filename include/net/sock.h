@@ -51,9 +51,4 @@ ssize_t sock_writev(struct sock *s, const struct iovec *iov, int count);
 
 /* Ends our side of the connection: the peer reads the end after all that was written. */
 void sock_shut_write(struct sock *s);
-
-static inline int sock_fd(const struct sock *s)
-{
-    return s->io.fd;
-}
 #endif

@@ -45,6 +45,9 @@ bool api_user(struct http_request *r, struct slice *user);
 /* A problem (RFC 9457) as a JSON object appended to `b`, as in the answer to a batch. */
 void api_add_problem(struct buf *b, int status, const char *detail);
 
-/* 503 with Retry-After. */
-void api_unavailable(struct http_request *r, uint64_t retry_ms, const char *detail);
+/* Refuses for now: `status` (429, 503) with Retry-After. */
+void api_refuse_for_now(struct http_request *r, int status, uint64_t retry_ms, const char *detail);
+
+/* 503: an allocation failed. */
+void api_out_of_memory(struct http_request *r);
 #endif

@@ -48,7 +48,7 @@ static void on_page(struct journal_read *read, const struct journal_page *page)
 
     if (page->status != 0) {
         free(l);
-        api_unavailable(r, 1000, "The journal cannot be read now; try again later.");
+        api_refuse_for_now(r, 503, 1000, "The journal cannot be read now; try again later.");
         return;
     }
     buf_add_text(&text, "{\"user\":");
@@ -110,7 +110,7 @@ void api_history(void *ctx, struct http_request *r)
         return;
     l = malloc(sizeof *l);
     if (l == NULL) {
-        http_problem(r, 503, "The daemon is out of memory; try again later.");
+        api_out_of_memory(r);
         return;
     }
     *l = (struct listing){

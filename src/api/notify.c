@@ -128,7 +128,7 @@ static void respond_batch(struct post *post)
 static void respond_refusal(struct http_request *r, const struct refusal *why)
 {
     if (why->status == 503)
-        api_unavailable(r, 1000, why->detail);
+        api_refuse_for_now(r, why->status, 1000, why->detail);
     else
         http_problem(r, why->status, "%s", why->detail);
 }

@@ -8,7 +8,7 @@
 void api_respond_json(struct http_request *r, struct buf *text)
 {
     if (text->failed)
-        http_problem(r, 503, "The daemon is out of memory; try again later.");
+        api_out_of_memory(r);
     else
         http_respond(r, 200, "application/json", buf_slice(text));
     buf_fini(text);
@@ -20,7 +20,7 @@ void api_respond_cjson(struct http_request *r, struct cJSON *tree)
 
     cJSON_Delete(tree);
     if (text == NULL)
-        http_problem(r, 503, "The daemon is out of memory; try again later.");
+        api_out_of_memory(r);
     else
         http_respond(r, 200, "application/json", slice_of(text));
     cJSON_free(text);
@@ -46,11 +46,16 @@ void api_add_problem(struct buf *b, int status, const char *detail)
     buf_add_char(b, '}');
 }
 
-void api_unavailable(struct http_request *r, uint64_t retry_ms, const char *detail)
+void api_out_of_memory(struct http_request *r)
+{
+    http_problem(r, 503, "The daemon is out of memory; try again later.");
+}
+
+void api_refuse_for_now(struct http_request *r, int status, uint64_t retry_ms, const char *detail)
 {
     char seconds[20];
     char *end = format_u64(seconds, (retry_ms + 999) / 1000);
 
     http_response_header(r, "Retry-After", slice_make(seconds, (size_t)(end - seconds)));
-    http_problem(r, 503, "%s", detail);
+    http_problem(r, status, "%s", detail);
 }

@@ -127,12 +127,8 @@ static bool read_wishes(struct http_request *r, struct wishes *w)
 static void refuse(struct http_request *r, const struct api *api, uint64_t *counter, int status,
                    const char *detail)
 {
-    char seconds[20];
-    char *end = format_u64(seconds, (api->options.retry_ms + 999) / 1000);
-
     (*counter)++;
-    http_response_header(r, "Retry-After", slice_make(seconds, (size_t)(end - seconds)));
-    http_problem(r, status, "%s", detail);
+    api_refuse_for_now(r, status, api->options.retry_ms, detail);
 }
 
 /* False: the stream is one too many, and that was answered. */
@@ -249,7 +245,7 @@ void api_subscribe(void *ctx, struct http_request *r)
         return;
     }
     if (manager_is_draining(api->nm)) {
-        api_unavailable(r, api->options.retry_ms, "The daemon is shutting down.");
+        api_refuse_for_now(r, 503, api->options.retry_ms, "The daemon is shutting down.");
         return;
     }
     if (is_within_limits(api, r, user))

@@ -243,8 +243,8 @@ static int become_user(const char *name, struct error *why)
     user = getpwnam(name);
     if (user == NULL)
         return error_set(why, "server.user = %s: there is no such user", name);
-    if (setgroups(0, NULL) != 0 || initgroups(name, user->pw_gid) != 0 ||
-        setgid(user->pw_gid) != 0 || setuid(user->pw_uid) != 0)
+    if (initgroups(name, user->pw_gid) != 0 || setgid(user->pw_gid) != 0 ||
+        setuid(user->pw_uid) != 0)
         return error_set(why, "server.user = %s: %s", name, strerror(errno));
     return 0;
 }

@@ -6,8 +6,6 @@
 
 static const struct journal_ops *const implementations[] = {&journal_memory_ops};
 
-const char *const journal_types[] = {"memory", NULL};
-
 struct journal *journal_open(const char *type, const struct journal_options *options,
                              struct ev_loop *ev, struct stats *stats, struct error *why)
 {
