@@ -1,4 +1,4 @@
-/* client.c - what one stream is owed: queued, written, caught up.
+/* client.c - what one stream is owed: queued and written. catch_up.c serves those behind.
  *
  * While a client is live, everything of its channels up to the manager's head is queued, written,
  * or owed by a fan-out that is under way. While it is behind, nothing after `cursor` is queued.
@@ -20,9 +20,7 @@
 enum {
     MAX_IOV = 64,
     FLUSH_BYTES = 256 * 1024,  /* that one client writes before others have their turn */
-    PAGE_BYTES = 256 * 1024,
     CONTROL_ROOM = 64,         /* control events that a full ring still takes */
-    MAX_CHANNELS = MAX_TOPICS + 2,
     MAX_USER_AGENT = 256,
     CUT_AFTER_MS = 5000,       /* that an ending client has to take its bye */
 };
@@ -36,7 +34,7 @@ static const char *const bye_names[] = {
 
 /* ---- ending ---- */
 
-static void mark_dirty(struct client *c)
+void client_mark_dirty(struct client *c)
 {
     struct notification_manager *nm = c->nm;
 
@@ -48,22 +46,12 @@ static void mark_dirty(struct client *c)
     nm->dirty_end = &c->next_dirty;
 }
 
-static void set_behind(struct client *c, bool is_behind)
+void client_set_behind(struct client *c, bool is_behind)
 {
     if (c->is_behind == is_behind)
         return;
     c->is_behind = is_behind;
     c->nm->stats->streams_behind += is_behind ? 1 : (uint64_t)-1;
-}
-
-static void stop_reading(struct client *c)
-{
-    if (c->reading == NULL)
-        return;
-    if (c->reading->is_under_way)
-        journal_cancel(c->nm->journal, &c->reading->read);
-    free(c->reading);
-    c->reading = NULL;
 }
 
 static void leave_channels(struct client *c)
@@ -97,14 +85,14 @@ void client_release(struct client *c, const char *reason)
                   log_u64("delivered", c->delivered), log_u64("queued", c->ring.count),
                   log_u64("ms", nm->now_ms - c->opened_ms));
     leave_channels(c);
-    set_behind(c, false);
-    stop_reading(c);
+    client_set_behind(c, false);
+    client_stop_reading(c);
     ring_clear(&c->ring);
     intern_unref(&nm->user_agents, c->user_agent);
     nm->stats->streams_open--;
     nm->stats->streams_closed++;
     c->is_dead = true;
-    mark_dirty(c);
+    client_mark_dirty(c);
 }
 
 static void finish(struct client *c, bool is_graceful, const char *reason)
@@ -117,7 +105,7 @@ static void finish(struct client *c, bool is_graceful, const char *reason)
         ops->close(sink, is_graceful);
 }
 
-static void cut_for_memory(struct client *c)
+void client_cut_for_memory(struct client *c)
 {
     c->nm->stats->out_of_memory++;
     finish(c, false, "out-of-memory");
@@ -134,9 +122,9 @@ static void tell_and_unref(struct client *c, struct message *m)
 
     message_unref(m);
     if (status == -ENOMEM)
-        cut_for_memory(c);
+        client_cut_for_memory(c);
     else
-        mark_dirty(c);
+        client_mark_dirty(c);
 }
 
 void client_tell(struct client *c, struct message *m)
@@ -145,9 +133,7 @@ void client_tell(struct client *c, struct message *m)
         tell_and_unref(c, message_ref(m));
 }
 
-/* Tells of a loss: what came behind `after` up to some number at or over `resumed_at` is not to be
- * had; whatever is kept behind `resumed_at` comes next. */
-static void tell_gap(struct client *c, const char *reason, struct slice after, uint64_t resumed_at)
+void client_tell_gap(struct client *c, const char *reason, struct slice after, uint64_t resumed_at)
 {
     struct buf data = {0};
     char id[ID_TEXT_SIZE];
@@ -168,240 +154,17 @@ static void tell_gap(struct client *c, const char *reason, struct slice after, u
     tell_and_unref(c, m);
 }
 
-static void tell_gap_after_cursor(struct client *c, uint64_t resumed_at)
-{
-    char after[ID_TEXT_SIZE];
-    size_t n = id_format(c->nm->epoch, c->cursor, after);
-
-    if (c->is_resuming)
-        c->nm->stats->gaps_expired++;
-    else
-        c->nm->stats->gaps_overflow++;
-    tell_gap(c, c->is_resuming ? "expired" : "overflow", slice_make(after, n), resumed_at);
-}
-
-/* Queues one notification of its own; false: there was no room, or the client is dead. */
-static bool queue(struct client *c, struct message *m)
+bool client_queue(struct client *c, struct message *m)
 {
     int status = ring_push(&c->ring, m, c->nm->options.queue);
 
     if (status == 0) {
         c->cursor = m->seq;
-        mark_dirty(c);
+        client_mark_dirty(c);
     } else if (status == -ENOMEM) {
-        cut_for_memory(c);
+        client_cut_for_memory(c);
     }
     return status == 0;
-}
-
-/* ---- catching up ---- */
-
-static size_t channel_names(const struct client *c, struct channel_name names[MAX_CHANNELS])
-{
-    size_t n = 0;
-
-    names[n++] = channel_name_of(c->user);
-    names[n++] = (struct channel_name){.kind = CHANNEL_EVERYONE};
-    for (size_t i = 0; i < c->topic_count; i++)
-        names[n++] = channel_name_of(c->topics[i].channel);
-    return n;
-}
-
-static size_t channel_logs(const struct client *c, struct history_log *logs[MAX_CHANNELS])
-{
-    struct channel_name names[MAX_CHANNELS];
-    size_t n = channel_names(c, names);
-
-    for (size_t i = 0; i < n; i++)
-        logs[i] = history_log(c->nm->window, names[i]);
-    return n;
-}
-
-/* The highest number lost to this client, where `lost` is that of what is kept for replay. What had
- * a ttl of 0 and came before it was opened was never meant for it. */
-static uint64_t lost_to(const struct client *c, struct history_log *const *logs, size_t count,
-                        uint64_t lost)
-{
-    uint64_t transient = history_lost_transient(c->nm->window, logs, count);
-
-    return transient > c->since && transient > lost ? transient : lost;
-}
-
-/* Whether anything is lost that the client has not got and does not know of: `lost` by the journal,
- * since its last page, or `transient`, with a ttl of 0, by the window. */
-static bool misses(struct client *c, uint64_t lost, uint64_t transient)
-{
-    uint64_t known = c->cursor;
-
-    if (c->is_from_start && c->since > known)
-        known = c->since; /* but what came after it was opened is its business */
-    c->is_from_start = false;
-    return lost > known || (transient > c->since && transient > c->cursor && transient > c->told);
-}
-
-/* Queues what the window has up to number `end`; false: no room, or dead. */
-static bool queue_from_window(struct client *c, struct history_log *const *logs, size_t count,
-                              uint64_t end)
-{
-    for (;;) {
-        struct message *m = c->cursor >= end
-                                ? NULL
-                                : history_next(logs, count, c->cursor, c->since, c->nm->now_ms);
-
-        if (m == NULL || m->seq > end)
-            return true;
-        if (!queue(c, m))
-            return false;
-        c->nm->stats->replayed++;
-    }
-}
-
-/* The place right before what comes next, be it from the page or, with a ttl of 0, from the window:
- * an id that is told must not be over one that follows. */
-static uint64_t resume_place(const struct client *c, const struct journal_page *page,
-                             struct history_log *const *logs, size_t count)
-{
-    const struct message *m = history_next(logs, count, c->cursor, c->since, c->nm->now_ms);
-    uint64_t place = page->count > 0 ? page->messages[0]->seq - 1 : page->covered;
-
-    return m != NULL && m->seq <= place ? m->seq - 1 : place;
-}
-
-static void on_page(struct journal_read *read, const struct journal_page *page)
-{
-    struct catch_up *reading = LIST_HOLDER(read, struct catch_up, read);
-    struct client *c = reading->client;
-    struct history_log *logs[MAX_CHANNELS];
-    size_t count;
-    uint64_t transient;
-
-    reading->is_under_way = false;
-    mark_dirty(c);
-    if (page->status != 0) {
-        log_warning("client %llx: reading the journal: %s", (unsigned long long)c->id,
-                    strerror(-page->status));
-        return;
-    }
-    count = channel_logs(c, logs);
-    transient = history_lost_transient(c->nm->window, logs, count);
-    read->mark = page->mark;
-    if (misses(c, page->lost, transient)) {
-        uint64_t place = resume_place(c, page, logs, count);
-
-        c->told = transient;
-        tell_gap_after_cursor(c, place);
-        c->cursor = place; /* whatever is lost next is lost behind it */
-    }
-    for (size_t i = 0; i < page->count && !c->is_dead; i++) {
-        /* Those with a ttl of 0 are in the window only. */
-        if (!queue_from_window(c, logs, count, page->messages[i]->seq - 1) ||
-            !queue(c, page->messages[i]))
-            return;
-        c->nm->stats->replayed++;
-    }
-    if (!c->is_dead && queue_from_window(c, logs, count, page->covered) &&
-        c->cursor < page->covered)
-        c->cursor = page->covered;
-}
-
-static int start_reading(struct client *c)
-{
-    struct channel_name names[MAX_CHANNELS];
-    size_t n = channel_names(c, names);
-    struct catch_up *reading = malloc(sizeof *reading + n * sizeof names[0]);
-
-    if (reading == NULL)
-        return -ENOMEM;
-    *reading = (struct catch_up){
-        .client = c,
-        .read = {.channels = reading->channels, .channel_count = n, .on_page = on_page},
-    };
-    memcpy(reading->channels, names, n * sizeof names[0]);
-    c->reading = reading;
-    return 0;
-}
-
-/* Reads a page of as much as the ring has room for. It may come before this returns. */
-static void read_journal(struct client *c)
-{
-    if (c->reading == NULL && start_reading(c) != 0) {
-        cut_for_memory(c);
-        return;
-    }
-    c->reading->is_under_way = true;
-    c->reading->read.after = c->cursor;
-    c->reading->read.max_entries = c->nm->options.queue - c->ring.count;
-    c->reading->read.max_bytes = PAGE_BYTES;
-    journal_read(c->nm->journal, &c->reading->read);
-}
-
-/* overflow = drop-oldest: passes over all but the newest `queue` of what it missed. */
-static void skip_to_newest(struct client *c, struct history_log *const *logs, size_t count)
-{
-    struct notification_manager *nm = c->nm;
-    uint64_t lost = history_lost(nm->window, logs, count);
-    size_t waiting = history_count_after(logs, count, c->cursor);
-    uint64_t at = c->cursor;
-
-    c->is_dropping = false;
-    for (; waiting > nm->options.queue; waiting--) {
-        struct message *m = history_next(logs, count, at, c->since, nm->now_ms);
-
-        if (m == NULL)
-            break;
-        at = m->seq;
-        nm->stats->dropped_oldest++;
-    }
-    if (lost > at)
-        at = lost;
-    if (at == c->cursor)
-        return;
-    tell_gap_after_cursor(c, at);
-    c->cursor = at;
-}
-
-static void set_live(struct client *c)
-{
-    set_behind(c, false);
-    stop_reading(c);
-    if (c->cursor < c->nm->head)
-        c->cursor = c->nm->head;
-    c->told = 0;
-    c->is_resuming = false;
-    c->is_from_start = false;
-}
-
-/* One step nearer to live: fills the ring from the window or asks the journal. Returns whether
- * another step may get further now. */
-static bool catch_up_step(struct client *c)
-{
-    struct history_log *logs[MAX_CHANNELS];
-    size_t count = channel_logs(c, logs);
-    uint64_t before = c->cursor;
-    uint64_t lost;
-
-    if (c->is_dropping) {
-        skip_to_newest(c, logs, count);
-        if (c->is_dead)
-            return false;
-    }
-    lost = lost_to(c, logs, count, history_lost(c->nm->window, logs, count));
-    if (lost > c->cursor) {
-        read_journal(c);
-        return !c->is_dead && !c->reading->is_under_way && c->cursor > before;
-    }
-    c->is_from_start = false; /* nothing was lost so far: all that goes now does */
-    if (queue_from_window(c, logs, count, UINT64_MAX))
-        set_live(c);
-    return false;
-}
-
-static void catch_up(struct client *c)
-{
-    while (!c->is_dead && c->is_behind && !c->is_ending &&
-           c->ring.count < c->nm->options.queue &&
-           (c->reading == NULL || !c->reading->is_under_way) && catch_up_step(c))
-        ;
 }
 
 /* ---- writing ---- */
@@ -492,13 +255,13 @@ static void flush(struct client *c, size_t budget)
         if (!write_some(c, &written))
             return;
         if (c->ring.count == 0)
-            catch_up(c);
+            client_catch_up(c);
         if (c->is_dead)
             return;
         if (c->ring.count == 0)
             break;
         if (written >= budget) {
-            mark_dirty(c);
+            client_mark_dirty(c);
             return;
         }
     }
@@ -560,7 +323,7 @@ static void overflow(struct client *c)
     case OVERFLOW_CATCHUP:
         break;
     }
-    set_behind(c, true);
+    client_set_behind(c, true);
 }
 
 void client_deliver(struct client *c, struct message *m)
@@ -573,7 +336,7 @@ void client_deliver(struct client *c, struct message *m)
     }
     if (c->ring.count >= c->nm->options.queue && !c->is_blocked)
         flush(c, SIZE_MAX); /* full of what came in this turn: it is not slow */
-    if (c->is_dead || c->is_behind || queue(c, m) || c->is_dead)
+    if (c->is_dead || c->is_behind || client_queue(c, m) || c->is_dead)
         return;
     overflow(c);
 }
@@ -582,8 +345,8 @@ bool client_update(struct client *c)
 {
     if (c->is_dead || c->is_behind || c->is_ending || c->cursor >= c->nm->head)
         return false;
-    set_behind(c, true);
-    catch_up(c);
+    client_set_behind(c, true);
+    client_catch_up(c);
     if (c->is_dead)
         return true;
     if (!c->is_blocked)
@@ -670,7 +433,7 @@ void client_on_deadline(struct client *c, uint64_t now_ms)
             return;
     }
     if (c->is_behind)
-        mark_dirty(c); /* a page that could not be read is asked for again */
+        client_mark_dirty(c); /* a page that could not be read is asked for again */
     set_deadline(c);
 }
 
@@ -678,7 +441,7 @@ void client_on_writable(struct client *c, uint64_t now_ms)
 {
     c->nm->now_ms = now_ms;
     c->is_blocked = false;
-    mark_dirty(c);
+    client_mark_dirty(c);
 }
 
 void client_on_closed(struct client *c)
@@ -759,7 +522,7 @@ static bool place_cursor(struct client *c, const struct client_options *o)
         c->cursor = 0;
         c->is_from_start = true;
     }
-    set_behind(c, true);
+    client_set_behind(c, true);
     return !is_known && !o->from_earliest;
 }
 
@@ -814,20 +577,20 @@ struct client *client_open(struct notification_manager *nm, const struct client_
     nm->stats->streams_opened++;
     c->is_opening = true; /* whoever opens it ends the sink if this fails */
     if (join(c, o) != 0) {
-        cut_for_memory(c);
+        client_cut_for_memory(c);
         return NULL;
     }
     is_unknown = place_cursor(c, o);
     if (queue_preamble(c, o) != 0) {
-        cut_for_memory(c);
+        client_cut_for_memory(c);
         return NULL;
     }
-    mark_dirty(c);
+    client_mark_dirty(c);
     if (is_unknown) {
         nm->stats->gaps_unknown_id++;
-        tell_gap(c, "unknown-id", o->resume, 0);
+        client_tell_gap(c, "unknown-id", o->resume, 0);
     }
-    catch_up(c);
+    client_catch_up(c);
     if (c->is_dead)
         return NULL;
     c->is_opening = false;

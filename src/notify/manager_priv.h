@@ -1,7 +1,7 @@
 /* manager_priv.h - the manager's own structs, shared by the files of this folder.
  *
- * channel.c finds channels, client.c queues and writes, fanout.c walks large channels, and
- * notification_manager.c hears the journal and the world. */
+ * channel.c finds channels, client.c queues and writes, catch_up.c serves clients that are behind,
+ * fanout.c walks large channels, and notification_manager.c hears the journal and the world. */
 #ifndef NOTIFY_MANAGER_PRIV_H
 #define NOTIFY_MANAGER_PRIV_H
 #include "base/hash.h"
@@ -142,8 +142,32 @@ void client_end(struct client *c, enum client_bye reason);
  * for the log. */
 void client_release(struct client *c, const char *reason);
 
+/* It waits for its flush, or, dead, to be freed. */
+void client_mark_dirty(struct client *c);
+
+void client_set_behind(struct client *c, bool is_behind);
+
+/* Ends the client for want of memory. */
+void client_cut_for_memory(struct client *c);
+
+/* Queues one notification of its own; false: there was no room, or the client is dead. */
+bool client_queue(struct client *c, struct message *m);
+
+/* Tells of a loss: what came behind `after` up to some number at or over `resumed_at` is not to be
+ * had; whatever is kept behind `resumed_at` comes next. The client may be dead afterwards. */
+void client_tell_gap(struct client *c, const char *reason, struct slice after,
+                     uint64_t resumed_at);
+
 /* Flushes, or frees, up to `most` of the clients that wait for it. */
 void clients_flush(struct notification_manager *nm, size_t most);
+
+/* ---- catch_up.c ---- */
+/* Queues what a client that is behind has not got, as far as there is room, and makes it live when
+ * nothing is left. The client may be dead afterwards. */
+void client_catch_up(struct client *c);
+
+/* Gives up a page that was asked for. */
+void client_stop_reading(struct client *c);
 
 /* ---- fanout.c ---- */
 /* Every client of the channel gets what is new, in slices, from manager_turn_end on. */

@@ -1,0 +1,241 @@
+/* catch_up.c - a client that is behind reads on from its cursor: from the window, and what fell out
+ * of that from the journal, until nothing is left and it is live.
+ *
+ * What neither keeps is told as a gap before whatever comes next. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include "base/log.h"
+#include "manager_priv.h"
+
+enum { PAGE_BYTES = 256 * 1024, MAX_CHANNELS = MAX_TOPICS + 2 };
+
+void client_stop_reading(struct client *c)
+{
+    if (c->reading == NULL)
+        return;
+    if (c->reading->is_under_way)
+        journal_cancel(c->nm->journal, &c->reading->read);
+    free(c->reading);
+    c->reading = NULL;
+}
+
+static void tell_gap_after_cursor(struct client *c, uint64_t resumed_at)
+{
+    char after[ID_TEXT_SIZE];
+    size_t n = id_format(c->nm->epoch, c->cursor, after);
+
+    if (c->is_resuming)
+        c->nm->stats->gaps_expired++;
+    else
+        c->nm->stats->gaps_overflow++;
+    client_tell_gap(c, c->is_resuming ? "expired" : "overflow", slice_make(after, n), resumed_at);
+}
+
+static size_t channel_names(const struct client *c, struct channel_name names[MAX_CHANNELS])
+{
+    size_t n = 0;
+
+    names[n++] = channel_name_of(c->user);
+    names[n++] = (struct channel_name){.kind = CHANNEL_EVERYONE};
+    for (size_t i = 0; i < c->topic_count; i++)
+        names[n++] = channel_name_of(c->topics[i].channel);
+    return n;
+}
+
+static size_t channel_logs(const struct client *c, struct history_log *logs[MAX_CHANNELS])
+{
+    struct channel_name names[MAX_CHANNELS];
+    size_t n = channel_names(c, names);
+
+    for (size_t i = 0; i < n; i++)
+        logs[i] = history_log(c->nm->window, names[i]);
+    return n;
+}
+
+/* The highest number lost to this client, where `lost` is that of what is kept for replay. What had
+ * a ttl of 0 and came before it was opened was never meant for it. */
+static uint64_t lost_to(const struct client *c, struct history_log *const *logs, size_t count,
+                        uint64_t lost)
+{
+    uint64_t transient = history_lost_transient(c->nm->window, logs, count);
+
+    return transient > c->since && transient > lost ? transient : lost;
+}
+
+/* Whether anything is lost that the client has not got and does not know of: `lost` by the journal,
+ * since its last page, or `transient`, with a ttl of 0, by the window. */
+static bool misses(struct client *c, uint64_t lost, uint64_t transient)
+{
+    uint64_t known = c->cursor;
+
+    if (c->is_from_start && c->since > known)
+        known = c->since; /* but what came after it was opened is its business */
+    c->is_from_start = false;
+    return lost > known || (transient > c->since && transient > c->cursor && transient > c->told);
+}
+
+/* Queues what the window has up to number `end`; false: no room, or dead. */
+static bool queue_from_window(struct client *c, struct history_log *const *logs, size_t count,
+                              uint64_t end)
+{
+    for (;;) {
+        struct message *m = c->cursor >= end
+                                ? NULL
+                                : history_next(logs, count, c->cursor, c->since, c->nm->now_ms);
+
+        if (m == NULL || m->seq > end)
+            return true;
+        if (!client_queue(c, m))
+            return false;
+        c->nm->stats->replayed++;
+    }
+}
+
+/* The place right before what comes next, be it from the page or, with a ttl of 0, from the window:
+ * an id that is told must not be over one that follows. */
+static uint64_t resume_place(const struct client *c, const struct journal_page *page,
+                             struct history_log *const *logs, size_t count)
+{
+    const struct message *m = history_next(logs, count, c->cursor, c->since, c->nm->now_ms);
+    uint64_t place = page->count > 0 ? page->messages[0]->seq - 1 : page->covered;
+
+    return m != NULL && m->seq <= place ? m->seq - 1 : place;
+}
+
+static void on_page(struct journal_read *read, const struct journal_page *page)
+{
+    struct catch_up *reading = LIST_HOLDER(read, struct catch_up, read);
+    struct client *c = reading->client;
+    struct history_log *logs[MAX_CHANNELS];
+    size_t count;
+    uint64_t transient;
+
+    reading->is_under_way = false;
+    client_mark_dirty(c);
+    if (page->status != 0) {
+        log_warning("client %llx: reading the journal: %s", (unsigned long long)c->id,
+                    strerror(-page->status));
+        return;
+    }
+    count = channel_logs(c, logs);
+    transient = history_lost_transient(c->nm->window, logs, count);
+    read->mark = page->mark;
+    if (misses(c, page->lost, transient)) {
+        uint64_t place = resume_place(c, page, logs, count);
+
+        c->told = transient;
+        tell_gap_after_cursor(c, place);
+        c->cursor = place; /* whatever is lost next is lost behind it */
+    }
+    for (size_t i = 0; i < page->count && !c->is_dead; i++) {
+        /* Those with a ttl of 0 are in the window only. */
+        if (!queue_from_window(c, logs, count, page->messages[i]->seq - 1) ||
+            !client_queue(c, page->messages[i]))
+            return;
+        c->nm->stats->replayed++;
+    }
+    if (!c->is_dead && queue_from_window(c, logs, count, page->covered) &&
+        c->cursor < page->covered)
+        c->cursor = page->covered;
+}
+
+static int start_reading(struct client *c)
+{
+    struct channel_name names[MAX_CHANNELS];
+    size_t n = channel_names(c, names);
+    struct catch_up *reading = malloc(sizeof *reading + n * sizeof names[0]);
+
+    if (reading == NULL)
+        return -ENOMEM;
+    *reading = (struct catch_up){
+        .client = c,
+        .read = {.channels = reading->channels, .channel_count = n, .on_page = on_page},
+    };
+    memcpy(reading->channels, names, n * sizeof names[0]);
+    c->reading = reading;
+    return 0;
+}
+
+/* Reads a page of as much as the ring has room for. It may come before this returns. */
+static void read_journal(struct client *c)
+{
+    if (c->reading == NULL && start_reading(c) != 0) {
+        client_cut_for_memory(c);
+        return;
+    }
+    c->reading->is_under_way = true;
+    c->reading->read.after = c->cursor;
+    c->reading->read.max_entries = c->nm->options.queue - c->ring.count;
+    c->reading->read.max_bytes = PAGE_BYTES;
+    journal_read(c->nm->journal, &c->reading->read);
+}
+
+/* overflow = drop-oldest: passes over all but the newest `queue` of what it missed. */
+static void skip_to_newest(struct client *c, struct history_log *const *logs, size_t count)
+{
+    struct notification_manager *nm = c->nm;
+    uint64_t lost = history_lost(nm->window, logs, count);
+    size_t waiting = history_count_after(logs, count, c->cursor);
+    uint64_t at = c->cursor;
+
+    c->is_dropping = false;
+    for (; waiting > nm->options.queue; waiting--) {
+        struct message *m = history_next(logs, count, at, c->since, nm->now_ms);
+
+        if (m == NULL)
+            break;
+        at = m->seq;
+        nm->stats->dropped_oldest++;
+    }
+    if (lost > at)
+        at = lost;
+    if (at == c->cursor)
+        return;
+    tell_gap_after_cursor(c, at);
+    c->cursor = at;
+}
+
+static void set_live(struct client *c)
+{
+    client_set_behind(c, false);
+    client_stop_reading(c);
+    if (c->cursor < c->nm->head)
+        c->cursor = c->nm->head;
+    c->told = 0;
+    c->is_resuming = false;
+    c->is_from_start = false;
+}
+
+/* One step nearer to live: fills the ring from the window or asks the journal. Returns whether
+ * another step may get further now. */
+static bool catch_up_step(struct client *c)
+{
+    struct history_log *logs[MAX_CHANNELS];
+    size_t count = channel_logs(c, logs);
+    uint64_t before = c->cursor;
+    uint64_t lost;
+
+    if (c->is_dropping) {
+        skip_to_newest(c, logs, count);
+        if (c->is_dead)
+            return false;
+    }
+    lost = lost_to(c, logs, count, history_lost(c->nm->window, logs, count));
+    if (lost > c->cursor) {
+        read_journal(c);
+        return !c->is_dead && !c->reading->is_under_way && c->cursor > before;
+    }
+    c->is_from_start = false; /* nothing was lost so far: all that goes now does */
+    if (queue_from_window(c, logs, count, UINT64_MAX))
+        set_live(c);
+    return false;
+}
+
+void client_catch_up(struct client *c)
+{
+    while (!c->is_dead && c->is_behind && !c->is_ending &&
+           c->ring.count < c->nm->options.queue &&
+           (c->reading == NULL || !c->reading->is_under_way) && catch_up_step(c))
+        ;
+}
