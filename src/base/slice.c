@@ -87,8 +87,17 @@ size_t slice_utf8_prefix(struct slice s)
     size_t at = 0;
 
     while (at < s.n) {
-        size_t length = utf8_sequence(p + at, s.n - at);
+        uint64_t eight;
+        size_t length;
 
+        if (s.n - at >= sizeof eight) { /* nearly all text is ASCII */
+            memcpy(&eight, p + at, sizeof eight);
+            if ((eight & 0x8080808080808080u) == 0) {
+                at += sizeof eight;
+                continue;
+            }
+        }
+        length = utf8_sequence(p + at, s.n - at);
         if (length == 0)
             break;
         at += length;

@@ -25,8 +25,12 @@ static bool segment_is(struct slice raw, struct slice literal)
 /* Whether the path fits the pattern, segment by segment; gathers what its names stand for. */
 static bool fits(const char *pattern, struct slice path, struct slice *params, size_t *count)
 {
-    struct slice wanted = slice_of(pattern);
+    struct slice wanted;
 
+    /* Most rows of the table are told apart by the letter behind the first slash. */
+    if (path.n > 1 && path.p[1] != pattern[1] && path.p[1] != '%' && pattern[1] != ':')
+        return false;
+    wanted = slice_of(pattern);
     *count = 0;
     while (wanted.p != NULL && path.p != NULL) {
         struct slice want = slice_cut(&wanted, '/');
