@@ -32,11 +32,15 @@ struct journal_entry {
     struct channel_name to;
     struct message *message;       /* encoded, with its number */
     uint64_t ttl_ms;               /* TTL_DEFAULT, or as given */
+    uint64_t age_ms;               /* how long ago it was recorded; over 0 before on_up only */
     struct slice collapse_key;
     struct journal_append *origin; /* the append of this process that made it, or NULL */
 };
 
 struct journal_events {
+    /* Entries up to this number were recorded by an earlier process and will not be emitted: whoever
+     * needs them reads them. The newest of them are emitted next, then on_up comes. */
+    void (*on_floor)(void *ctx, uint64_t seq);
     /* The next entry, in order of numbers. */
     void (*on_entry)(void *ctx, const struct journal_entry *entry);
     /* An entry was retracted (seq over 0), or a channel erased (seq 0). */
@@ -55,12 +59,22 @@ struct journal_append {
     uint32_t streams;    /* counted by whoever hears on_entry */
 };
 
+/* A retraction or an erasure under way; the caller's, who keeps it until on_done. */
+struct journal_removal {
+    void (*on_done)(struct journal_removal *removal);
+    int status;          /* 0; -EAGAIN, -ENOSPC, -ENOMEM: nothing was removed */
+    size_t count;        /* entries that were kept and are gone now */
+};
+
+enum { JOURNAL_MAX_CHANNELS = 64 };
+
 /* A page of kept entries; read by the caller, who keeps it until on_page or journal_cancel. */
 struct journal_read {
     const struct channel_name *channels;
-    size_t channel_count;
+    size_t channel_count; /* at most JOURNAL_MAX_CHANNELS */
+    uint64_t *known;     /* a number a channel: the highest lost of it that the reader has been told;
+                          * 0 at first, and brought up to date with each page. NULL: no matter */
     uint64_t after;      /* entries behind this number, the oldest first */
-    uint64_t mark;       /* of an earlier page, whose losses are known; 0: none are */
     size_t max_entries;
     size_t max_bytes;    /* of messages; at least one comes all the same */
     void (*on_page)(struct journal_read *read, const struct journal_page *page);
@@ -71,8 +85,8 @@ struct journal_page {
     struct message **messages; /* borrowed for the call */
     size_t count;
     uint64_t covered;          /* all that is kept up to this number has come with this page */
-    uint64_t lost;             /* highest number of these channels that retention has taken ... */
-    uint64_t mark;             /* ... since the read's mark; and the mark of now */
+    uint64_t lost;             /* highest number that retention has taken from a channel of which
+                                * the reader knew of none that high */
 };
 
 struct journal_status {
@@ -105,11 +119,14 @@ void journal_read(struct journal *j, struct journal_read *read);
 /* on_page does not come any more. */
 void journal_cancel(struct journal *j, struct journal_read *read);
 
-/* Whether the entry was kept and is gone now; on_removed comes for everyone who listens. */
-bool journal_retract(struct journal *j, struct channel_name channel, uint64_t seq);
+/* Removes one entry; where it was kept, on_removed comes before on_done. `channel` is borrowed for
+ * the call. */
+void journal_retract(struct journal *j, struct channel_name channel, uint64_t seq,
+                     struct journal_removal *removal);
 
-/* Removes all of a channel; returns how many entries that were. */
-size_t journal_erase(struct journal *j, struct channel_name channel);
+/* Removes all of a channel; on_removed comes before on_done. */
+void journal_erase(struct journal *j, struct channel_name channel,
+                   struct journal_removal *removal);
 
 void journal_get_status(const struct journal *j, struct journal_status *out);
 

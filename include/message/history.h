@@ -28,6 +28,7 @@ struct history_item {
     struct message *message;   /* its seq must be above all before; a reference is taken */
     uint64_t ttl_ms;           /* TTL_DEFAULT, or as given; 0: kept for those who were connected */
     struct slice collapse_key; /* empty: none */
+    uint64_t age_ms;           /* how long ago it was sent: over 0 for what was kept elsewhere */
 };
 
 /* NULL without memory. */
@@ -69,12 +70,14 @@ uint64_t history_lost(const struct history *h, struct history_log *const *logs, 
 uint64_t history_lost_transient(const struct history *h, struct history_log *const *logs,
                                 size_t count);
 
-/* A mark for history_lost_since: all that was lost so far. */
-uint64_t history_mark(const struct history *h);
+/* As history_lost, but of rows that have lost a number over the one in `known`, which is then
+ * brought up to date; NULL: nothing is known. */
+uint64_t history_lost_anew(const struct history *h, struct history_log *const *logs, size_t count,
+                           uint64_t *known);
 
-/* As history_lost, but of rows that lost anything after the mark; with 0 the same. */
-uint64_t history_lost_since(const struct history *h, struct history_log *const *logs,
-                            size_t count, uint64_t mark);
+/* Entries up to `seq` are kept elsewhere and will not be added: they count as lost, for all. Only
+ * before anything is added. */
+void history_begin_at(struct history *h, uint64_t seq);
 
 /* How many entries of the rows have a number over `after`. */
 size_t history_count_after(struct history_log *const *logs, size_t count, uint64_t after);

@@ -129,22 +129,96 @@ void api_history(void *ctx, struct http_request *r)
     journal_read(manager_journal(api->nm), &l->read);
 }
 
+/* A removal that waits for the journal. */
+struct removing {
+    struct journal_removal removal;
+    struct http_request *r; /* NULL: the caller is gone */
+};
+
+static void on_caller_gone(void *ctx)
+{
+    ((struct removing *)ctx)->r = NULL;
+}
+
+/* NULL: no memory, and that was answered. */
+static struct removing *removing_create(struct http_request *r,
+                                        void (*on_done)(struct journal_removal *removal))
+{
+    struct removing *removing = malloc(sizeof *removing);
+
+    if (removing == NULL) {
+        api_out_of_memory(r);
+        return NULL;
+    }
+    *removing = (struct removing){.removal = {.on_done = on_done}, .r = r};
+    http_request_on_abandoned(r, on_caller_gone, removing);
+    return removing;
+}
+
+/* Frees it; the request, if there is one to answer and the journal did what it was asked. */
+static struct http_request *removing_end(struct removing *removing)
+{
+    struct http_request *r = removing->r;
+    int status = removing->removal.status;
+
+    free(removing);
+    if (r == NULL || status == 0)
+        return r;
+    if (status == -ENOSPC)
+        http_problem(r, 507, "The journal's disk is full; nothing was removed.");
+    else
+        api_refuse_for_now(r, 503, 1000, "The journal cannot be written now; nothing was removed.");
+    return NULL;
+}
+
+static void on_erased(struct journal_removal *removal)
+{
+    size_t count = removal->count;
+    struct http_request *r = removing_end((struct removing *)removal); /* it comes first */
+    struct buf text = {0};
+
+    if (r == NULL)
+        return;
+    buf_printf(&text, "{\"erased\":%zu}", count);
+    api_respond_json(r, &text);
+}
+
 void api_erase(void *ctx, struct http_request *r)
 {
     struct api *api = ctx;
-    struct buf text = {0};
+    struct removing *removing;
     struct slice user;
 
     if (!api_user(r, &user))
         return;
-    buf_printf(&text, "{\"erased\":%zu}",
-               journal_erase(manager_journal(api->nm), (struct channel_name){CHANNEL_USER, user}));
-    api_respond_json(r, &text);
+    removing = removing_create(r, on_erased);
+    if (removing != NULL)
+        journal_erase(manager_journal(api->nm), (struct channel_name){CHANNEL_USER, user},
+                      &removing->removal);
+}
+
+static void refuse_unkept(struct http_request *r)
+{
+    http_problem(r, 404, "No notification of this user is kept under that id.");
+}
+
+static void on_retracted(struct journal_removal *removal)
+{
+    size_t count = removal->count;
+    struct http_request *r = removing_end((struct removing *)removal);
+
+    if (r == NULL)
+        return;
+    if (count == 0)
+        refuse_unkept(r);
+    else
+        http_respond(r, 200, "application/json", SLICE_LITERAL("{\"retracted\":true}"));
 }
 
 void api_retract(void *ctx, struct http_request *r)
 {
     struct api *api = ctx;
+    struct removing *removing;
     struct slice user;
     uint64_t seq = 0;
     int status;
@@ -152,12 +226,16 @@ void api_retract(void *ctx, struct http_request *r)
     if (!api_user(r, &user))
         return;
     status = id_parse(http_request_param(r, 1), manager_epoch(api->nm), &seq);
-    if (status == -EINVAL)
+    if (status == -EINVAL) {
         http_problem(r, 400, "The path must end in the id that POST /notify answered with.");
-    else if (status != 0 || seq == 0 ||
-             !journal_retract(manager_journal(api->nm), (struct channel_name){CHANNEL_USER, user},
-                              seq))
-        http_problem(r, 404, "No notification of this user is kept under that id.");
-    else
-        http_respond(r, 200, "application/json", SLICE_LITERAL("{\"retracted\":true}"));
+        return;
+    }
+    if (status != 0 || seq == 0) {
+        refuse_unkept(r);
+        return;
+    }
+    removing = removing_create(r, on_retracted);
+    if (removing != NULL)
+        journal_retract(manager_journal(api->nm), (struct channel_name){CHANNEL_USER, user}, seq,
+                        &removing->removal);
 }

@@ -45,14 +45,16 @@ void journal_cancel(struct journal *j, struct journal_read *read)
     j->ops->cancel(j, read);
 }
 
-bool journal_retract(struct journal *j, struct channel_name channel, uint64_t seq)
+void journal_retract(struct journal *j, struct channel_name channel, uint64_t seq,
+                     struct journal_removal *removal)
 {
-    return j->ops->retract(j, channel, seq);
+    j->ops->retract(j, channel, seq, removal);
 }
 
-size_t journal_erase(struct journal *j, struct channel_name channel)
+void journal_erase(struct journal *j, struct channel_name channel,
+                   struct journal_removal *removal)
 {
-    return j->ops->erase(j, channel);
+    j->ops->erase(j, channel, removal);
 }
 
 void journal_get_status(const struct journal *j, struct journal_status *out)

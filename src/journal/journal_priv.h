@@ -13,8 +13,10 @@ struct journal_ops {
                    struct journal_append *append);
     void (*read)(struct journal *j, struct journal_read *read);
     void (*cancel)(struct journal *j, struct journal_read *read);
-    bool (*retract)(struct journal *j, struct channel_name channel, uint64_t seq);
-    size_t (*erase)(struct journal *j, struct channel_name channel);
+    void (*retract)(struct journal *j, struct channel_name channel, uint64_t seq,
+                    struct journal_removal *removal);
+    void (*erase)(struct journal *j, struct channel_name channel,
+                  struct journal_removal *removal);
     void (*get_status)(const struct journal *j, struct journal_status *out);
     void (*tick)(struct journal *j, uint64_t now_ms);
 };

@@ -1,6 +1,7 @@
 /* memory.c - the journal that dies with the process: a history in memory.
  *
  * Everything is done within the call; on_done comes before journal_append returns. */
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include "idempotency_priv.h"
@@ -87,7 +88,7 @@ static int record(struct memory *m, const struct notification *n, struct message
         .collapse_key = n->collapse_key,
         .origin = append,
     };
-    struct history_item item = {n->to, message, n->ttl_ms, n->collapse_key};
+    struct history_item item = {n->to, message, n->ttl_ms, n->collapse_key, 0};
 
     if (n->ttl_ms == 0) { /* what only those get who are connected is not kept */
         m->stats->collapsed += history_collapse(m->history, n->to, n->collapse_key);
@@ -138,21 +139,16 @@ static void memory_append(struct journal *j, const struct notification *n, uint6
 static void memory_read(struct journal *j, struct journal_read *read)
 {
     struct memory *m = memory_of(j);
-    struct history_log *logs[64];
+    struct history_log *logs[JOURNAL_MAX_CHANNELS];
     struct message *messages[PAGE_ENTRIES];
     struct journal_page page = {.messages = messages, .covered = m->head};
     size_t bytes = 0;
     uint64_t after = read->after;
 
-    if (read->channel_count > sizeof logs / sizeof logs[0]) {
-        page.status = -E2BIG;
-        read->on_page(read, &page);
-        return;
-    }
+    assert(read->channel_count <= JOURNAL_MAX_CHANNELS);
     for (size_t i = 0; i < read->channel_count; i++)
         logs[i] = history_log(m->history, read->channels[i]);
-    page.lost = history_lost_since(m->history, logs, read->channel_count, read->mark);
-    page.mark = history_mark(m->history);
+    page.lost = history_lost_anew(m->history, logs, read->channel_count, read->known);
     for (;;) {
         struct message *next =
             history_next(logs, read->channel_count, after, UINT64_MAX, m->now_ms);
@@ -180,26 +176,31 @@ static void memory_cancel(struct journal *j, struct journal_read *read)
     (void)read; /* nothing is ever under way */
 }
 
-static bool memory_retract(struct journal *j, struct channel_name channel, uint64_t seq)
+static void memory_retract(struct journal *j, struct channel_name channel, uint64_t seq,
+                           struct journal_removal *removal)
 {
     struct memory *m = memory_of(j);
 
-    if (!history_retract(m->history, channel, seq))
-        return false;
-    m->stats->retracted++;
-    update_stats(m);
-    j->events->on_removed(j->ctx, channel, seq);
-    return true;
+    removal->status = 0;
+    removal->count = history_retract(m->history, channel, seq) ? 1 : 0;
+    if (removal->count > 0) {
+        m->stats->retracted++;
+        update_stats(m);
+        j->events->on_removed(j->ctx, channel, seq);
+    }
+    removal->on_done(removal);
 }
 
-static size_t memory_erase(struct journal *j, struct channel_name channel)
+static void memory_erase(struct journal *j, struct channel_name channel,
+                         struct journal_removal *removal)
 {
     struct memory *m = memory_of(j);
-    size_t erased = history_erase(m->history, channel);
 
+    removal->status = 0;
+    removal->count = history_erase(m->history, channel);
     update_stats(m);
     j->events->on_removed(j->ctx, channel, 0);
-    return erased;
+    removal->on_done(removal);
 }
 
 static void memory_get_status(const struct journal *j, struct journal_status *out)

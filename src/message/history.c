@@ -30,7 +30,6 @@ struct history_log {
     size_t head;             /* slot of the oldest */
     size_t count;
     uint64_t lost;           /* highest number that a bound took */
-    uint64_t lost_mark;      /* when: the history's count of losses then */
     uint64_t lost_transient; /* the same for entries with a ttl of 0 */
     bool is_pinned;
     uint32_t key_length;
@@ -48,9 +47,7 @@ struct history {
     size_t count;
     size_t bytes;
     uint64_t evicted;
-    uint64_t losses;
     uint64_t forgotten_lost;
-    uint64_t forgotten_mark;
     uint64_t forgotten_transient;
 };
 
@@ -183,7 +180,6 @@ static void forget_oldest_grave(struct history *h)
     struct history_log *log = LIST_HOLDER(h->graves.next, struct history_log, grave);
 
     h->forgotten_lost = later(h->forgotten_lost, log->lost);
-    h->forgotten_mark = later(h->forgotten_mark, log->lost_mark);
     h->forgotten_transient = later(h->forgotten_transient, log->lost_transient);
     list_remove(&log->grave);
     h->grave_count--;
@@ -218,7 +214,6 @@ static struct history_log *log_of(struct history *h, const struct key *key)
     log->key_length = (uint32_t)key->n;
     memcpy(log->key, key->p, key->n);
     log->lost = h->forgotten_lost; /* it may be one of the forgotten */
-    log->lost_mark = h->forgotten_mark;
     log->lost_transient = h->forgotten_transient;
     if (hash_table_insert(&h->logs, log) != 0) {
         free(log);
@@ -274,21 +269,18 @@ static void remove_entry(struct history *h, struct entry *e)
         bury(h, log);
 }
 
-static void note_lost(struct history *h, struct history_log *log, uint64_t seq, bool is_transient)
+static void note_lost(struct history_log *log, uint64_t seq, bool is_transient)
 {
-    if (is_transient) {
-        log->lost_transient = later(log->lost_transient, seq);
-        return;
-    }
-    log->lost = later(log->lost, seq); /* what found no memory may be newer than what is kept */
-    log->lost_mark = ++h->losses;
+    uint64_t *lost = is_transient ? &log->lost_transient : &log->lost;
+
+    *lost = later(*lost, seq); /* what found no memory may be newer than what is kept */
 }
 
 /* Removes because of a bound: what is lost by it is remembered. */
 static void evict(struct history *h, struct entry *e, uint64_t now_ms)
 {
     if (e->expires_ms > now_ms)
-        note_lost(h, e->log, e->message->seq, e->is_transient);
+        note_lost(e->log, e->message->seq, e->is_transient);
     h->evicted++;
     remove_entry(h, e);
 }
@@ -323,11 +315,11 @@ static struct entry *entry_create(const struct history_item *item, const struct 
     if (e == NULL)
         return NULL;
     e->message = message_ref(item->message);
-    e->at_ms = now_ms;
+    e->at_ms = now_ms - item->age_ms; /* the clock may start below: only differences count */
     e->is_transient = item->ttl_ms == 0;
     e->expires_ms = UINT64_MAX;
     if (item->ttl_ms != 0 && item->ttl_ms < keep_ms)
-        e->expires_ms = now_ms + item->ttl_ms;
+        e->expires_ms = e->at_ms + item->ttl_ms;
     if (key_length > 0)
         e->key_length = (uint32_t)put_collapse_key(e->key, key, item->collapse_key);
     return e;
@@ -388,12 +380,11 @@ void history_lose(struct history *h, const struct history_item *item)
     struct history_log *log = history_log(h, item->to);
 
     if (log != NULL) {
-        note_lost(h, log, item->message->seq, item->ttl_ms == 0);
+        note_lost(log, item->message->seq, item->ttl_ms == 0);
     } else if (item->ttl_ms == 0) {
         h->forgotten_transient = item->message->seq;
     } else {
         h->forgotten_lost = item->message->seq;
-        h->forgotten_mark = ++h->losses;
     }
 }
 
@@ -488,28 +479,31 @@ struct message *history_next(struct history_log *const *logs, size_t count, uint
     return first;
 }
 
-uint64_t history_mark(const struct history *h)
-{
-    return h->losses;
-}
-
-uint64_t history_lost_since(const struct history *h, struct history_log *const *logs,
-                            size_t count, uint64_t mark)
+uint64_t history_lost_anew(const struct history *h, struct history_log *const *logs, size_t count,
+                           uint64_t *known)
 {
     uint64_t lost = 0;
 
     for (size_t i = 0; i < count; i++) {
-        uint64_t when = logs[i] == NULL ? h->forgotten_mark : logs[i]->lost_mark;
+        uint64_t of_row = logs[i] == NULL ? h->forgotten_lost : logs[i]->lost;
 
-        if (when > mark)
-            lost = later(lost, logs[i] == NULL ? h->forgotten_lost : logs[i]->lost);
+        if (known != NULL && of_row <= known[i])
+            continue; /* in one row the oldest go first: a new loss has a higher number */
+        lost = later(lost, of_row);
+        if (known != NULL)
+            known[i] = of_row;
     }
     return lost;
 }
 
+void history_begin_at(struct history *h, uint64_t seq)
+{
+    h->forgotten_lost = later(h->forgotten_lost, seq);
+}
+
 uint64_t history_lost(const struct history *h, struct history_log *const *logs, size_t count)
 {
-    return history_lost_since(h, logs, count, 0);
+    return history_lost_anew(h, logs, count, NULL);
 }
 
 uint64_t history_lost_transient(const struct history *h, struct history_log *const *logs,

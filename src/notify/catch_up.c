@@ -20,6 +20,13 @@ void client_stop_reading(struct client *c)
     c->reading = NULL;
 }
 
+void client_forget_losses(struct client *c)
+{
+    c->told = 0;
+    if (c->reading != NULL)
+        memset(c->reading->known, 0, c->reading->read.channel_count * sizeof(uint64_t));
+}
+
 static void tell_gap_after_cursor(struct client *c, uint64_t resumed_at)
 {
     char after[ID_TEXT_SIZE];
@@ -120,7 +127,6 @@ static void on_page(struct journal_read *read, const struct journal_page *page)
     }
     count = channel_logs(c, logs);
     transient = history_lost_transient(c->nm->window, logs, count);
-    read->mark = page->mark;
     if (misses(c, page->lost, transient)) {
         uint64_t place = resume_place(c, page, logs, count);
 
@@ -144,13 +150,18 @@ static int start_reading(struct client *c)
 {
     struct channel_name names[MAX_CHANNELS];
     size_t n = channel_names(c, names);
-    struct catch_up *reading = malloc(sizeof *reading + n * sizeof names[0]);
+    struct catch_up *reading =
+        calloc(1, sizeof *reading + n * (sizeof names[0] + sizeof(uint64_t)));
 
     if (reading == NULL)
         return -ENOMEM;
-    *reading = (struct catch_up){
-        .client = c,
-        .read = {.channels = reading->channels, .channel_count = n, .on_page = on_page},
+    reading->client = c;
+    reading->known = (uint64_t *)(void *)(reading->channels + n);
+    reading->read = (struct journal_read){
+        .channels = reading->channels,
+        .channel_count = n,
+        .known = reading->known,
+        .on_page = on_page,
     };
     memcpy(reading->channels, names, n * sizeof names[0]);
     c->reading = reading;

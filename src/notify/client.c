@@ -301,9 +301,7 @@ static void unqueue(struct client *c)
     if (first == c->ring.count)
         return;
     c->cursor = ring_at(&c->ring, first)->seq - 1;
-    c->told = 0;
-    if (c->reading != NULL)
-        c->reading->read.mark = 0;
+    client_forget_losses(c);
     for (uint32_t i = c->ring.count; i > first; i--)
         if (ring_at(&c->ring, i - 1)->seq > 0 || ring_at(&c->ring, i - 1)->is_gap)
             ring_remove(&c->ring, i - 1);

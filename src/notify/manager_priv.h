@@ -34,6 +34,7 @@ struct catch_up {
     struct journal_read read;
     struct client *client;
     bool is_under_way;
+    uint64_t *known;            /* behind the names, in the same allocation */
     struct channel_name channels[];
 };
 
@@ -168,6 +169,9 @@ void client_catch_up(struct client *c);
 
 /* Gives up a page that was asked for. */
 void client_stop_reading(struct client *c);
+
+/* Losses that were told are told again: it goes back to before them. */
+void client_forget_losses(struct client *c);
 
 /* ---- fanout.c ---- */
 /* Every client of the channel gets what is new, in slices, from manager_turn_end on. */

@@ -39,10 +39,23 @@ static void update_stats(struct notification_manager *nm)
     nm->stats->window_evicted = history_evicted(nm->window);
 }
 
+static void on_floor(void *ctx, uint64_t seq)
+{
+    struct notification_manager *nm = ctx;
+
+    history_begin_at(nm->window, seq);
+}
+
 static void on_entry(void *ctx, const struct journal_entry *entry)
 {
     struct notification_manager *nm = ctx;
-    struct history_item item = {entry->to, entry->message, entry->ttl_ms, entry->collapse_key};
+    struct history_item item = {
+        .to = entry->to,
+        .message = entry->message,
+        .ttl_ms = entry->ttl_ms,
+        .collapse_key = entry->collapse_key,
+        .age_ms = entry->age_ms,
+    };
     struct channel *channel;
     uint32_t streams = 0;
 
@@ -121,6 +134,7 @@ static void on_down(void *ctx, const char *why)
 }
 
 static const struct journal_events events = {
+    .on_floor = on_floor,
     .on_entry = on_entry,
     .on_removed = on_removed,
     .on_up = on_up,

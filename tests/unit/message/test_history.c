@@ -21,7 +21,7 @@ static int add(struct history *h, struct channel_name to, uint64_t seq, uint64_t
 {
     struct notification n = {.to = to, .event = {"e", 1}, .data = {"d", 1}};
     struct message *m = sse_encode(&n, "epoch", seq, 0);
-    struct history_item item = {to, m, ttl_ms, slice_of(key)};
+    struct history_item item = {to, m, ttl_ms, slice_of(key), 0};
     int status = history_add(h, &item, now_ms);
 
     message_unref(m);
@@ -162,11 +162,11 @@ static void what_is_retracted_or_erased_is_gone_and_no_loss(void **state)
 
 /* What a reader knows to be lost in one channel hides nothing that another loses later, be its
  * number lower. */
-static void a_mark_leaves_out_what_was_lost_before_it(void **state)
+static void what_is_known_to_be_lost_is_left_out(void **state)
 {
     struct history *h = history_of(1 << 20, 1000, 1);
     struct history_log *logs[2];
-    uint64_t mark;
+    uint64_t known[2] = {0, 0};
 
     (void)state;
     add(h, news, 1, TTL_DEFAULT, NULL, 0);
@@ -174,13 +174,37 @@ static void a_mark_leaves_out_what_was_lost_before_it(void **state)
     add(h, alice, 3, TTL_DEFAULT, NULL, 500);
     logs[0] = history_log(h, alice);
     logs[1] = history_log(h, news);
-    mark = history_mark(h);
-    assert_int_equal(history_lost_since(h, logs, 2, 0), 2);
-    assert_int_equal(history_lost_since(h, logs, 2, mark), 0);
+    assert_int_equal(history_lost_anew(h, logs, 2, NULL), 2);
+    assert_int_equal(history_lost_anew(h, logs, 2, known), 2);
+    assert_int_equal(history_lost_anew(h, logs, 2, known), 0);
     history_expire(h, 1000, 100); /* takes number 1 */
     assert_int_equal(history_lost(h, logs, 2), 2);
-    assert_int_equal(history_lost_since(h, logs, 2, mark), 1);
-    assert_int_equal(history_lost_since(h, logs, 2, history_mark(h)), 0);
+    assert_int_equal(history_lost_anew(h, logs, 2, known), 1);
+    assert_int_equal(history_lost_anew(h, logs, 2, known), 0);
+    history_destroy(h);
+}
+
+/* What an earlier process has sent is as old as it is, and what is kept elsewhere only is lost
+ * here. */
+static void what_was_sent_earlier_goes_earlier(void **state)
+{
+    struct history *h = history_of(1 << 20, 1000, 9);
+    struct message *m = message_create(8);
+    struct history_item item = {alice, m, 700, {NULL, 0}, 600};
+
+    (void)state;
+    history_begin_at(h, 6);
+    assert_int_equal(lost_of(h, alice), 6);
+    m->seq = 7;
+    assert_int_equal(history_add(h, &item, 100), 0); /* the clock starts below the age */
+    message_unref(m);
+    add(h, alice, 8, TTL_DEFAULT, NULL, 100);
+    assert_int_equal(next_of(h, alice, 6, 0, 150), 7);
+    assert_int_equal(next_of(h, alice, 6, 0, 200), 8);
+    assert_int_equal(next_of(h, news, 0, 0, 200), 0);
+    history_expire(h, 600, 100);
+    assert_int_equal(history_count(h), 1);
+    assert_int_equal(lost_of(h, alice), 6); /* its own ttl was over */
     history_destroy(h);
 }
 
@@ -205,7 +229,7 @@ static void what_was_refused_counts_as_lost_when_that_is_said(void **state)
 {
     struct history *h = history_of(1 << 20, 1000, 2);
     struct message *m = message_create(0);
-    struct history_item item = {alice, m, TTL_DEFAULT, {NULL, 0}};
+    struct history_item item = {alice, m, TTL_DEFAULT, {NULL, 0}, 0};
 
     (void)state;
     assert_non_null(m);
@@ -263,7 +287,8 @@ int main(void)
         cmocka_unit_test(a_ttl_of_zero_is_for_those_who_were_there),
         cmocka_unit_test(a_newer_one_takes_the_place_of_its_key),
         cmocka_unit_test(what_is_retracted_or_erased_is_gone_and_no_loss),
-        cmocka_unit_test(a_mark_leaves_out_what_was_lost_before_it),
+        cmocka_unit_test(what_is_known_to_be_lost_is_left_out),
+        cmocka_unit_test(what_was_sent_earlier_goes_earlier),
         cmocka_unit_test(a_newer_one_that_is_not_kept_takes_the_place_of_its_key_too),
         cmocka_unit_test(what_was_refused_counts_as_lost_when_that_is_said),
         cmocka_unit_test(random_operations_agree_with_a_plain_array),

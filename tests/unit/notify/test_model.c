@@ -735,11 +735,17 @@ static void op_burst(struct world *w)
         send_one(w, draw(w, 4) == 0 ? draw_channel(w) : channel);
 }
 
+static void on_removed(struct journal_removal *removal)
+{
+    (void)removal; /* the memory journal is done within the call */
+}
+
 static void op_retract(struct world *w)
 {
     uint64_t seq;
     struct note *n;
     bool was_kept;
+    struct journal_removal removal = {.on_done = on_removed};
 
     if (w->head == 0)
         return;
@@ -759,7 +765,8 @@ static void op_retract(struct world *w)
             v->retracts_due += v->is_open && !v->is_ending && listens(v, n->channel);
         }
     }
-    if (journal_retract(w->journal, name_of(n->channel), seq) != was_kept)
+    journal_retract(w->journal, name_of(n->channel), seq, &removal);
+    if (removal.count != was_kept)
         fail_world(w, "retracting %llu: kept %d", (unsigned long long)seq, was_kept);
     look_into_journal(w);
 }
@@ -768,6 +775,7 @@ static void op_erase(struct world *w)
 {
     unsigned channel = draw(w, CHANNELS);
     size_t kept = 0;
+    struct journal_removal removal = {.on_done = on_removed};
 
     TRACE(w, "    erase \"%s\"\n", channel_names[channel]);
     for (uint64_t seq = 1; seq <= w->head; seq++) {
@@ -777,7 +785,8 @@ static void op_erase(struct world *w)
         w->notes[seq].is_withdrawn = true;
     }
     /* What outlived its ttl may be there still: it is not shown, and goes in turn. */
-    if (journal_erase(w->journal, name_of(channel)) < kept)
+    journal_erase(w->journal, name_of(channel), &removal);
+    if (removal.count < kept)
         fail_world(w, "erasing %s left something", channel_names[channel]);
     look_into_journal(w);
 }
