@@ -19,6 +19,12 @@ int hash_seed(void);
 /* The keyed hash of `key`. */
 uint64_t hash_of(struct slice key);
 
+/* The same under a key of the caller's, for what outlives the process. */
+uint64_t hash_keyed(const uint64_t key[2], struct slice bytes);
+
+/* Draws such a key. Returns 0 or -Exxx of getrandom. */
+int hash_random_key(uint64_t key[2]);
+
 typedef struct slice hash_key_fn(const void *item);
 
 struct hash_slots {

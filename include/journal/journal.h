@@ -38,8 +38,8 @@ struct journal_entry {
 };
 
 struct journal_events {
-    /* Entries up to this number were recorded by an earlier process and will not be emitted: whoever
-     * needs them reads them. The newest of them are emitted next, then on_up comes. */
+    /* Entries up to this number were recorded by an earlier process and will not be emitted:
+     * whoever needs them reads them. The newest of them are emitted next, then on_up comes. */
     void (*on_floor)(void *ctx, uint64_t seq);
     /* The next entry, in order of numbers. */
     void (*on_entry)(void *ctx, const struct journal_entry *entry);
@@ -72,8 +72,8 @@ enum { JOURNAL_MAX_CHANNELS = 64 };
 struct journal_read {
     const struct channel_name *channels;
     size_t channel_count; /* at most JOURNAL_MAX_CHANNELS */
-    uint64_t *known;     /* a number a channel: the highest lost of it that the reader has been told;
-                          * 0 at first, and brought up to date with each page. NULL: no matter */
+    uint64_t *known;     /* a number a channel: the highest lost of it that the reader has been
+                          * told; 0 at first, brought up to date with each page. NULL: no matter */
     uint64_t after;      /* entries behind this number, the oldest first */
     size_t max_entries;
     size_t max_bytes;    /* of messages; at least one comes all the same */

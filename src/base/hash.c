@@ -10,11 +10,16 @@
 
 static uint64_t seed[2];
 
-int hash_seed(void)
+int hash_random_key(uint64_t key[2])
 {
-    ssize_t n = getrandom(seed, sizeof seed, 0);
+    ssize_t n = getrandom(key, sizeof seed, 0);
 
     return n == (ssize_t)sizeof seed ? 0 : n < 0 ? -errno : -EIO;
+}
+
+int hash_seed(void)
+{
+    return hash_random_key(seed);
 }
 
 static uint64_t rotate(uint64_t x, int bits)
@@ -36,26 +41,26 @@ static inline void sip_round(uint64_t v[4])
     v[2] = rotate(v[2], 32);
 }
 
-uint64_t hash_of(struct slice key)
+uint64_t hash_keyed(const uint64_t key[2], struct slice bytes)
 {
     uint64_t v[4] = {
-        seed[0] ^ 0x736f6d6570736575u,
-        seed[1] ^ 0x646f72616e646f6du,
-        seed[0] ^ 0x6c7967656e657261u,
-        seed[1] ^ 0x7465646279746573u,
+        key[0] ^ 0x736f6d6570736575u,
+        key[1] ^ 0x646f72616e646f6du,
+        key[0] ^ 0x6c7967656e657261u,
+        key[1] ^ 0x7465646279746573u,
     };
-    uint64_t tail = (uint64_t)key.n << 56;
-    size_t whole = key.n & ~(size_t)7;
+    uint64_t tail = (uint64_t)bytes.n << 56;
+    size_t whole = bytes.n & ~(size_t)7;
     uint64_t word;
 
     for (size_t i = 0; i < whole; i += 8) {
-        memcpy(&word, key.p + i, 8);
+        memcpy(&word, bytes.p + i, 8);
         v[3] ^= word;
         sip_round(v);
         v[0] ^= word;
     }
-    for (size_t i = whole; i < key.n; i++)
-        tail |= (uint64_t)(unsigned char)key.p[i] << (8 * (i - whole));
+    for (size_t i = whole; i < bytes.n; i++)
+        tail |= (uint64_t)(unsigned char)bytes.p[i] << (8 * (i - whole));
     v[3] ^= tail;
     sip_round(v);
     v[0] ^= tail;
@@ -63,6 +68,11 @@ uint64_t hash_of(struct slice key)
     for (int i = 0; i < 3; i++)
         sip_round(v);
     return v[0] ^ v[1] ^ v[2] ^ v[3];
+}
+
+uint64_t hash_of(struct slice key)
+{
+    return hash_keyed(seed, key);
 }
 
 enum { MIN_SLOTS = 16, MOVES_PER_CHANGE = 16 };

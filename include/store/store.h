@@ -1,0 +1,144 @@
+/* store.h - the record on disk: one LMDB environment in a directory of its own.
+ *
+ * Everything here blocks on the disk, and knows no loop and no streams. One thread writes; any
+ * number of readers, each in a thread of its own, see the last commit. What a commit has returned 0
+ * for survives the death of the process and, unless it was made without sync, of the machine.
+ *
+ * Entries stand in order of their numbers, and by channel; the highest number that a bound has
+ * taken from a channel is remembered with it, so that a reader knows what it has missed. */
+#ifndef STORE_STORE_H
+#define STORE_STORE_H
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include "base/error.h"
+#include "message/id.h"
+#include "message/message.h"
+#include "store/record.h"
+
+struct store;
+struct store_reader;
+
+enum {
+    STORE_FORMAT = 1,          /* version of what is written; a newer one is refused */
+    STORE_MAX_CHANNELS = 64,   /* of one page */
+    STORE_MAX_KEYS = 1000000,  /* idempotency keys kept */
+};
+
+struct store_options {
+    const char *path;          /* directory; made if it is missing */
+    uint64_t keep_ms;          /* age at which an entry goes */
+    size_t keep_per_user;      /* entries of one user's channel */
+    uint64_t keep_bytes;       /* of pages in use; the file stays within 1.5 times that */
+    uint64_t keys_ms;          /* how long an idempotency key is kept */
+    bool is_unsynced;          /* commits survive the process only */
+};
+
+/* What the store knows of itself; of the last commit. */
+struct store_state {
+    char epoch[EPOCH_SIZE];
+    uint64_t head;             /* highest number that was ever recorded or skipped */
+    uint64_t time_ms;          /* the journal's clock at the last commit */
+    uint64_t reserved;         /* numbers up to this may be handed out before they are recorded */
+    uint64_t entries;
+    uint64_t bytes;            /* of pages in use */
+    uint64_t oldest_ms;        /* time_ms of the oldest entry; 0: none */
+    uint64_t evicted;          /* entries that a bound has taken, and what collapse keys have */
+    uint64_t collapsed;        /* replaced: both since the store was opened */
+};
+
+/* Opens the directory for writing and takes its lock. What an earlier process could have handed out
+ * without recording it counts as lost to all (see store_reserve). The store must be sound: see
+ * store_check in check.h. NULL, with a sentence in `why` that names the cause and its cure: another
+ * process holds it (and which), a newer format, no permission, no room. */
+struct store *store_open(const struct store_options *options, struct error *why);
+
+/* Opens for reading beside a process that may be writing: for tools. */
+struct store *store_open_read_only(const char *path, struct error *why);
+
+/* Closes; a store that was written to remembers that nothing is missing. NULL is allowed. */
+void store_close(struct store *s);
+
+/* The state as of the last commit; for the writing thread, or before it begins. */
+const struct store_state *store_state(const struct store *s);
+
+/* ---- writing: all in the one thread, between store_begin and store_commit or store_abort ---- */
+
+/* Each returns 0 or -errno: -ENOSPC the disk or the map is full, -EIO and others. After a failure
+ * only store_abort may follow, and nothing of what was written since store_begin is there. */
+int store_begin(struct store *s);
+
+/* Appends a record, which record_write has made, of a number above all before. Takes what it
+ * replaces by its collapse key, and the oldest of its user past keep_per_user. */
+int store_append(struct store *s, char *record, size_t size);
+
+/* A number above all before that is not kept (a ttl of 0); what has the collapse key goes. */
+int store_skip(struct store *s, uint64_t seq, struct channel_name to, struct slice collapse_key);
+
+/* Keeps an idempotency key of that number, which must be above those of all keys before. */
+int store_add_key(struct store *s, uint64_t seq, uint64_t time_ms, struct slice key);
+
+/* Removes one entry; *count is 1 if it was there. */
+int store_retract(struct store *s, struct channel_name channel, uint64_t seq, size_t *count);
+
+/* Removes all of a channel, and says how many. */
+int store_erase(struct store *s, struct channel_name channel, size_t *count);
+
+/* Numbers up to `seq` may be handed out before they are recorded: an open that finds no clean end
+ * goes on behind them. 0: none may. */
+void store_reserve(struct store *s, uint64_t seq);
+
+/* Removes what bounds and ttl ask for by `time_ms`, at most `steps` entries; *has_more: it stopped
+ * for the steps. */
+int store_sweep(struct store *s, uint64_t time_ms, size_t steps, bool *has_more);
+
+/* Whether store_sweep has anything to do; in no transaction. */
+bool store_wants_sweep(struct store *s, uint64_t time_ms);
+
+int store_commit(struct store *s, uint64_t time_ms);
+void store_abort(struct store *s);
+
+/* ---- reading ---- */
+
+/* A reader is used by one thread at a time. NULL without memory. Pair: store_reader_destroy,
+ * before store_close. */
+struct store_reader *store_reader_create(struct store *s);
+void store_reader_destroy(struct store_reader *r);
+
+struct store_query {
+    const struct channel_name *channels;
+    size_t channel_count;    /* at most STORE_MAX_CHANNELS */
+    uint64_t after;          /* entries behind this number ... */
+    uint64_t until;          /* ... up to this one */
+    uint64_t time_ms;        /* what has outlived its ttl by then is left out */
+    size_t max_entries;
+    size_t max_bytes;        /* of messages; at least one comes all the same */
+};
+
+struct store_page {
+    struct message **messages; /* room for max_entries, the caller's; each gets one reference */
+    size_t count;
+    uint64_t covered;        /* all that is kept up to this number has come */
+    uint64_t lost[STORE_MAX_CHANNELS]; /* the highest number that a bound took, by channel */
+};
+
+/* Reads a page of the channels' entries, the oldest first. Returns 0 or -errno (-EBADMSG: a record
+ * is damaged, -ENOMEM); then no message is the caller's. */
+int store_read(struct store_reader *r, const struct store_query *query, struct store_page *page);
+
+/* Calls `visit` with the records from `from` on, in order of their numbers, until it returns
+ * something other than 0, which is returned. `bytes` is the record as it stands. */
+typedef int store_visit_fn(void *ctx, const struct record *record, struct slice bytes);
+int store_each(struct store_reader *r, uint64_t from, store_visit_fn *visit, void *ctx);
+
+/* The number from which on the records hold about `bytes`, counted back from the newest. */
+int store_find_tail(struct store_reader *r, size_t bytes, uint64_t *from);
+
+/* Calls `visit` with the idempotency keys, the oldest first. */
+typedef int store_key_fn(void *ctx, uint64_t seq, uint64_t time_ms, struct slice key);
+int store_each_key(struct store_reader *r, store_key_fn *visit, void *ctx);
+
+/* Copies the store, as of now, into the directory `to`, which must be empty or absent; with
+ * `is_compact` without its free pages. */
+int store_copy(struct store *s, const char *to, bool is_compact, struct error *why);
+#endif

@@ -1,0 +1,506 @@
+/* store.c - opening, closing, and what the store knows of itself. */
+#include "store/store.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include "base/crc32c.h"
+#include "base/hash.h"
+#include "store_priv.h"
+
+enum {
+    MAX_DBS = 8,
+    MAX_READERS = 126,
+    FILE_MODE = 0600,
+    DIRECTORY_MODE = 0700,
+    MIN_GRAVES = 4096,
+    BYTES_PER_GRAVE = 512, /* of keep_bytes: the graves are an eighth of it at most */
+};
+
+#define MAP_HEADROOM ((uint64_t)64 << 20)
+
+/* ---- what is written of it ---- */
+
+void stored_state_seal(struct stored_state *state)
+{
+    state->sum = crc32c(0, (const char *)state + sizeof state->sum,
+                        sizeof *state - sizeof state->sum);
+}
+
+bool stored_state_is_sound(const struct stored_state *state)
+{
+    return state->sum == crc32c(0, (const char *)state + sizeof state->sum,
+                                sizeof *state - sizeof state->sum) &&
+           memchr(state->epoch, '\0', EPOCH_SIZE) == state->epoch + EPOCH_LENGTH;
+}
+
+void channel_key_make(struct channel_key *key, struct channel_name channel)
+{
+    size_t n = channel.name.n > MAX_CHANNEL_NAME ? MAX_CHANNEL_NAME : channel.name.n;
+
+    key->p[0] = (char)channel.kind;
+    if (n > 0)
+        memcpy(key->p + 1, channel.name.p, n);
+    key->n = 1 + n;
+}
+
+uint64_t mark_sum(const struct channel_key *key, uint64_t mark)
+{
+    uint64_t x = crc32c(crc32c(0, key->p, key->n), &mark, sizeof mark);
+
+    return x * 0x9e3779b97f4a7c15u ^ mark;
+}
+
+uint64_t collapse_hash(const uint64_t hash_key[2], struct channel_name to, struct slice key)
+{
+    struct channel_key channel;
+    char text[MAX_CHANNEL_KEY + 1 + MAX_KEY];
+    size_t n = key.n > MAX_KEY ? MAX_KEY : key.n;
+
+    channel_key_make(&channel, to);
+    memcpy(text, channel.p, channel.n);
+    text[channel.n] = '\0'; /* which no name holds: no two pairs look alike */
+    memcpy(text + channel.n + 1, key.p, n);
+    return hash_keyed(hash_key, slice_make(text, channel.n + 1 + n));
+}
+
+uint64_t lost_of_channel(const struct stored_state *state, uint64_t mark)
+{
+    uint64_t lost = mark > 0 ? mark >> 1 : state->lost_forgotten;
+
+    return lost > state->lost_all ? lost : state->lost_all;
+}
+
+int store_error(int code)
+{
+    switch (code) {
+    case 0:
+        return 0;
+    case MDB_MAP_FULL:
+    case MDB_TXN_FULL:
+        return -ENOSPC;
+    case MDB_CORRUPTED:
+    case MDB_PAGE_NOTFOUND:
+    case MDB_INVALID:
+    case MDB_BAD_TXN:
+        return -EBADMSG;
+    case MDB_PANIC:
+        return -EIO;
+    case MDB_NOTFOUND:
+        return -ENOENT;
+    case MDB_READERS_FULL:
+        return -EAGAIN;
+    default:
+        return code > 0 ? -code : -EIO;
+    }
+}
+
+/* ---- what is there ---- */
+
+/* Pages in use, of all trees. The trees within `channels` (a channel of some hundred entries has
+ * one) are in no count of LMDB's: twelve bytes an entry stand for them. */
+static int measure_bytes(const struct store *s, MDB_txn *txn, uint64_t entries, uint64_t *bytes)
+{
+    const MDB_dbi all[] = {1, /* the tree of names */ s->dbs.entries, s->dbs.channels, s->dbs.ttl,
+                           s->dbs.collapse, s->dbs.keys, s->dbs.state};
+    uint64_t pages = 2; /* the two heads of the file */
+    MDB_stat stat;
+
+    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) {
+        int code = mdb_stat(txn, all[i], &stat);
+
+        if (code != 0)
+            return code;
+        pages += stat.ms_branch_pages + stat.ms_leaf_pages + stat.ms_overflow_pages;
+    }
+    *bytes = pages * stat.ms_psize + 12 * entries;
+    return 0;
+}
+
+/* The first pair of a tree; `key` is 0 where there is none. */
+static int first_of(MDB_txn *txn, MDB_dbi dbi, uint64_t *key, MDB_val *value)
+{
+    MDB_cursor *cursor;
+    MDB_val k;
+    int code = mdb_cursor_open(txn, dbi, &cursor);
+
+    *key = 0;
+    if (code != 0)
+        return code;
+    code = mdb_cursor_get(cursor, &k, value, MDB_FIRST);
+    if (code == 0)
+        *key = u64_of_val(k);
+    mdb_cursor_close(cursor);
+    return code == MDB_NOTFOUND ? 0 : code;
+}
+
+static void note_due(uint64_t *due, uint64_t at)
+{
+    if (at < *due)
+        *due = at;
+}
+
+int state_measure(struct store *s, MDB_txn *txn, const struct stored_state *stored,
+                  struct store_state *out)
+{
+    struct stored_key key;
+    struct record oldest;
+    MDB_stat stat;
+    MDB_val value;
+    uint64_t at;
+    int code = mdb_stat(txn, s->dbs.entries, &stat);
+
+    if (code != 0)
+        return code;
+    s->due_ms = UINT64_MAX;
+    memcpy(out->epoch, stored->epoch, EPOCH_SIZE);
+    out->head = stored->head;
+    out->time_ms = stored->time_ms;
+    out->reserved = stored->reserved;
+    out->entries = stat.ms_entries;
+    out->oldest_ms = 0;
+    code = measure_bytes(s, txn, out->entries, &out->bytes);
+    if (code == 0)
+        code = first_of(txn, s->dbs.entries, &at, &value);
+    if (code == 0 && at > 0 && record_read(&oldest, slice_of_val(value)) == 0) {
+        out->oldest_ms = oldest.time_ms;
+        note_due(&s->due_ms, oldest.time_ms + s->options.keep_ms);
+    }
+    if (code == 0)
+        code = first_of(txn, s->dbs.ttl, &at, &value);
+    if (code == 0 && at > 0)
+        note_due(&s->due_ms, at);
+    if (code == 0)
+        code = first_of(txn, s->dbs.keys, &at, &value);
+    if (code == 0 && at > 0 && value.mv_size >= sizeof key) {
+        memcpy(&key, value.mv_data, sizeof key);
+        note_due(&s->due_ms, key.time_ms + s->options.keys_ms);
+    }
+    return code;
+}
+
+/* ---- opening ---- */
+
+static int make_directory(const char *path, struct error *why)
+{
+    char part[4096];
+    size_t n = strlen(path);
+
+    if (n == 0 || n >= sizeof part)
+        return error_set(why, "journal.path: a path of 1 to %zu bytes is needed", sizeof part - 1);
+    for (size_t i = 1; i <= n; i++) {
+        if (path[i] != '/' && path[i] != '\0')
+            continue;
+        memcpy(part, path, i);
+        part[i] = '\0';
+        if (mkdir(part, DIRECTORY_MODE) != 0 && errno != EEXIST)
+            return error_set(why, "journal.path = %s: cannot make the directory %s: %s", path, part,
+                             strerror(errno));
+    }
+    return 0;
+}
+
+/* Who holds the lock, as it has written into the file. */
+static void name_holder(int fd, char *out, size_t size)
+{
+    ssize_t n = pread(fd, out, size - 1, 0);
+
+    out[n > 0 ? n : 0] = '\0';
+    out[strspn(out, "0123456789")] = '\0';
+}
+
+/* One process at a time writes: the lock goes with the process, however it ends. */
+static int take_lock(struct store *s, struct error *why)
+{
+    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    const char *path = s->options.path;
+    char file[4096 + 32];
+    char pid[24];
+
+    snprintf(file, sizeof file, "%s/sse-notify.lock", path);
+    s->lock_fd = open(file, O_RDWR | O_CREAT | O_CLOEXEC, FILE_MODE);
+    if (s->lock_fd < 0)
+        return error_set(why, "journal.path = %s: cannot write there: %s (%s)", path,
+                         strerror(errno), file);
+    if (fcntl(s->lock_fd, F_OFD_SETLK, &lock) != 0) {
+        if (errno != EAGAIN && errno != EACCES)
+            return error_set(why, "journal.path = %s: cannot lock %s: %s", path, file,
+                             strerror(errno));
+        name_holder(s->lock_fd, pid, sizeof pid);
+        return error_set(why,
+                         "journal.path = %s is in use by process %s: end it, or give this daemon a "
+                         "path of its own",
+                         path, pid[0] != '\0' ? pid : "(unknown)");
+    }
+    snprintf(pid, sizeof pid, "%ld\n", (long)getpid());
+    if (ftruncate(s->lock_fd, 0) != 0 ||
+        pwrite(s->lock_fd, pid, strlen(pid), 0) != (ssize_t)strlen(pid))
+        return error_set(why, "journal.path = %s: cannot write %s: %s", path, file,
+                         strerror(errno));
+    return 0;
+}
+
+int dbs_open(struct dbs *dbs, MDB_txn *txn, bool create)
+{
+    const unsigned numbers = MDB_DUPSORT | MDB_DUPFIXED | MDB_INTEGERDUP;
+    const struct {
+        const char *name;
+        unsigned flags;
+        MDB_dbi *dbi;
+    } wanted[] = {
+        {"entries", MDB_INTEGERKEY, &dbs->entries},
+        {"channels", numbers, &dbs->channels},
+        {"ttl", MDB_INTEGERKEY | numbers, &dbs->ttl},
+        {"collapse", MDB_INTEGERKEY, &dbs->collapse},
+        {"keys", MDB_INTEGERKEY, &dbs->keys},
+        {"state", 0, &dbs->state},
+    };
+    int code = 0;
+
+    for (size_t i = 0; i < sizeof wanted / sizeof wanted[0] && code == 0; i++)
+        code = mdb_dbi_open(txn, wanted[i].name, wanted[i].flags | (create ? MDB_CREATE : 0),
+                            wanted[i].dbi);
+    return code;
+}
+
+static int read_stored(struct store *s, MDB_txn *txn, struct error *why)
+{
+    MDB_val key = val_of("state", 5);
+    MDB_val value;
+    int code = mdb_get(txn, s->dbs.state, &key, &value);
+    uint32_t format;
+
+    if (code != 0)
+        return code;
+    if (value.mv_size < offsetof(struct stored_state, epoch))
+        return MDB_CORRUPTED;
+    memcpy(&format, (char *)value.mv_data + offsetof(struct stored_state, format), sizeof format);
+    if (format > STORE_FORMAT) {
+        error_set(why,
+                  "journal.path = %s: it was written by a newer sse-notify (format %u, this one "
+                  "knows %d): run that one, or give this daemon another path",
+                  s->options.path, format, STORE_FORMAT);
+        return MDB_VERSION_MISMATCH;
+    }
+    if (value.mv_size != sizeof s->stored)
+        return MDB_CORRUPTED;
+    memcpy(&s->stored, value.mv_data, sizeof s->stored);
+    return stored_state_is_sound(&s->stored) ? 0 : MDB_CORRUPTED;
+}
+
+/* A new store's state; or what an earlier process could have handed out is lost to all. */
+static int begin_state(struct store *s, bool is_new)
+{
+    struct stored_state *state = &s->next;
+    int status = store_begin(s);
+
+    if (status != 0)
+        return status;
+    if (is_new) {
+        *state = (struct stored_state){.format = STORE_FORMAT};
+        status = epoch_create(state->epoch);
+        if (status == 0)
+            status = hash_random_key(state->hash_key);
+    } else if (state->reserved > state->head) {
+        state->lost_all = state->reserved;
+        state->head = state->reserved;
+    }
+    state->reserved = 0;
+    if (status != 0) {
+        store_abort(s);
+        return status;
+    }
+    return store_commit(s, state->time_ms);
+}
+
+static int open_env(struct store *s, unsigned flags)
+{
+    /* Freed pages may lie scattered when a large record wants several in a row: the map is larger
+     * than the file is ever meant to get. */
+    uint64_t map = s->options.keep_bytes * 2 + MAP_HEADROOM;
+    struct stat file;
+    char path[4096 + 32];
+    int dead;
+    int code = mdb_env_create(&s->env);
+
+    snprintf(path, sizeof path, "%s/data.mdb", s->options.path);
+    if (stat(path, &file) == 0 && (uint64_t)file.st_size + MAP_HEADROOM > map)
+        map = (uint64_t)file.st_size + MAP_HEADROOM;
+    if (code == 0)
+        code = mdb_env_set_mapsize(s->env, map);
+    if (code == 0)
+        code = mdb_env_set_maxdbs(s->env, MAX_DBS);
+    if (code == 0)
+        code = mdb_env_set_maxreaders(s->env, MAX_READERS);
+    if (code == 0)
+        code = mdb_env_open(s->env, s->options.path, MDB_NOTLS | flags, FILE_MODE);
+    if (code == 0)
+        mdb_reader_check(s->env, &dead); /* of processes that were killed while they read */
+    return code;
+}
+
+static int open_dbs(struct store *s, bool create, bool *is_new, struct error *why)
+{
+    MDB_stat stat;
+    MDB_txn *txn;
+    int code = mdb_txn_begin(s->env, NULL, create ? 0 : MDB_RDONLY, &txn);
+
+    if (code != 0)
+        return code;
+    code = dbs_open(&s->dbs, txn, create);
+    if (code == 0)
+        code = read_stored(s, txn, why);
+    *is_new = code == MDB_NOTFOUND;
+    if (create && code == MDB_NOTFOUND)
+        code = 0;
+    if (code == 0)
+        code = mdb_stat(txn, s->dbs.keys, &stat);
+    if (code != 0) {
+        mdb_txn_abort(txn);
+        return code;
+    }
+    s->key_count = stat.ms_entries;
+    s->page_size = stat.ms_psize;
+    return mdb_txn_commit(txn); /* also of a reading one: the handles stay */
+}
+
+static struct store *store_make(const struct store_options *options, struct error *why)
+{
+    struct store *s = calloc(1, sizeof *s);
+
+    if (s == NULL) {
+        error_set(why, "out of memory for the journal");
+        return NULL;
+    }
+    s->options = *options;
+    s->lock_fd = -1;
+    s->options.path = strdup(options->path);
+    s->max_graves = options->keep_bytes / BYTES_PER_GRAVE + MIN_GRAVES;
+    if (s->options.path == NULL) {
+        free(s);
+        error_set(why, "out of memory for the journal");
+        return NULL;
+    }
+    return s;
+}
+
+static void explain(const struct store *s, int code, struct error *why)
+{
+    if (why != NULL && why->text[0] == '\0')
+        error_set(why, "journal.path = %s: cannot open the journal: %s", s->options.path,
+                  code == MDB_INVALID || code == MDB_CORRUPTED || code == MDB_PAGE_NOTFOUND
+                      ? "it is damaged (see 'sse-notify journal repair')"
+                      : mdb_strerror(code));
+}
+
+struct store *store_open(const struct store_options *options, struct error *why)
+{
+    struct store *s = store_make(options, why);
+    bool is_new = false;
+    int code;
+
+    if (s == NULL)
+        return NULL;
+    why->text[0] = '\0';
+    if (make_directory(options->path, why) != 0 || take_lock(s, why) != 0)
+        goto fail;
+    code = open_env(s, options->is_unsynced ? MDB_NOSYNC : 0);
+    if (code == 0)
+        code = open_dbs(s, true, &is_new, why);
+    if (code != 0) {
+        explain(s, code, why);
+        goto fail;
+    }
+    code = begin_state(s, is_new);
+    if (code != 0) {
+        error_set(why, "journal.path = %s: cannot write: %s", options->path, strerror(-code));
+        goto fail;
+    }
+    return s;
+fail:
+    store_close(s);
+    return NULL;
+}
+
+/* What the last commit has left, by whoever made it. */
+static int look(struct store *s)
+{
+    MDB_txn *txn;
+    int code = mdb_txn_begin(s->env, NULL, MDB_RDONLY, &txn);
+
+    if (code != 0)
+        return code;
+    code = state_measure(s, txn, &s->stored, &s->state);
+    mdb_txn_abort(txn);
+    return code;
+}
+
+struct store *store_open_read_only(const char *path, struct error *why)
+{
+    struct store_options options = {.path = path};
+    struct store *s = store_make(&options, why);
+    bool is_new;
+    int code;
+
+    if (s == NULL)
+        return NULL;
+    why->text[0] = '\0';
+    code = open_env(s, MDB_RDONLY);
+    if (code == 0)
+        code = open_dbs(s, false, &is_new, why);
+    if (code == 0)
+        code = look(s);
+    if (code != 0) {
+        explain(s, code, why);
+        store_close(s);
+        return NULL;
+    }
+    return s;
+}
+
+/* All that could have been handed out is recorded. */
+static void end_cleanly(struct store *s)
+{
+    if (s->stored.reserved == 0 || store_begin(s) != 0)
+        return;
+    s->next.reserved = 0;
+    (void)store_commit(s, s->stored.time_ms); /* else the next open skips numbers */
+}
+
+void store_close(struct store *s)
+{
+    if (s == NULL)
+        return;
+    if (s->txn != NULL)
+        store_abort(s);
+    if (s->lock_fd >= 0 && s->env != NULL && s->stored.format != 0)
+        end_cleanly(s);
+    if (s->env != NULL && s->options.is_unsynced)
+        mdb_env_sync(s->env, 1);
+    if (s->env != NULL)
+        mdb_env_close(s->env);
+    if (s->lock_fd >= 0)
+        close(s->lock_fd);
+    free((void *)(uintptr_t)s->options.path);
+    free(s);
+}
+
+const struct store_state *store_state(const struct store *s)
+{
+    return &s->state;
+}
+
+int store_copy(struct store *s, const char *to, bool is_compact, struct error *why)
+{
+    int code;
+
+    if (make_directory(to, why) != 0)
+        return -1;
+    code = mdb_env_copy2(s->env, to, is_compact ? MDB_CP_COMPACT : 0);
+    if (code != 0)
+        return error_set(why, "cannot copy %s to %s: %s", s->options.path, to, mdb_strerror(code));
+    return 0;
+}

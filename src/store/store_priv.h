@@ -1,0 +1,133 @@
+/* store_priv.h - what is in the environment, and what the files of this folder share.
+ *
+ *   name      flags                       key                     value
+ *   entries   INTEGERKEY                  number, u64             record (record.h)
+ *   channels  DUPSORT DUPFIXED INTEGERDUP kind u8, name           number << 1, u64, one an entry;
+ *                                                                 and at most one mark: the highest
+ *                                                                 number a bound took << 1 | 1
+ *   ttl       INTEGERKEY and those three  expires_ms, u64         number, one an entry
+ *   collapse  INTEGERKEY                  hash, u64 (below)       number
+ *   keys      INTEGERKEY                  number                  struct stored_key, the key's text
+ *   state     -                           "state"                 struct stored_state
+ *
+ * An entry has one place in `entries` and one in `channels`, one in `ttl` where it has a ttl of its
+ * own, and one in `collapse` where it has a collapse key and is the newest with that hash. In a
+ * channel the oldest entries go first, so its mark stands before all of its numbers. A channel with
+ * a mark and nothing else is a grave.
+ *
+ * LMDB is known to this folder alone. */
+#ifndef STORE_PRIV_H
+#define STORE_PRIV_H
+#include <lmdb.h>
+#include "store/store.h"
+
+enum { MARK = 1, MAX_CHANNEL_KEY = 1 + MAX_CHANNEL_NAME };
+
+struct stored_key {
+    uint32_t sum;           /* CRC-32C of what follows, the text included */
+    uint32_t zero;
+    uint64_t time_ms;
+};
+
+/* Sums are modulo 2^64 and tell a damaged tree from a whole one. */
+struct stored_state {
+    uint32_t sum;           /* CRC-32C of what follows */
+    uint32_t format;        /* STORE_FORMAT */
+    char epoch[16];         /* terminated */
+    uint64_t head;
+    uint64_t reserved;
+    uint64_t time_ms;
+    uint64_t lost_all;      /* what may have been handed out and was not recorded, to anybody */
+    uint64_t lost_forgotten;/* highest mark of the graves that were removed: of whoever has none */
+    uint64_t graves;
+    uint64_t entries_sum;   /* of record_sum of all entries */
+    uint64_t marks_sum;     /* of mark_sum of all marks */
+    uint64_t hash_key[2];   /* of the hashes in `collapse` */
+};
+
+struct dbs {
+    MDB_dbi entries;
+    MDB_dbi channels;
+    MDB_dbi ttl;
+    MDB_dbi collapse;
+    MDB_dbi keys;
+    MDB_dbi state;
+};
+
+struct store {
+    struct store_options options;
+    MDB_env *env;
+    struct dbs dbs;
+    int lock_fd;                 /* -1: read only */
+    unsigned page_size;
+    uint64_t max_graves;
+    struct store_state state;    /* of the last commit */
+    struct stored_state stored;  /* likewise */
+    uint64_t due_ms;             /* when a sweep has something to do next */
+    uint64_t key_count;
+    /* while a transaction writes: */
+    MDB_txn *txn;
+    MDB_cursor *entries;
+    MDB_cursor *channels;
+    struct stored_state next;    /* what `stored` becomes */
+    uint64_t evicted;            /* what is added to the state's counters */
+    uint64_t collapsed;
+    char grave_at[MAX_CHANNEL_KEY]; /* where the sweep for graves goes on */
+    size_t grave_at_n;
+};
+
+struct channel_key {
+    size_t n;
+    char p[MAX_CHANNEL_KEY];
+};
+
+void channel_key_make(struct channel_key *key, struct channel_name channel);
+
+/* What a mark adds to marks_sum. */
+uint64_t mark_sum(const struct channel_key *key, uint64_t mark);
+
+/* The hash of a channel's collapse key. */
+uint64_t collapse_hash(const uint64_t hash_key[2], struct channel_name to, struct slice key);
+
+void stored_state_seal(struct stored_state *state);
+bool stored_state_is_sound(const struct stored_state *state);
+
+/* LMDB's codes as -errno. */
+int store_error(int code);
+
+/* Sets the names of the databases up; `create` makes those that are missing. */
+int dbs_open(struct dbs *dbs, MDB_txn *txn, bool create);
+
+/* The highest number that a bound took from a channel, given its mark (0: none). */
+uint64_t lost_of_channel(const struct stored_state *state, uint64_t mark);
+
+/* What the store is as `txn` sees it, where its state is `stored`; and when a sweep is due. */
+int state_measure(struct store *s, MDB_txn *txn, const struct stored_state *stored,
+                  struct store_state *out);
+
+/* ---- write.c ---- */
+/* Removes an entry with all that belongs to it. With `is_lost` its channel remembers it. */
+int write_remove(struct store *s, const struct record *record, struct slice bytes, bool is_lost);
+
+/* Takes one grave away. */
+int write_remove_grave(struct store *s, const MDB_val *key, uint64_t mark);
+
+static inline MDB_val val_of(const void *p, size_t n)
+{
+    return (MDB_val){n, (void *)(uintptr_t)p}; /* LMDB has no const; it only reads */
+}
+
+static inline struct slice slice_of_val(MDB_val v)
+{
+    return slice_make(v.mv_data, v.mv_size);
+}
+
+/* Numbers may stand anywhere in a page. */
+static inline uint64_t u64_of_val(MDB_val v)
+{
+    uint64_t x;
+
+    memcpy(&x, v.mv_data, sizeof x);
+    return x;
+}
+#endif

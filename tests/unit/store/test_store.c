@@ -1,0 +1,562 @@
+/* test_store.c - the record on disk, on a real one: a directory of its own for each test. */
+#include "store/store.h"
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include "message/sse.h"
+#include "support/cm.h"
+#include "support/scratch.h"
+
+static char path[SCRATCH_SIZE];
+static struct store_options options;
+static struct store *store;
+
+static const struct channel_name alice = {CHANNEL_USER, {"alice", 5}};
+static const struct channel_name bob = {CHANNEL_USER, {"bob", 3}};
+static const struct channel_name news = {CHANNEL_TOPIC, {"news", 4}};
+static const struct channel_name everyone = {CHANNEL_EVERYONE, {NULL, 0}};
+
+static void reopen(void)
+{
+    struct error why = {.text = ""};
+
+    store_close(store);
+    store = store_open(&options, &why);
+    if (store == NULL)
+        fail_msg("%s", why.text);
+}
+
+static int begin(void **state)
+{
+    (void)state;
+    scratch_make(path);
+    options = (struct store_options){
+        .path = path,
+        .keep_ms = 10000,
+        .keep_per_user = 3,
+        .keep_bytes = 1 << 20,
+        .keys_ms = 5000,
+    };
+    store = NULL;
+    reopen();
+    return 0;
+}
+
+static int end(void **state)
+{
+    (void)state;
+    store_close(store);
+    store = NULL;
+    scratch_remove(path);
+    return 0;
+}
+
+/* One entry in the transaction that is open. */
+static int put(struct channel_name to, uint64_t seq, uint64_t time_ms, uint64_t ttl_ms,
+               const char *collapse_key, size_t data_size)
+{
+    static char data[65536];
+    struct record r = {
+        .seq = seq,
+        .wall_ms = 7,
+        .time_ms = time_ms,
+        .expires_ms = ttl_ms == 0 ? RECORD_KEPT : time_ms + ttl_ms,
+        .to = to,
+        .event = {"e", 1},
+        .collapse_key = slice_of(collapse_key),
+        .data = {data, data_size},
+    };
+    char *bytes = malloc(record_size(&r));
+    int status;
+
+    assert_non_null(bytes);
+    memset(data, 'd', sizeof data);
+    record_write(&r, bytes);
+    status = store_append(store, bytes, record_size(&r));
+    free(bytes);
+    return status;
+}
+
+static void commit(uint64_t time_ms)
+{
+    assert_int_equal(store_commit(store, time_ms), 0);
+}
+
+static void add(struct channel_name to, uint64_t seq, uint64_t time_ms)
+{
+    assert_int_equal(store_begin(store), 0);
+    assert_int_equal(put(to, seq, time_ms, 0, NULL, 10), 0);
+    commit(time_ms);
+}
+
+static uint64_t seen[64];
+static struct store_page page;
+static uint64_t until = UINT64_MAX;
+
+/* The numbers of a page as text: "2 5 | 9 | 1" is two entries, what it covers, what was lost. */
+static const char *read_of(const struct channel_name *channels, size_t count, uint64_t after,
+                           size_t most, uint64_t now_ms)
+{
+    static char text[256];
+    struct message *messages[64];
+    struct store_reader *r = store_reader_create(store);
+    struct store_query q = {.channels = channels, .channel_count = count, .after = after,
+                            .until = until, .time_ms = now_ms, .max_entries = most,
+                            .max_bytes = 1 << 20};
+    size_t n = 0;
+
+    assert_non_null(r);
+    page = (struct store_page){.messages = messages};
+    assert_int_equal(store_read(r, &q, &page), 0);
+    for (size_t i = 0; i < page.count; i++) {
+        seen[i] = messages[i]->seq;
+        n += (size_t)snprintf(text + n, sizeof text - n, "%llu ", (unsigned long long)seen[i]);
+        message_unref(messages[i]);
+    }
+    n += (size_t)snprintf(text + n, sizeof text - n, "| %llu |", (unsigned long long)page.covered);
+    for (size_t i = 0; i < count; i++)
+        n += (size_t)snprintf(text + n, sizeof text - n, " %llu",
+                              (unsigned long long)page.lost[i]);
+    store_reader_destroy(r);
+    return text;
+}
+
+static void sweep(uint64_t time_ms)
+{
+    bool has_more = true;
+
+    for (int i = 0; has_more && i < 1000; i++) {
+        assert_int_equal(store_begin(store), 0);
+        assert_int_equal(store_sweep(store, time_ms, 10, &has_more), 0);
+        commit(time_ms);
+    }
+    assert_false(has_more);
+}
+
+static void entries_come_back_by_channel_in_order(void **state)
+{
+    const struct channel_name all[] = {alice, everyone, news};
+
+    (void)state;
+    add(alice, 1, 0);
+    add(bob, 2, 0);
+    add(news, 5, 0); /* numbers need not follow each other */
+    add(everyone, 6, 0);
+    add(alice, 9, 0);
+    assert_string_equal(read_of(&alice, 1, 0, 9, 0), "1 9 | 9 | 0");
+    assert_string_equal(read_of(&alice, 1, 1, 9, 0), "9 | 9 | 0");
+    assert_string_equal(read_of(&alice, 1, 9, 9, 0), "| 9 | 0");
+    assert_string_equal(read_of(all, 3, 0, 9, 0), "1 5 6 9 | 9 | 0 0 0");
+    assert_string_equal(read_of(all, 3, 1, 2, 0), "5 6 | 6 | 0 0 0");
+    until = 6;
+    assert_string_equal(read_of(all, 3, 0, 9, 0), "1 5 6 | 6 | 0 0 0");
+    until = UINT64_MAX;
+}
+
+static void all_is_there_after_a_restart(void **state)
+{
+    char epoch[EPOCH_SIZE];
+
+    (void)state;
+    strcpy(epoch, store_state(store)->epoch);
+    add(alice, 1, 100);
+    add(bob, 2, 200);
+    reopen();
+    assert_string_equal(store_state(store)->epoch, epoch);
+    assert_int_equal(store_state(store)->head, 2);
+    assert_int_equal(store_state(store)->time_ms, 200);
+    assert_int_equal(store_state(store)->entries, 2);
+    assert_int_equal(store_state(store)->oldest_ms, 100);
+    assert_string_equal(read_of(&alice, 1, 0, 9, 0), "1 | 2 | 0");
+    add(alice, 3, 300);
+    assert_string_equal(read_of(&alice, 1, 0, 9, 0), "1 3 | 3 | 0");
+}
+
+static void what_was_not_committed_is_not_there(void **state)
+{
+    (void)state;
+    add(alice, 1, 0);
+    assert_int_equal(store_begin(store), 0);
+    assert_int_equal(put(alice, 2, 0, 0, NULL, 10), 0);
+    store_abort(store);
+    assert_int_equal(store_state(store)->head, 1);
+    assert_string_equal(read_of(&alice, 1, 0, 9, 0), "1 | 1 | 0");
+    add(alice, 2, 0); /* nobody was given that number */
+    assert_string_equal(read_of(&alice, 1, 0, 9, 0), "1 2 | 2 | 0");
+}
+
+static void a_number_that_does_not_grow_is_refused(void **state)
+{
+    (void)state;
+    add(alice, 5, 0);
+    assert_int_equal(store_begin(store), 0);
+    assert_int_equal(put(alice, 5, 0, 0, NULL, 10), -EINVAL);
+    store_abort(store);
+}
+
+static void a_user_keeps_its_share_and_knows_what_it_lost(void **state)
+{
+    (void)state;
+    for (uint64_t seq = 1; seq <= 5; seq++)
+        add(alice, seq, 0);
+    add(bob, 6, 0);
+    assert_string_equal(read_of(&alice, 1, 0, 9, 0), "3 4 5 | 6 | 2");
+    assert_string_equal(read_of(&bob, 1, 0, 9, 0), "6 | 6 | 0");
+    reopen();
+    assert_string_equal(read_of(&alice, 1, 0, 9, 0), "3 4 5 | 6 | 2");
+    for (uint64_t seq = 7; seq <= 11; seq++) /* a topic has no such bound */
+        add(news, seq, 0);
+    assert_string_equal(read_of(&news, 1, 0, 9, 0), "7 8 9 10 11 | 11 | 0");
+    assert_int_equal(store_state(store)->evicted, 0); /* since it was opened */
+}
+
+static void age_takes_the_oldest_and_it_is_remembered(void **state)
+{
+    (void)state;
+    add(alice, 1, 1000);
+    add(bob, 2, 2000);
+    add(alice, 3, 9000);
+    assert_false(store_wants_sweep(store, 10999));
+    assert_true(store_wants_sweep(store, 11000));
+    sweep(11000);
+    assert_string_equal(read_of(&alice, 1, 0, 9, 0), "3 | 3 | 1");
+    sweep(12000);
+    assert_string_equal(read_of(&bob, 1, 0, 9, 0), "| 3 | 2");
+    assert_int_equal(store_state(store)->evicted, 2);
+    assert_false(store_wants_sweep(store, 12000));
+    sweep(19000);
+    assert_string_equal(read_of(&alice, 1, 0, 9, 0), "| 3 | 3");
+    assert_int_equal(store_state(store)->entries, 0);
+    add(alice, 4, 20000); /* it is no grave any more */
+    assert_string_equal(read_of(&alice, 1, 3, 9, 0), "4 | 4 | 3");
+}
+
+static void an_own_ttl_is_no_loss(void **state)
+{
+    (void)state;
+    assert_int_equal(store_begin(store), 0);
+    assert_int_equal(put(alice, 1, 1000, 500, NULL, 10), 0);
+    assert_int_equal(put(alice, 2, 1000, 9000, NULL, 10), 0);
+    commit(1000);
+    assert_string_equal(read_of(&alice, 1, 0, 9, 1499), "1 2 | 2 | 0");
+    assert_string_equal(read_of(&alice, 1, 0, 9, 1500), "2 | 2 | 0"); /* before any sweep */
+    assert_false(store_wants_sweep(store, 1499));
+    sweep(1500);
+    assert_int_equal(store_state(store)->entries, 1);
+    assert_string_equal(read_of(&alice, 1, 0, 9, 0), "2 | 2 | 0");
+    sweep(10000);
+    assert_string_equal(read_of(&alice, 1, 0, 9, 0), "| 2 | 0");
+    assert_int_equal(store_state(store)->evicted, 0);
+}
+
+static void the_newest_of_a_collapse_key_is_kept(void **state)
+{
+    (void)state;
+    assert_int_equal(store_begin(store), 0);
+    assert_int_equal(put(alice, 1, 0, 0, "k", 10), 0);
+    assert_int_equal(put(bob, 2, 0, 0, "k", 10), 0);
+    assert_int_equal(put(alice, 3, 0, 0, "l", 10), 0);
+    assert_int_equal(put(alice, 4, 0, 0, "k", 10), 0);
+    commit(0);
+    assert_string_equal(read_of(&alice, 1, 0, 9, 0), "3 4 | 4 | 0");
+    assert_string_equal(read_of(&bob, 1, 0, 9, 0), "2 | 4 | 0");
+    reopen();
+    assert_int_equal(store_begin(store), 0);
+    assert_int_equal(put(alice, 5, 0, 0, "k", 10), 0);
+    assert_int_equal(store_skip(store, 6, alice, SLICE_LITERAL("l")), 0);
+    commit(0);
+    assert_string_equal(read_of(&alice, 1, 0, 9, 0), "5 | 6 | 0");
+    assert_int_equal(store_state(store)->collapsed, 2);
+}
+
+static void what_is_retracted_or_erased_is_gone_and_not_lost(void **state)
+{
+    size_t count;
+
+    (void)state;
+    add(alice, 1, 0);
+    add(bob, 2, 0);
+    add(alice, 3, 0);
+    add(alice, 4, 0);
+    assert_int_equal(store_begin(store), 0);
+    assert_int_equal(store_retract(store, alice, 3, &count), 0);
+    assert_int_equal(count, 1);
+    assert_int_equal(store_retract(store, alice, 3, &count), 0);
+    assert_int_equal(count, 0);
+    assert_int_equal(store_retract(store, alice, 2, &count), 0); /* another's */
+    assert_int_equal(count, 0);
+    commit(0);
+    assert_string_equal(read_of(&alice, 1, 0, 9, 0), "1 4 | 4 | 0");
+    assert_int_equal(store_begin(store), 0);
+    assert_int_equal(store_erase(store, alice, &count), 0);
+    assert_int_equal(count, 2);
+    commit(0);
+    assert_string_equal(read_of(&alice, 1, 0, 9, 0), "| 4 | 0");
+    assert_string_equal(read_of(&bob, 1, 0, 9, 0), "2 | 4 | 0");
+}
+
+static void the_size_in_all_is_kept_by_taking_the_oldest(void **state)
+{
+    char file[SCRATCH_SIZE + 16];
+    struct stat info;
+    uint64_t seq = 0;
+
+    (void)state;
+    for (int i = 0; i < 400; i++) { /* four times as much as is kept */
+        bool has_more;
+
+        assert_int_equal(store_begin(store), 0);
+        for (int k = 0; k < 8; k++, seq++)
+            assert_int_equal(put(news, seq + 1, 0, 0, NULL, 1000 + (size_t)(seq * 7 % 600)), 0);
+        assert_int_equal(store_sweep(store, 0, 64, &has_more), 0);
+        commit(0);
+    }
+    assert_true(store_state(store)->bytes <= options.keep_bytes + 65536);
+    assert_true(store_state(store)->entries > 300);
+    snprintf(file, sizeof file, "%s/data.mdb", path);
+    assert_int_equal(stat(file, &info), 0);
+    assert_true(info.st_size <= (off_t)(options.keep_bytes / 2 * 3));
+    read_of(&news, 1, 0, 1, 0);
+    assert_int_equal(seen[0], page.lost[0] + 1);
+}
+
+static int take_key(void *ctx, uint64_t seq, uint64_t time_ms, struct slice key)
+{
+    char *text = ctx;
+
+    sprintf(text + strlen(text), "%llu@%llu=%.*s ", (unsigned long long)seq,
+            (unsigned long long)time_ms, SLICE_ARG(key));
+    return 0;
+}
+
+static const char *keys(void)
+{
+    static char text[256];
+    struct store_reader *r = store_reader_create(store);
+
+    text[0] = '\0';
+    assert_int_equal(store_each_key(r, take_key, text), 0);
+    store_reader_destroy(r);
+    return text;
+}
+
+static void keys_are_kept_for_their_window(void **state)
+{
+    (void)state;
+    assert_int_equal(store_begin(store), 0);
+    assert_int_equal(put(alice, 1, 1000, 0, NULL, 10), 0);
+    assert_int_equal(store_add_key(store, 1, 1000, SLICE_LITERAL("one")), 0);
+    assert_int_equal(store_add_key(store, 2, 3000, SLICE_LITERAL("two")), 0);
+    commit(3000);
+    reopen();
+    assert_string_equal(keys(), "1@1000=one 2@3000=two ");
+    sweep(6000);
+    assert_string_equal(keys(), "2@3000=two ");
+    sweep(8000);
+    assert_string_equal(keys(), "");
+}
+
+/* Ends without store_close, as a process that is killed does. */
+static void die_with_numbers_handed_out(uint64_t reserved)
+{
+    pid_t pid;
+    int status;
+
+    store_close(store);
+    store = NULL;
+    pid = fork();
+    if (pid == 0) {
+        struct error why;
+
+        store = store_open(&options, &why);
+        if (store == NULL || store_begin(store) != 0)
+            _exit(1);
+        store_reserve(store, reserved);
+        _exit(store_commit(store, 0) == 0 ? 0 : 1);
+    }
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(status, 0);
+    reopen();
+}
+
+static void numbers_handed_out_before_a_crash_are_not_used_again(void **state)
+{
+    (void)state;
+    add(alice, 1, 0);
+    die_with_numbers_handed_out(1000);
+    assert_int_equal(store_state(store)->head, 1000);
+    /* What was handed out and is not there is lost, whoever's it was. */
+    assert_string_equal(read_of(&alice, 1, 0, 9, 0), "1 | 1000 | 1000");
+    assert_string_equal(read_of(&bob, 1, 0, 9, 0), "| 1000 | 1000");
+    add(bob, 1001, 0);
+    assert_string_equal(read_of(&bob, 1, 1000, 9, 0), "1001 | 1001 | 1000");
+}
+
+static void a_clean_end_skips_no_numbers(void **state)
+{
+    (void)state;
+    add(alice, 1, 0);
+    assert_int_equal(store_begin(store), 0);
+    store_reserve(store, 5000);
+    commit(0);
+    reopen();
+    assert_int_equal(store_state(store)->head, 1);
+    assert_string_equal(read_of(&bob, 1, 0, 9, 0), "| 1 | 0");
+}
+
+static void a_second_opener_is_told_who_holds_it(void **state)
+{
+    struct error why;
+    char pid[32];
+
+    (void)state;
+    assert_null(store_open(&options, &why));
+    snprintf(pid, sizeof pid, "process %ld:", (long)getpid());
+    assert_non_null(strstr(why.text, pid));
+    assert_non_null(strstr(why.text, path));
+}
+
+static void a_reader_beside_the_writer_sees_the_last_commit(void **state)
+{
+    struct error why;
+    struct store *beside;
+
+    (void)state;
+    add(alice, 1, 500);
+    beside = store_open_read_only(path, &why);
+    assert_non_null(beside);
+    assert_int_equal(store_state(beside)->head, 1);
+    assert_int_equal(store_state(beside)->entries, 1);
+    assert_string_equal(store_state(beside)->epoch, store_state(store)->epoch);
+    store_close(beside);
+}
+
+static void a_copy_is_whole_and_can_be_opened(void **state)
+{
+    char to[SCRATCH_SIZE + 8];
+    struct error why = {.text = ""};
+
+    (void)state;
+    add(alice, 1, 0);
+    add(alice, 2, 0);
+    snprintf(to, sizeof to, "%s/copy", path);
+    assert_int_equal(store_copy(store, to, true, &why), 0);
+    add(alice, 3, 0);
+    store_close(store);
+    options.path = to;
+    store = NULL;
+    reopen();
+    assert_string_equal(read_of(&alice, 1, 0, 9, 0), "1 2 | 2 | 0");
+    store_close(store);
+    store = NULL;
+    options.path = path;
+}
+
+static void a_path_that_cannot_be_made_is_named(void **state)
+{
+    struct store_options wrong = options;
+    struct error why;
+
+    (void)state;
+    wrong.path = "/proc/nothing/here";
+    assert_null(store_open(&wrong, &why));
+    assert_non_null(strstr(why.text, "/proc/nothing"));
+    assert_null(store_open_read_only("/proc/nothing/here", &why));
+    assert_non_null(strstr(why.text, "/proc/nothing/here"));
+}
+
+static int take_record(void *ctx, const struct record *record, struct slice bytes)
+{
+    char *text = ctx;
+
+    (void)bytes;
+    sprintf(text + strlen(text), "%llu ", (unsigned long long)record->seq);
+    return record->seq == 5 ? 1 : 0;
+}
+
+static void all_records_can_be_walked(void **state)
+{
+    struct store_reader *r;
+    char text[128] = "";
+    uint64_t from;
+
+    (void)state;
+    add(alice, 1, 0);
+    add(bob, 3, 0);
+    add(news, 5, 0);
+    add(news, 6, 0);
+    r = store_reader_create(store);
+    assert_int_equal(store_each(r, 2, take_record, text), 1);
+    assert_string_equal(text, "3 5 ");
+    assert_int_equal(store_find_tail(r, 2 * (RECORD_HEAD_SIZE + 4 + 1 + 10), &from), 0);
+    assert_int_equal(from, 5);
+    assert_int_equal(store_find_tail(r, 1 << 20, &from), 0);
+    assert_int_equal(from, 1);
+    store_reader_destroy(r);
+}
+
+/* Channels that have nothing but what they lost are bounded too. */
+static void graves_are_forgotten_in_the_end(void **state)
+{
+    uint64_t seq = 0;
+    char name[16];
+
+    (void)state;
+    for (int i = 0; i < 8000; i += 100) {
+        assert_int_equal(store_begin(store), 0);
+        for (int k = 0; k < 100; k++) {
+            struct channel_name user = {CHANNEL_USER, {name, 0}};
+
+            user.name.n = (size_t)snprintf(name, sizeof name, "u%d", i + k);
+            assert_int_equal(put(user, ++seq, 0, 0, NULL, 10), 0);
+        }
+        commit(0);
+    }
+    sweep(10000);
+    assert_int_equal(store_state(store)->entries, 0);
+    assert_true(store_state(store)->bytes < 600000);
+    sweep(10000);
+    {
+        struct channel_name last = {CHANNEL_USER, {"u7999", 5}};
+
+        read_of(&last, 1, 0, 9, 0);
+        assert_true(page.lost[0] >= 8000);
+    }
+    add(alice, ++seq, 10000);
+    read_of(&alice, 1, 0, 9, 0);
+    assert_true(page.lost[0] > 0); /* it could be one of the forgotten */
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(entries_come_back_by_channel_in_order, begin, end),
+        cmocka_unit_test_setup_teardown(all_is_there_after_a_restart, begin, end),
+        cmocka_unit_test_setup_teardown(what_was_not_committed_is_not_there, begin, end),
+        cmocka_unit_test_setup_teardown(a_number_that_does_not_grow_is_refused, begin, end),
+        cmocka_unit_test_setup_teardown(a_user_keeps_its_share_and_knows_what_it_lost, begin, end),
+        cmocka_unit_test_setup_teardown(age_takes_the_oldest_and_it_is_remembered, begin, end),
+        cmocka_unit_test_setup_teardown(an_own_ttl_is_no_loss, begin, end),
+        cmocka_unit_test_setup_teardown(the_newest_of_a_collapse_key_is_kept, begin, end),
+        cmocka_unit_test_setup_teardown(what_is_retracted_or_erased_is_gone_and_not_lost, begin,
+                                        end),
+        cmocka_unit_test_setup_teardown(the_size_in_all_is_kept_by_taking_the_oldest, begin, end),
+        cmocka_unit_test_setup_teardown(keys_are_kept_for_their_window, begin, end),
+        cmocka_unit_test_setup_teardown(numbers_handed_out_before_a_crash_are_not_used_again,
+                                        begin, end),
+        cmocka_unit_test_setup_teardown(a_clean_end_skips_no_numbers, begin, end),
+        cmocka_unit_test_setup_teardown(a_second_opener_is_told_who_holds_it, begin, end),
+        cmocka_unit_test_setup_teardown(a_reader_beside_the_writer_sees_the_last_commit, begin,
+                                        end),
+        cmocka_unit_test_setup_teardown(a_copy_is_whole_and_can_be_opened, begin, end),
+        cmocka_unit_test_setup_teardown(a_path_that_cannot_be_made_is_named, begin, end),
+        cmocka_unit_test_setup_teardown(all_records_can_be_walked, begin, end),
+        cmocka_unit_test_setup_teardown(graves_are_forgotten_in_the_end, begin, end),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
