@@ -40,7 +40,9 @@ enum config_overflow {
     CONFIG_OVERFLOW_DROP_OLDEST,
     CONFIG_OVERFLOW_DISCONNECT
 };
-enum config_journal_type { CONFIG_JOURNAL_MEMORY };
+#define CONFIG_MIN_DISK_BYTES ((uint64_t)1 << 20)
+
+enum config_journal_type { CONFIG_JOURNAL_DISK, CONFIG_JOURNAL_MEMORY };
 enum config_sync { CONFIG_SYNC_ALWAYS, CONFIG_SYNC_INTERVAL, CONFIG_SYNC_NEVER };
 
 struct config_list {
@@ -71,11 +73,11 @@ struct config_streams {
 
 struct config_journal {
     enum config_journal_type type;
-    char *path;
+    char *path;                    /* after config_check not NULL with a journal on disk */
     enum config_sync sync;
     uint64_t keep_ms;
     uint64_t keep_per_user;        /* messages */
-    uint64_t keep_bytes;
+    uint64_t keep_bytes;           /* of a journal on disk at least 1 MiB */
     uint64_t window_bytes;         /* after config_check at most keep_bytes */
 };
 

@@ -20,11 +20,22 @@ struct ev_loop;
 struct journal;
 struct journal_page;
 
+enum journal_sync {
+    JOURNAL_SYNC_ALWAYS,   /* answered and delivered once it is safe from power loss */
+    JOURNAL_SYNC_INTERVAL, /* delivered at once, safe within a second */
+    JOURNAL_SYNC_NEVER,    /* delivered at once, safe when the system likes */
+};
+
 struct journal_options {
     uint64_t keep_ms;               /* age at which an entry goes */
     size_t keep_per_user;           /* entries of one user */
     size_t keep_bytes;              /* in all */
     uint64_t idempotency_window_ms; /* how long a key is remembered; 0: not at all */
+    uint64_t now_ms;                /* the time of now, as journal_tick tells it, ... */
+    uint64_t wall_ms;               /* ... and in milliseconds since 1970 */
+    size_t window_bytes;            /* of the newest kept entries, emitted at the start */
+    const char *path;               /* of a journal on disk: its directory */
+    enum journal_sync sync;
 };
 
 /* One notification as it is recorded. Everything is borrowed for the call. */
@@ -41,6 +52,8 @@ struct journal_events {
     /* Entries up to this number were recorded by an earlier process and will not be emitted:
      * whoever needs them reads them. The newest of them are emitted next, then on_up comes. */
     void (*on_floor)(void *ctx, uint64_t seq);
+    /* Of this channel entries up to this number, which is over the floor, are lost, too. */
+    void (*on_lost)(void *ctx, struct channel_name channel, uint64_t seq);
     /* The next entry, in order of numbers. */
     void (*on_entry)(void *ctx, const struct journal_entry *entry);
     /* An entry was retracted (seq over 0), or a channel erased (seq 0). */
@@ -53,7 +66,8 @@ struct journal_events {
 /* An append under way; the caller's, who keeps it until on_done. */
 struct journal_append {
     void (*on_done)(struct journal_append *append);
-    int status;          /* 0; -EAGAIN: not now, nothing was recorded; -ENOSPC; -ENOMEM */
+    int status;          /* 0; or, with nothing recorded: -EAGAIN not now; -ENOSPC, -EIO the disk
+                          * is full or fails; -ENOMEM */
     bool is_duplicate;   /* the idempotency key is known: `seq` is the first one's */
     uint64_t seq;
     uint32_t streams;    /* counted by whoever hears on_entry */
@@ -78,6 +92,7 @@ struct journal_read {
     size_t max_entries;
     size_t max_bytes;    /* of messages; at least one comes all the same */
     void (*on_page)(struct journal_read *read, const struct journal_page *page);
+    void *job;           /* the journal's own */
 };
 
 struct journal_page {
@@ -94,12 +109,13 @@ struct journal_status {
     const char *epoch;
     uint64_t head;       /* number of the newest entry; 0: none yet */
     bool is_up;
+    int trouble;         /* 0, or why the last write failed (-ENOSPC, -EIO) */
     size_t entries;
     size_t bytes;
 };
 
-/* Opens the journal of that type ("memory"). `stats` and `ev` are borrowed for its life; `events`
- * are not called before journal_start. NULL on failure, with `why`. */
+/* Opens the journal of that type ("memory", "disk"). `stats` and `ev` are borrowed for its life;
+ * `events` are not called before journal_start. NULL on failure, with `why`. */
 struct journal *journal_open(const char *type, const struct journal_options *options,
                              struct ev_loop *ev, struct stats *stats, struct error *why);
 

@@ -79,6 +79,9 @@ uint64_t history_lost_anew(const struct history *h, struct history_log *const *l
  * before anything is added. */
 void history_begin_at(struct history *h, uint64_t seq);
 
+/* The same for one channel. Without memory it is so for all. */
+void history_begin_channel_at(struct history *h, struct channel_name channel, uint64_t seq);
+
 /* How many entries of the rows have a number over `after`. */
 size_t history_count_after(struct history_log *const *logs, size_t count, uint64_t after);
 

@@ -21,6 +21,7 @@ enum manager_overflow {
 };
 
 struct manager_options {
+    uint64_t now_ms;           /* the time of now, as manager_tick tells it */
     uint64_t heartbeat_ms;
     uint64_t retry_ms;         /* reconnect time told to browsers */
     uint32_t queue;            /* messages that a client's ring holds */

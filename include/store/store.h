@@ -131,8 +131,13 @@ int store_read(struct store_reader *r, const struct store_query *query, struct s
 typedef int store_visit_fn(void *ctx, const struct record *record, struct slice bytes);
 int store_each(struct store_reader *r, uint64_t from, store_visit_fn *visit, void *ctx);
 
-/* The number from which on the records hold about `bytes`, counted back from the newest. */
-int store_find_tail(struct store_reader *r, size_t bytes, uint64_t *from);
+/* The number from which on the records hold about `bytes`, counted back from the newest (UINT64_MAX:
+ * there are none); and *floor, up to which any channel may have lost something. */
+int store_find_tail(struct store_reader *r, size_t bytes, uint64_t *from, uint64_t *floor);
+
+/* Calls `visit` with the channels that have lost a number over `above`, and the highest of each. */
+typedef int store_lost_fn(void *ctx, struct channel_name channel, uint64_t lost);
+int store_each_lost(struct store_reader *r, uint64_t above, store_lost_fn *visit, void *ctx);
 
 /* Calls `visit` with the idempotency keys, the oldest first. */
 typedef int store_key_fn(void *ctx, uint64_t seq, uint64_t time_ms, struct slice key);

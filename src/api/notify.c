@@ -53,6 +53,10 @@ static void judge_append(const struct journal_append *a, struct refusal *why)
     case -ENOSPC:
         refuse(why, 507, "The journal's disk is full; nothing was sent.");
         break;
+    case -EIO:
+    case -EBADMSG:
+        refuse(why, 503, "The journal's disk cannot be written; nothing was sent.");
+        break;
     default:
         refuse(why, 503, "The daemon is out of memory; nothing was sent.");
         break;

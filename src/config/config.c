@@ -381,6 +381,50 @@ static int check_payload(const struct config *cfg, struct config_errors *errors)
                         payload);
 }
 
+/* Where the journal is when nothing says it (systemd.exec(5), and the XDG base directories). */
+static int default_path(struct config *cfg, struct config_errors *errors)
+{
+    const char *state = getenv("STATE_DIRECTORY");
+    const char *xdg = getenv("XDG_STATE_HOME");
+    const char *home = getenv("HOME");
+    struct buf path = {0};
+
+    if (state != NULL && state[0] == '/')
+        buf_add(&path, state, strcspn(state, ":"));
+    else if (geteuid() == 0)
+        buf_add_text(&path, "/var/lib/sse-notify");
+    else if (xdg != NULL && xdg[0] == '/')
+        buf_printf(&path, "%s/sse-notify", xdg);
+    else if (home != NULL && home[0] == '/')
+        buf_printf(&path, "%s/.local/state/sse-notify", home);
+    else
+        return config_error(errors, NULL,
+                            "[journal] path: there is no home directory to put it in; set it, or "
+                            "type = memory");
+    buf_add_char(&path, '\0');
+    if (path.failed)
+        return config_no_memory(errors);
+    cfg->journal.path = path.p;
+    return 0;
+}
+
+static int check_journal(struct config *cfg, struct config_errors *errors)
+{
+    char size[VALUE_FORMAT_SIZE];
+
+    if (cfg->journal.window_bytes > cfg->journal.keep_bytes)
+        cfg->journal.window_bytes = cfg->journal.keep_bytes;
+    if (cfg->journal.type != CONFIG_JOURNAL_DISK)
+        return 0;
+    if (cfg->journal.keep_bytes < CONFIG_MIN_DISK_BYTES) {
+        value_format_size(cfg->journal.keep_bytes, size);
+        return config_error(errors, cfg->origins[CONFIG_journal_keep_bytes],
+                            "[journal] keep_bytes = %s: must be at least 1MiB with type = disk",
+                            size);
+    }
+    return cfg->journal.path == NULL ? default_path(cfg, errors) : 0;
+}
+
 int config_check(struct config *cfg, struct config_errors *errors)
 {
     int worst = 0;
@@ -393,8 +437,8 @@ int config_check(struct config *cfg, struct config_errors *errors)
         worst = rc != 0 ? rc : worst;
     }
     rc = check_payload(cfg, errors);
-    if (cfg->journal.window_bytes > cfg->journal.keep_bytes)
-        cfg->journal.window_bytes = cfg->journal.keep_bytes;
+    worst = rc != 0 ? rc : worst;
+    rc = check_journal(cfg, errors);
     return rc != 0 ? rc : worst;
 }
 

@@ -19,6 +19,7 @@ static const struct config_word overflow_words[] = {
 
 /* A new engine is one row here, one enumerator, and one row in daemon/'s list. */
 static const struct config_word journal_words[] = {
+    {"disk", CONFIG_JOURNAL_DISK},
     {"memory", CONFIG_JOURNAL_MEMORY},
     {NULL, 0},
 };

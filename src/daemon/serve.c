@@ -65,6 +65,7 @@ int command_serve(int argc, char **argv)
         return EXIT_USAGE;
     }
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN); /* a file that may not grow is a disk that is full */
     code = run(&config);
     config_fini(&config);
     return code;

@@ -78,13 +78,26 @@ static void on_tick(struct ev_loop *ev, ev_timer *w, int revents)
 
 static int make_journal(struct server *s, struct error *why)
 {
-    static const char *const types[] = {[CONFIG_JOURNAL_MEMORY] = "memory"};
+    static const char *const types[] = {
+        [CONFIG_JOURNAL_DISK] = "disk",
+        [CONFIG_JOURNAL_MEMORY] = "memory",
+    };
+    static const enum journal_sync syncs[] = {
+        [CONFIG_SYNC_ALWAYS] = JOURNAL_SYNC_ALWAYS,
+        [CONFIG_SYNC_INTERVAL] = JOURNAL_SYNC_INTERVAL,
+        [CONFIG_SYNC_NEVER] = JOURNAL_SYNC_NEVER,
+    };
     const struct config *cfg = s->config;
     struct journal_options options = {
         .keep_ms = cfg->journal.keep_ms,
         .keep_per_user = cfg->journal.keep_per_user,
         .keep_bytes = cfg->journal.keep_bytes,
         .idempotency_window_ms = cfg->publish.idempotency_window_ms,
+        .now_ms = loop_now_ms(s->loop),
+        .wall_ms = loop_wall_ms(s->loop),
+        .window_bytes = cfg->journal.window_bytes,
+        .path = cfg->journal.path,
+        .sync = syncs[cfg->journal.sync],
     };
 
     s->journal =
@@ -101,6 +114,7 @@ static int make_manager(struct server *s, struct error *why)
     };
     const struct config *cfg = s->config;
     struct manager_options options = {
+        .now_ms = loop_now_ms(s->loop),
         .heartbeat_ms = cfg->streams.heartbeat_ms,
         .retry_ms = cfg->streams.retry_ms,
         .queue = cfg->streams.queue,

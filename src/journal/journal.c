@@ -4,7 +4,10 @@
 #include <string.h>
 #include "journal_priv.h"
 
-static const struct journal_ops *const implementations[] = {&journal_memory_ops};
+static const struct journal_ops *const implementations[] = {
+    &journal_memory_ops,
+    &journal_disk_ops,
+};
 
 struct journal *journal_open(const char *type, const struct journal_options *options,
                              struct ev_loop *ev, struct stats *stats, struct error *why)

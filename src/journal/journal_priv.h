@@ -29,4 +29,5 @@ struct journal {
 };
 
 extern const struct journal_ops journal_memory_ops;
+extern const struct journal_ops journal_disk_ops;
 #endif

@@ -501,6 +501,20 @@ void history_begin_at(struct history *h, uint64_t seq)
     h->forgotten_lost = later(h->forgotten_lost, seq);
 }
 
+void history_begin_channel_at(struct history *h, struct channel_name channel, uint64_t seq)
+{
+    struct key key = channel_key(channel);
+    struct history_log *log = log_of(h, &key);
+
+    if (log == NULL) {
+        history_begin_at(h, seq);
+        return;
+    }
+    note_lost(log, seq, false);
+    while (h->grave_count > MAX_GRAVES)
+        forget_oldest_grave(h);
+}
+
 uint64_t history_lost(const struct history *h, struct history_log *const *logs, size_t count)
 {
     return history_lost_anew(h, logs, count, NULL);

@@ -110,6 +110,21 @@ static uint64_t resume_place(const struct client *c, const struct journal_page *
     return m != NULL && m->seq <= place ? m->seq - 1 : place;
 }
 
+/* A page could not be read. For want of memory it is asked for again when the client's deadline
+ * comes; what is damaged will not get better: it is told as lost, and the window goes on. */
+static void on_unread(struct client *c, int status, struct history_log *const *logs, size_t count)
+{
+    uint64_t lost = lost_to(c, logs, count, history_lost(c->nm->window, logs, count));
+
+    log_warning("client %llx: reading the journal: %s", (unsigned long long)c->id,
+                strerror(-status));
+    if (status == -ENOMEM || status == -EAGAIN || lost <= c->cursor)
+        return;
+    client_mark_dirty(c);
+    tell_gap_after_cursor(c, lost);
+    c->cursor = lost;
+}
+
 static void on_page(struct journal_read *read, const struct journal_page *page)
 {
     struct catch_up *reading = LIST_HOLDER(read, struct catch_up, read);
@@ -119,13 +134,12 @@ static void on_page(struct journal_read *read, const struct journal_page *page)
     uint64_t transient;
 
     reading->is_under_way = false;
-    client_mark_dirty(c);
+    count = channel_logs(c, logs);
     if (page->status != 0) {
-        log_warning("client %llx: reading the journal: %s", (unsigned long long)c->id,
-                    strerror(-page->status));
+        on_unread(c, page->status, logs, count);
         return;
     }
-    count = channel_logs(c, logs);
+    client_mark_dirty(c);
     transient = history_lost_transient(c->nm->window, logs, count);
     if (misses(c, page->lost, transient)) {
         uint64_t place = resume_place(c, page, logs, count);

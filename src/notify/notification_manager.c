@@ -46,6 +46,13 @@ static void on_floor(void *ctx, uint64_t seq)
     history_begin_at(nm->window, seq);
 }
 
+static void on_lost(void *ctx, struct channel_name channel, uint64_t seq)
+{
+    struct notification_manager *nm = ctx;
+
+    history_begin_channel_at(nm->window, channel, seq);
+}
+
 static void on_entry(void *ctx, const struct journal_entry *entry)
 {
     struct notification_manager *nm = ctx;
@@ -135,6 +142,7 @@ static void on_down(void *ctx, const char *why)
 
 static const struct journal_events events = {
     .on_floor = on_floor,
+    .on_lost = on_lost,
     .on_entry = on_entry,
     .on_removed = on_removed,
     .on_up = on_up,
@@ -169,6 +177,7 @@ struct notification_manager *notification_manager_create(const struct manager_op
     if (nm == NULL)
         return NULL;
     nm->options = *options;
+    nm->now_ms = nm->tick_ms = options->now_ms;
     nm->journal = journal;
     nm->stats = stats;
     nm->dirty_end = &nm->dirty;
@@ -323,7 +332,15 @@ size_t manager_user_stream_count(const struct notification_manager *nm, struct s
 
 bool manager_is_ready(const struct notification_manager *nm, const char **why)
 {
+    struct journal_status status;
+
     *why = manager_is_draining(nm) ? "the daemon is shutting down" : nm->down_reason;
+    if (*why != NULL)
+        return false;
+    journal_get_status(nm->journal, &status);
+    if (status.trouble != 0)
+        *why = status.trouble == -ENOSPC ? "the journal's disk is full"
+                                         : "the journal's disk cannot be written";
     return *why == NULL;
 }
 

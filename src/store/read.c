@@ -262,14 +262,17 @@ int store_each(struct store_reader *r, uint64_t from, store_visit_fn *visit, voi
     return status != 0 ? status : code == MDB_NOTFOUND ? 0 : store_error(code);
 }
 
-int store_find_tail(struct store_reader *r, size_t bytes, uint64_t *from)
+int store_find_tail(struct store_reader *r, size_t bytes, uint64_t *from, uint64_t *floor)
 {
+    struct stored_state state;
     MDB_val k;
     MDB_val v;
     size_t sum = 0;
     int code = begin(r);
 
     *from = UINT64_MAX;
+    if (code == 0)
+        code = read_state(r, &state);
     if (code == 0)
         code = mdb_cursor_get(r->entries, &k, &v, MDB_LAST);
     while (code == 0) {
@@ -280,7 +283,41 @@ int store_find_tail(struct store_reader *r, size_t bytes, uint64_t *from)
         code = mdb_cursor_get(r->entries, &k, &v, MDB_PREV);
     }
     mdb_txn_reset(r->txn);
-    return code == MDB_NOTFOUND ? 0 : store_error(code);
+    if (code != 0 && code != MDB_NOTFOUND)
+        return store_error(code);
+    *floor = *from == UINT64_MAX ? state.head : *from - 1;
+    if (lost_of_channel(&state, 0) > *floor)
+        *floor = lost_of_channel(&state, 0);
+    return 0;
+}
+
+int store_each_lost(struct store_reader *r, uint64_t above, store_lost_fn *visit, void *ctx)
+{
+    struct stored_state state;
+    MDB_val k;
+    MDB_val v;
+    int status = 0;
+    int code = begin(r);
+
+    if (code == 0)
+        code = read_state(r, &state);
+    if (code == 0 && state.lost_highest <= above)
+        code = MDB_NOTFOUND; /* the tree is large, and this is the usual case */
+    if (code == 0)
+        code = channel_cursor(r, 0);
+    if (code == 0)
+        code = mdb_cursor_get(r->channels[0], &k, &v, MDB_FIRST);
+    while (code == 0 && status == 0) {
+        const char *name = k.mv_data;
+        struct channel_name channel = {(enum channel_kind)name[0],
+                                       slice_make(name + 1, k.mv_size - 1)};
+
+        if ((u64_of_val(v) & MARK) != 0 && u64_of_val(v) >> 1 > above)
+            status = visit(ctx, channel, u64_of_val(v) >> 1);
+        code = mdb_cursor_get(r->channels[0], &k, &v, MDB_NEXT_NODUP);
+    }
+    mdb_txn_reset(r->txn);
+    return status != 0 ? status : code == MDB_NOTFOUND ? 0 : store_error(code);
 }
 
 int store_each_key(struct store_reader *r, store_key_fn *visit, void *ctx)

@@ -81,6 +81,8 @@ int store_error(int code)
         return 0;
     case MDB_MAP_FULL:
     case MDB_TXN_FULL:
+    case EFBIG:
+    case EDQUOT:
         return -ENOSPC;
     case MDB_CORRUPTED:
     case MDB_PAGE_NOTFOUND:

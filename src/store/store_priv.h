@@ -39,6 +39,7 @@ struct stored_state {
     uint64_t time_ms;
     uint64_t lost_all;      /* what may have been handed out and was not recorded, to anybody */
     uint64_t lost_forgotten;/* highest mark of the graves that were removed: of whoever has none */
+    uint64_t lost_highest;  /* highest number in any mark that there ever was */
     uint64_t graves;
     uint64_t entries_sum;   /* of record_sum of all entries */
     uint64_t marks_sum;     /* of mark_sum of all marks */

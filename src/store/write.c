@@ -5,6 +5,9 @@
 #include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
 #include "base/crc32c.h"
 #include "store_priv.h"
 
@@ -53,6 +56,23 @@ static int put_state(struct store *s)
     return mdb_put(s->txn, s->dbs.state, &key, &value, 0);
 }
 
+/* A write that finds room for a part only is an I/O error to LMDB. Whether it was the room: */
+static bool has_no_room(const struct store *s)
+{
+    enum { LITTLE = 1 << 20 };
+    struct statvfs disk;
+    struct rlimit limit;
+    struct stat file;
+    int fd;
+
+    if (statvfs(s->options.path, &disk) == 0 &&
+        (uint64_t)disk.f_bavail * disk.f_frsize < (uint64_t)LITTLE)
+        return true;
+    return getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY &&
+           mdb_env_get_fd(s->env, &fd) == 0 && fstat(fd, &file) == 0 &&
+           (uint64_t)file.st_size + LITTLE > limit.rlim_cur;
+}
+
 int store_commit(struct store *s, uint64_t time_ms)
 {
     struct store_state state = s->state;
@@ -74,7 +94,7 @@ int store_commit(struct store *s, uint64_t time_ms)
     code = mdb_txn_commit(s->txn);
     s->txn = NULL;
     if (code != 0)
-        return store_error(code);
+        return code == EIO && has_no_room(s) ? -ENOSPC : store_error(code);
     state.evicted += s->evicted;
     state.collapsed += s->collapsed;
     s->state = state;
@@ -121,6 +141,8 @@ static int move_mark(struct store *s, const struct channel_key *key, uint64_t se
             return code;
     }
     s->next.marks_sum += mark_sum(key, mark);
+    if (seq > s->next.lost_highest)
+        s->next.lost_highest = seq;
     k = val_of(key->p, key->n);
     v = val_of(&mark, sizeof mark);
     return mdb_cursor_put(s->channels, &k, &v, 0);

@@ -1,8 +1,10 @@
 // What the browser tests start: the daemon, a TCP proxy that can cut, a server of pages.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import fs from 'node:fs';
 import http from 'node:http';
 import net from 'node:net';
+import os from 'node:os';
 import path from 'node:path';
 import readline from 'node:readline';
 import { fileURLToPath } from 'node:url';
@@ -15,6 +17,8 @@ export class Daemon {
     constructor(options = []) {
         this.options = options;
         this.port = 0;
+        this.home = fs.mkdtempSync(path.join(os.tmpdir(), 'sse-notify-test-'));
+        process.once('exit', () => fs.rmSync(this.home, { recursive: true, force: true }));
     }
 
     async start() {
@@ -24,6 +28,7 @@ export class Daemon {
         ];
         this.child = spawn(program, ['serve', ...options.flatMap((option) => ['-o', option])], {
             stdio: ['ignore', 'ignore', 'pipe'],
+            env: { ...process.env, STATE_DIRECTORY: this.home },
         });
         this.ended = once(this.child, 'exit');
         this.log = [];

@@ -2,6 +2,7 @@
 
 Nothing here sleeps for luck: everything waits for a condition, with a deadline. Servers listen on
 ports that the system chooses. TIMES (TEST_IS_SLOW) stretches deadlines under valgrind."""
+import atexit
 import collections
 import contextlib
 import json
@@ -10,10 +11,12 @@ import pathlib
 import re
 import select
 import shlex
+import shutil
 import signal
 import socket
 import struct
 import subprocess
+import tempfile
 import threading
 import time
 import unittest
@@ -48,13 +51,17 @@ def quote(text):
 # ---- the daemon ----
 
 class Daemon:
-    """The program under test. `options` are "section.key=value"."""
+    """The program under test. `options` are "section.key=value". No file of its grows past
+    `file_limit` bytes, if that is given."""
 
-    def __init__(self, *options, env=None, arguments=(), start=True):
+    def __init__(self, *options, env=None, arguments=(), file_limit=None, start=True):
         self.options = list(options)
         self.arguments = list(arguments)
+        self.limit = ["prlimit", f"--fsize={file_limit}"] if file_limit else []
         self.env = {k: v for k, v in os.environ.items() if not k.startswith("SSE_NOTIFY_")}
-        self.env |= env or {}
+        self.home = tempfile.mkdtemp(prefix="sse-notify-test-")  # its journal is there
+        atexit.register(shutil.rmtree, self.home, ignore_errors=True)
+        self.env |= {"STATE_DIRECTORY": self.home} | (env or {})
         self.port = 0
         self.process = None
         self.lines = []  # of the log, as they came
@@ -66,7 +73,7 @@ class Daemon:
         # The test's own options come last, so that they win.
         options = [f"listener.default.address=127.0.0.1:{self.port}", "log.format=json",
                    "server.drain_time=500ms", *self.options]
-        return [*WRAP, BIN, "serve", *self.arguments] + [x for o in options for x in ("-o", o)]
+        return [*self.limit, *WRAP, BIN, "serve", *self.arguments] + [x for o in options for x in ("-o", o)]
 
     def start(self):
         self.lines = []
@@ -563,18 +570,10 @@ class Stream:
 
 # ---- the test case ----
 
-class TestCase(unittest.TestCase):
-    """A daemon for the whole class, with the class's `options`."""
-    options = ()
+class OneDaemonATest(unittest.TestCase):
+    """What a test asks for; the daemon of a test is its own."""
     maxDiff = None
-
-    @classmethod
-    def setUpClass(cls):
-        cls.daemon = Daemon(*cls.options)
-
-    @classmethod
-    def tearDownClass(cls):
-        cls.daemon.stop()
+    daemon = None
 
     def setUp(self):
         # A user of its own for every test: they share a daemon, not their notifications.
@@ -585,6 +584,12 @@ class TestCase(unittest.TestCase):
         daemon = Daemon(*options, **more)
         self.addCleanup(lambda: daemon.process and daemon.stop())
         return daemon
+
+    def scratch(self):
+        """An empty directory for this test."""
+        path = tempfile.mkdtemp(prefix="sse-notify-test-")
+        self.addCleanup(shutil.rmtree, path, ignore_errors=True)
+        return path
 
     def open(self, user=None, daemon=None, **options):
         stream = (daemon or self.daemon).stream(user or self.user, **options)
@@ -612,12 +617,26 @@ class TestCase(unittest.TestCase):
         return gap
 
 
+class TestCase(OneDaemonATest):
+    """A daemon for the whole class, with the class's `options`."""
+    options = ()
+
+    @classmethod
+    def setUpClass(cls):
+        cls.daemon = Daemon(*cls.options)
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.daemon.stop()
+
+
 def run(*arguments, stdin=None, env=None, seconds=DEADLINE):
-    """The program as a command, to its end."""
+    """The program as a command, to its end. A daemon keeps its journal for as long as that."""
     clean = {k: v for k, v in os.environ.items() if not k.startswith("SSE_NOTIFY_")}
-    return subprocess.run([BIN, *map(str, arguments)], input=stdin, text=True,
-                          capture_output=True, env=clean | (env or {}), timeout=seconds,
-                          check=False)
+    with tempfile.TemporaryDirectory(prefix="sse-notify-test-") as home:
+        return subprocess.run([BIN, *map(str, arguments)], input=stdin, text=True,
+                              capture_output=True, timeout=seconds, check=False,
+                              env=clean | {"STATE_DIRECTORY": home} | (env or {}))
 
 
 def main():

@@ -6,21 +6,12 @@ import subprocess
 import time
 import unittest
 
-from harness import BIN, DEADLINE, TIMES, Closed, Daemon, Http, TestCase, main, run, wait_for
+from harness import BIN, DEADLINE, TIMES, Closed, Daemon, Http, OneDaemonATest, main, run, wait_for
 
 SECRET = "eyJhbGciOiJIUzI1NiJ9.c2VjcmV0.c2lnbmF0dXJl"
 
 
-class Case(TestCase):
-    """Each test has a daemon of its own."""
-
-    @classmethod
-    def setUpClass(cls):
-        pass
-
-    @classmethod
-    def tearDownClass(cls):
-        pass
+Case = OneDaemonATest
 
 
 class Drain(Case):
@@ -133,9 +124,9 @@ class Drain(Case):
         daemon.process = None
 
 
-class Restart(Case):
+class RestartOfTheMemoryJournal(Case):
     def test_after_a_kill_a_client_with_an_id_is_told_of_the_gap(self):
-        daemon = self.start()
+        daemon = self.start("journal.type=memory")
         stream = self.open("u", daemon)
         daemon.notify(user="u", data="1")
         self.assertEqual(stream.next().data, "1")
@@ -149,7 +140,7 @@ class Restart(Case):
         self.assertEqual(again.next().data, "2")
 
     def test_ids_of_two_lives_differ(self):
-        daemon = self.start()
+        daemon = self.start("journal.type=memory")
         first = daemon.notify(user="u", data=1)["id"]
         daemon.restart()
         self.assertNotEqual(daemon.notify(user="u", data=1)["id"], first)
@@ -215,7 +206,7 @@ class Log(Case):
 
     def test_text_lines_are_for_a_terminal(self):
         with subprocess.Popen([BIN, "serve", "-o", "listener.default.address=127.0.0.1:0", "-o",
-                               "log.format=text"], stderr=subprocess.PIPE, text=True) as process:
+                               "journal.type=memory", "-o", "log.format=text"], stderr=subprocess.PIPE, text=True) as process:
             line = process.stderr.readline()
             while "listening" not in line:
                 self.assertNotEqual(line, "", "it ended")

@@ -82,7 +82,12 @@ static size_t erase(struct channel_name channel)
 
 static int begin(void **state)
 {
-    struct journal_options options = {10000, 3, 1 << 20, 5000};
+    struct journal_options options = {
+        .keep_ms = 10000,
+        .keep_per_user = 3,
+        .keep_bytes = 1 << 20,
+        .idempotency_window_ms = 5000,
+    };
     struct error why;
 
     (void)state;

@@ -49,7 +49,12 @@ static void settle(struct world *w)
 
 static int begin_with(void **state, enum manager_overflow overflow, size_t per_user)
 {
-    struct journal_options jo = {60000, per_user, 1 << 24, 0};
+    struct journal_options jo = {
+        .keep_ms = 60000,
+        .keep_per_user = per_user,
+        .keep_bytes = 1 << 24,
+        .idempotency_window_ms = 0,
+    };
     struct manager_options mo = {
         .heartbeat_ms = 15000, .retry_ms = 2000, .queue = QUEUE, .overflow = overflow,
         .window_bytes = 1 << 20, .keep_ms = 60000, .keep_per_user = per_user,

@@ -25,7 +25,12 @@ static void ignore(struct journal_append *append)
 static void world_begin(uint32_t queue, enum manager_overflow overflow, size_t per_user,
                         size_t window_bytes)
 {
-    struct journal_options jo = {60000, per_user, 1 << 24, 60000};
+    struct journal_options jo = {
+        .keep_ms = 60000,
+        .keep_per_user = per_user,
+        .keep_bytes = 1 << 24,
+        .idempotency_window_ms = 60000,
+    };
     struct manager_options mo = {
         .heartbeat_ms = 15000, .retry_ms = 2000, .queue = queue, .overflow = overflow,
         .window_bytes = window_bytes, .keep_ms = 60000, .keep_per_user = per_user,

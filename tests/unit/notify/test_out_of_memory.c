@@ -114,7 +114,12 @@ static struct {
     unsigned done;
 } w;
 
-static const struct journal_options journal_options = {60000, 20, 1 << 20, 60000};
+static const struct journal_options journal_options = {
+    .keep_ms = 60000,
+    .keep_per_user = 20,
+    .keep_bytes = 1 << 20,
+    .idempotency_window_ms = 60000,
+};
 static const struct manager_options manager_options = {
     .heartbeat_ms = 15000,
     .retry_ms = 2000,

@@ -483,6 +483,7 @@ static void all_records_can_be_walked(void **state)
     struct store_reader *r;
     char text[128] = "";
     uint64_t from;
+    uint64_t floor;
 
     (void)state;
     add(alice, 1, 0);
@@ -492,10 +493,42 @@ static void all_records_can_be_walked(void **state)
     r = store_reader_create(store);
     assert_int_equal(store_each(r, 2, take_record, text), 1);
     assert_string_equal(text, "3 5 ");
-    assert_int_equal(store_find_tail(r, 2 * (RECORD_HEAD_SIZE + 4 + 1 + 10), &from), 0);
+    assert_int_equal(store_find_tail(r, 2 * (RECORD_HEAD_SIZE + 4 + 1 + 10), &from, &floor), 0);
     assert_int_equal(from, 5);
-    assert_int_equal(store_find_tail(r, 1 << 20, &from), 0);
+    assert_int_equal(floor, 4);
+    assert_int_equal(store_find_tail(r, 1 << 20, &from, &floor), 0);
     assert_int_equal(from, 1);
+    assert_int_equal(floor, 0);
+    store_reader_destroy(r);
+}
+
+static int take_lost(void *ctx, struct channel_name channel, uint64_t lost)
+{
+    char *text = ctx;
+
+    sprintf(text + strlen(text), "%.*s %llu, ", SLICE_ARG(channel.name), (unsigned long long)lost);
+    return 0;
+}
+
+static void channels_that_lost_something_can_be_walked(void **state)
+{
+    struct store_reader *r;
+    char text[128] = "";
+
+    (void)state;
+    for (uint64_t seq = 1; seq <= 5; seq++)
+        add(alice, seq, 0);
+    add(bob, 6, 0);
+    for (uint64_t seq = 7; seq <= 10; seq++)
+        add((struct channel_name){CHANNEL_USER, {"carol", 5}}, seq, 0);
+    r = store_reader_create(store);
+    assert_int_equal(store_each_lost(r, 7, take_lost, text), 0);
+    assert_string_equal(text, "");
+    assert_int_equal(store_each_lost(r, 6, take_lost, text), 0);
+    assert_string_equal(text, "carol 7, ");
+    text[0] = '\0';
+    assert_int_equal(store_each_lost(r, 0, take_lost, text), 0);
+    assert_string_equal(text, "alice 2, carol 7, ");
     store_reader_destroy(r);
 }
 
@@ -555,6 +588,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_copy_is_whole_and_can_be_opened, begin, end),
         cmocka_unit_test_setup_teardown(a_path_that_cannot_be_made_is_named, begin, end),
         cmocka_unit_test_setup_teardown(all_records_can_be_walked, begin, end),
+        cmocka_unit_test_setup_teardown(channels_that_lost_something_can_be_walked, begin, end),
         cmocka_unit_test_setup_teardown(graves_are_forgotten_in_the_end, begin, end),
     };
 

@@ -1,0 +1,751 @@
+/* disk.c - the journal that survives the process and the machine: the loop's side of it.
+ *
+ * An entry is numbered and encoded here and written by the writer's thread (disk_writer.c). With
+ * sync = always it is emitted when its commit has come back, else at once. Either way entries are
+ * emitted in the order of their numbers; one that could not be written leaves its number unused. */
+#include <assert.h>
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include "base/log.h"
+#include "disk_priv.h"
+#include "message/sse.h"
+
+enum {
+    MAX_WAITING = 100000,           /* ops that the disk has not taken yet ... */
+    MAX_WAITING_BYTES = 64 << 20,
+    KEYS_PER_TICK = 20000,
+};
+
+static struct disk *disk_of(struct journal *j)
+{
+    return (struct disk *)j; /* base comes first */
+}
+
+/* ---- the journal's clock ---- */
+
+/* Runs with the loop's, which no setting of the system's clock touches, from where it ended when
+ * the store was closed, or from the system's clock if that is ahead. */
+static uint64_t time_at(const struct disk *d, uint64_t loop_ms)
+{
+    return d->time_ms + (loop_ms - d->time_at_ms);
+}
+
+/* ---- ops ---- */
+
+static struct op *op_create(enum op_kind kind, size_t bytes)
+{
+    struct op *op = malloc(sizeof *op + bytes);
+
+    if (op != NULL)
+        *op = (struct op){.kind = kind};
+    return op;
+}
+
+static void op_free(struct op *op)
+{
+    message_unref(op->message);
+    free(op);
+}
+
+static void enqueue(struct disk *d, struct op *op)
+{
+    pthread_mutex_lock(&d->lock);
+    op_list_add(&d->waiting, op);
+    pthread_cond_signal(&d->to_writer);
+    pthread_mutex_unlock(&d->lock);
+}
+
+/* Whether the writer has so much to do already that no more is taken. */
+static bool is_swamped(struct disk *d)
+{
+    bool is_so;
+
+    pthread_mutex_lock(&d->lock);
+    is_so = d->waiting.count >= MAX_WAITING || d->waiting.bytes >= MAX_WAITING_BYTES;
+    pthread_mutex_unlock(&d->lock);
+    return is_so;
+}
+
+static struct slice put(char *at, struct slice s)
+{
+    if (s.n > 0)
+        memcpy(at, s.p, s.n);
+    return slice_make(at, s.n);
+}
+
+/* The record of `n` as the next entry, and its idempotency key. */
+static struct op *append_create(struct disk *d, const struct notification *n, uint64_t wall_ms)
+{
+    bool has_key = d->remembers_keys && n->idempotency_key.n > 0;
+    struct record r = {
+        .seq = d->head + 1,
+        .wall_ms = wall_ms,
+        .time_ms = d->time_ms,
+        .expires_ms = RECORD_KEPT,
+        .to = n->to,
+        .event = n->event,
+        .collapse_key = n->collapse_key,
+        .data = n->data,
+        .is_json = n->is_json,
+    };
+    size_t size = record_size(&r);
+    struct op *op = op_create(OP_APPEND, size + (has_key ? n->idempotency_key.n : 0));
+
+    if (op == NULL)
+        return NULL;
+    if (n->ttl_ms < d->options.keep_ms)
+        r.expires_ms = r.time_ms + n->ttl_ms;
+    record_write(&r, op->bytes);
+    op->record_size = size;
+    op->is_kept = n->ttl_ms > 0;
+    op->seq = r.seq;
+    op->time_ms = r.time_ms;
+    op->ttl_ms = n->ttl_ms;
+    op->to = (struct channel_name){
+        n->to.kind, slice_make(op->bytes + RECORD_HEAD_SIZE, n->to.name.n)};
+    op->collapse_key = slice_make(op->bytes + RECORD_HEAD_SIZE + n->to.name.n + n->event.n,
+                                  n->collapse_key.n);
+    if (has_key)
+        op->key = put(op->bytes + size, n->idempotency_key);
+    op->message = sse_encode(n, d->epoch, r.seq, wall_ms);
+    if (op->message == NULL) {
+        op_free(op);
+        return NULL;
+    }
+    return op;
+}
+
+static void emit(struct disk *d, struct op *op)
+{
+    struct journal_entry entry = {
+        .to = op->to,
+        .message = op->message,
+        .ttl_ms = op->ttl_ms,
+        .collapse_key = op->collapse_key,
+        .origin = op->append,
+    };
+
+    d->emitted = op->seq;
+    d->stats->notifications_accepted++;
+    d->base.events->on_entry(d->base.ctx, &entry);
+}
+
+/* ---- appending ---- */
+
+static void answer(struct journal_append *append, int status)
+{
+    append->status = status;
+    append->on_done(append);
+}
+
+/* The key is known. Where its entry is on its way to the disk, the repeat waits behind it. */
+static void repeat(struct disk *d, struct slice key, struct journal_append *append)
+{
+    struct op *op;
+
+    append->is_duplicate = true;
+    if (append->seq <= d->emitted) {
+        d->stats->notifications_duplicate++;
+        answer(append, 0);
+        return;
+    }
+    op = op_create(OP_REPEAT, key.n);
+    if (op == NULL) {
+        answer(append, -ENOMEM);
+        return;
+    }
+    op->key = put(op->bytes, key);
+    op->seq = append->seq;
+    op->append = append;
+    enqueue(d, op);
+}
+
+/* Why nothing can be taken now, or 0. */
+static int refusal(struct disk *d)
+{
+    if (d->options.sync != JOURNAL_SYNC_ALWAYS && d->trouble != 0)
+        return d->trouble; /* what is out already has to get to the disk first */
+    if (is_swamped(d) || (d->reserved > 0 && d->head >= d->reserved))
+        return -EAGAIN;
+    return 0;
+}
+
+static void disk_append(struct journal *j, const struct notification *n, uint64_t wall_ms,
+                        struct journal_append *append)
+{
+    struct disk *d = disk_of(j);
+    struct op *op;
+
+    append->is_duplicate = false;
+    if (d->remembers_keys && n->idempotency_key.n > 0 &&
+        idempotency_find(&d->keys, n->idempotency_key, &append->seq)) {
+        repeat(d, n->idempotency_key, append);
+        return;
+    }
+    append->status = refusal(d);
+    if (append->status != 0) {
+        append->on_done(append);
+        return;
+    }
+    op = append_create(d, n, wall_ms);
+    if (op == NULL ||
+        (op->key.n > 0 && idempotency_add(&d->keys, op->key, op->seq, d->time_at_ms) != 0)) {
+        d->stats->out_of_memory++;
+        if (op != NULL)
+            op_free(op);
+        answer(append, -ENOMEM);
+        return;
+    }
+    d->head = op->seq;
+    append->seq = op->seq;
+    op->append = append;
+    if (d->options.sync != JOURNAL_SYNC_ALWAYS) {
+        emit(d, op);
+        message_unref(op->message);
+        op->message = NULL;
+        op->append = NULL;
+    }
+    enqueue(d, op); /* the writer may have it from here on */
+    if (d->options.sync != JOURNAL_SYNC_ALWAYS)
+        answer(append, 0);
+}
+
+/* ---- what the writer has done ---- */
+
+static void finish_append(struct disk *d, struct op *op)
+{
+    if (op->message == NULL)
+        return; /* emitted and answered long ago */
+    if (op->status == 0)
+        emit(d, op);
+    else if (op->key.n > 0)
+        idempotency_remove(&d->keys, op->key);
+    answer(op->append, op->status);
+}
+
+static void finish_repeat(struct disk *d, struct op *op)
+{
+    uint64_t seq;
+    bool is_there = idempotency_find(&d->keys, op->key, &seq) && seq == op->seq;
+
+    if (is_there)
+        d->stats->notifications_duplicate++;
+    else
+        op->append->is_duplicate = false;
+    answer(op->append, is_there ? 0 : -EAGAIN);
+}
+
+static void finish_removal(struct disk *d, struct op *op)
+{
+    if (op->status == 0 && (op->count > 0 || op->kind == OP_ERASE)) {
+        struct read_job *job;
+
+        /* What is being read may still hold it. */
+        for (struct list *at = d->reading.next; at != &d->reading; at = at->next) {
+            job = LIST_HOLDER(at, struct read_job, link);
+            job->is_stale = true;
+        }
+        if (op->kind == OP_RETRACT)
+            d->stats->retracted++;
+        d->base.events->on_removed(d->base.ctx, op->to, op->kind == OP_RETRACT ? op->seq : 0);
+    }
+    op->removal->status = op->status;
+    op->removal->count = op->status == 0 ? op->count : 0;
+    op->removal->on_done(op->removal);
+}
+
+static void finish(struct disk *d, struct op *op)
+{
+    switch (op->kind) {
+    case OP_APPEND:
+        finish_append(d, op);
+        break;
+    case OP_REPEAT:
+        finish_repeat(d, op);
+        break;
+    case OP_RETRACT:
+    case OP_ERASE:
+        finish_removal(d, op);
+        break;
+    }
+    op_free(op);
+}
+
+static void note_trouble(struct disk *d, int trouble)
+{
+    if (trouble == d->trouble)
+        return;
+    if (trouble != 0)
+        log_error("the journal cannot be written: %s; publishing is refused until it can",
+                  strerror(-trouble));
+    else
+        log_info("the journal can be written again");
+    d->trouble = trouble;
+}
+
+static void update_stats(struct disk *d)
+{
+    d->stats->journal_entries = d->state.entries;
+    d->stats->journal_bytes = d->state.bytes;
+    d->stats->journal_evicted = d->state.evicted;
+    d->stats->collapsed = d->state.collapsed;
+}
+
+/* ---- reading ---- */
+
+static void submit(struct disk *d, struct read_job *job)
+{
+    job->is_stale = false;
+    job->page.messages = job->messages;
+    job->query.until = d->emitted;
+    job->query.time_ms = d->time_ms;
+    pthread_mutex_lock(&d->lock);
+    if (d->options.sync != JOURNAL_SYNC_ALWAYS && d->written.head < d->emitted) {
+        d->is_wanted_now = true; /* what is asked for may be on its way to the disk */
+        pthread_cond_signal(&d->to_writer);
+    }
+    job_list_add(&d->jobs, job);
+    pthread_cond_signal(&d->to_reader);
+    pthread_mutex_unlock(&d->lock);
+}
+
+static struct read_job *job_create(struct journal_read *read)
+{
+    size_t names = 0;
+    struct read_job *job;
+    char *at;
+
+    for (size_t i = 0; i < read->channel_count; i++)
+        names += read->channels[i].name.n;
+    job = calloc(1, sizeof *job + read->max_entries * sizeof(struct message *) + names);
+    if (job == NULL)
+        return NULL;
+    at = (char *)(job->messages + read->max_entries);
+    for (size_t i = 0; i < read->channel_count; i++) {
+        job->channels[i].kind = read->channels[i].kind;
+        job->channels[i].name = put(at, read->channels[i].name);
+        at += read->channels[i].name.n;
+    }
+    job->read = read;
+    read->job = job;
+    job->query = (struct store_query){
+        .channels = job->channels,
+        .channel_count = read->channel_count,
+        .after = read->after,
+        .max_entries = read->max_entries,
+        .max_bytes = read->max_bytes,
+    };
+    return job;
+}
+
+static void job_free(struct read_job *job)
+{
+    for (size_t i = 0; job->status == 0 && i < job->page.count; i++)
+        message_unref(job->messages[i]);
+    free(job);
+}
+
+static void disk_read_page(struct journal *j, struct journal_read *read)
+{
+    struct disk *d = disk_of(j);
+    struct read_job *job = job_create(read);
+
+    assert(read->channel_count >= 1 && read->channel_count <= JOURNAL_MAX_CHANNELS);
+    if (job == NULL) {
+        struct journal_page page = {.status = -ENOMEM};
+
+        d->stats->out_of_memory++;
+        read->on_page(read, &page);
+        return;
+    }
+    list_add_last(&d->reading, &job->link);
+    submit(d, job);
+}
+
+static void disk_cancel(struct journal *j, struct journal_read *read)
+{
+    struct read_job *job = read->job;
+
+    (void)j;
+    job->read = NULL; /* the thread may be at it: it is freed when it comes back */
+}
+
+/* The highest number lost of a channel of which the reader knew of none that high. */
+static uint64_t lost_anew(const struct journal_read *read, const struct store_page *page)
+{
+    uint64_t lost = 0;
+
+    for (size_t i = 0; i < read->channel_count; i++) {
+        if (read->known != NULL && page->lost[i] <= read->known[i])
+            continue;
+        if (read->known != NULL)
+            read->known[i] = page->lost[i];
+        if (page->lost[i] > lost)
+            lost = page->lost[i];
+    }
+    return lost;
+}
+
+static void finish_job(struct disk *d, struct read_job *job)
+{
+    struct journal_page page = {
+        .status = job->status,
+        .messages = job->messages,
+        .count = job->page.count,
+        .covered = job->page.covered,
+    };
+
+    if (job->read != NULL && job->is_stale) {
+        for (size_t i = 0; job->status == 0 && i < job->page.count; i++)
+            message_unref(job->messages[i]);
+        submit(d, job);
+        return;
+    }
+    list_remove(&job->link);
+    if (job->read != NULL) {
+        d->stats->journal_reads++;
+        if (page.status == 0)
+            page.lost = lost_anew(job->read, &job->page);
+        else
+            log_error("the journal cannot be read: %s", strerror(-page.status));
+        job->read->on_page(job->read, &page);
+    }
+    job_free(job);
+}
+
+/* ---- news of the threads ---- */
+
+static void on_wake(struct ev_loop *ev, ev_async *watcher, int events)
+{
+    struct disk *d = watcher->data;
+    struct op_list done;
+    struct job_list read;
+    int trouble;
+
+    (void)ev;
+    (void)events;
+    op_list_init(&done);
+    job_list_init(&read);
+    pthread_mutex_lock(&d->lock);
+    while (d->done.first != NULL)
+        op_list_add(&done, op_list_take(&d->done));
+    while (d->read.first != NULL)
+        job_list_add(&read, job_list_take(&d->read));
+    d->state = d->written;
+    d->reserved = d->written_reserved;
+    trouble = d->write_trouble;
+    pthread_mutex_unlock(&d->lock);
+    note_trouble(d, trouble);
+    while (done.first != NULL)
+        finish(d, op_list_take(&done));
+    while (read.first != NULL)
+        finish_job(d, job_list_take(&read));
+    update_stats(d);
+}
+
+/* ---- removing ---- */
+
+static void remove_later(struct disk *d, enum op_kind kind, struct channel_name channel,
+                         uint64_t seq, struct journal_removal *removal)
+{
+    struct op *op = op_create(kind, channel.name.n);
+
+    removal->count = 0;
+    removal->status = op == NULL ? -ENOMEM : refusal(d);
+    if (removal->status != 0) {
+        free(op);
+        removal->on_done(removal);
+        return;
+    }
+    op->to = (struct channel_name){channel.kind, put(op->bytes, channel.name)};
+    op->seq = seq;
+    op->removal = removal;
+    enqueue(d, op);
+}
+
+static void disk_retract(struct journal *j, struct channel_name channel, uint64_t seq,
+                         struct journal_removal *removal)
+{
+    remove_later(disk_of(j), OP_RETRACT, channel, seq, removal);
+}
+
+static void disk_erase(struct journal *j, struct channel_name channel,
+                       struct journal_removal *removal)
+{
+    remove_later(disk_of(j), OP_ERASE, channel, 0, removal);
+}
+
+/* ---- life ---- */
+
+static int take_key(void *ctx, uint64_t seq, uint64_t time_ms, struct slice key)
+{
+    struct disk *d = ctx;
+    uint64_t known;
+    uint64_t age_ms = d->time_ms > time_ms ? d->time_ms - time_ms : 0;
+
+    if (age_ms >= d->options.idempotency_window_ms || idempotency_find(&d->keys, key, &known))
+        return 0;
+    return idempotency_add(&d->keys, key, seq, d->time_at_ms - age_ms);
+}
+
+static int start_threads(struct disk *d)
+{
+    sigset_t all;
+    sigset_t before;
+
+    sigfillset(&all); /* signals are the loop's */
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    d->has_writer = pthread_create(&d->writer_thread, NULL, disk_write, d) == 0;
+    d->has_reader = pthread_create(&d->reader_thread, NULL, disk_read, d) == 0;
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return d->has_writer && d->has_reader ? 0 : -EAGAIN;
+}
+
+/* Without sync = always numbers are given out ahead of the disk, from the first on. */
+static int reserve_numbers(struct disk *d)
+{
+    int status;
+
+    if (d->options.sync == JOURNAL_SYNC_ALWAYS)
+        return 0;
+    status = store_begin(d->store);
+    if (status != 0)
+        return status;
+    store_reserve(d->store, d->head + RESERVE);
+    return store_commit(d->store, d->time_ms);
+}
+
+static int open_store(struct disk *d, const struct journal_options *o, struct error *why)
+{
+    struct store_options options = {
+        .path = o->path,
+        .keep_ms = o->keep_ms,
+        .keep_per_user = o->keep_per_user,
+        .keep_bytes = o->keep_bytes,
+        .keys_ms = o->idempotency_window_ms,
+        .is_unsynced = o->sync == JOURNAL_SYNC_NEVER,
+    };
+    const struct store_state *state;
+    int status;
+
+    d->store = store_open(&options, why);
+    if (d->store == NULL)
+        return -1;
+    state = store_state(d->store);
+    memcpy(d->epoch, state->epoch, sizeof d->epoch);
+    d->head = d->emitted = state->head;
+    d->time_ms = o->wall_ms > state->time_ms ? o->wall_ms : state->time_ms;
+    d->time_at_ms = o->now_ms;
+    d->clock_ms = d->time_ms;
+    d->reader = store_reader_create(d->store);
+    status = d->reader == NULL ? -ENOMEM : store_each_key(d->reader, take_key, d);
+    if (status == 0)
+        status = reserve_numbers(d);
+    if (status != 0)
+        return error_set(why, "journal.path = %s: cannot use the journal: %s", o->path,
+                         strerror(-status));
+    d->state = d->written = *state;
+    d->reserved = d->written_reserved = state->reserved;
+    return 0;
+}
+
+static void init_shared(struct disk *d)
+{
+    pthread_condattr_t attributes;
+
+    pthread_mutex_init(&d->lock, NULL);
+    pthread_condattr_init(&attributes);
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    pthread_cond_init(&d->to_writer, &attributes);
+    pthread_cond_init(&d->to_reader, &attributes);
+    pthread_condattr_destroy(&attributes);
+    op_list_init(&d->waiting);
+    op_list_init(&d->done);
+    job_list_init(&d->jobs);
+    job_list_init(&d->read);
+}
+
+static void disk_close(struct journal *j);
+
+static struct journal *disk_open(const struct journal_options *options, struct ev_loop *ev,
+                                 struct stats *stats, struct error *why)
+{
+    struct disk *d = calloc(1, sizeof *d);
+
+    if (d == NULL) {
+        error_set(why, "out of memory for the journal");
+        return NULL;
+    }
+    d->base.ops = &journal_disk_ops;
+    d->options = *options;
+    d->ev = ev;
+    d->stats = stats;
+    d->remembers_keys = options->idempotency_window_ms > 0;
+    idempotency_init(&d->keys, options->idempotency_window_ms, IDEMPOTENCY_MAX_KEYS, stats);
+    list_init(&d->reading);
+    init_shared(d);
+    ev_async_init(&d->wake, on_wake);
+    d->wake.data = d;
+    if (open_store(d, options, why) != 0) {
+        disk_close(&d->base);
+        return NULL;
+    }
+    return &d->base;
+}
+
+/* An entry of an earlier process, for the window. */
+static int emit_kept(void *ctx, const struct record *record, struct slice bytes)
+{
+    struct disk *d = ctx;
+    struct notification n = {
+        .to = record->to,
+        .event = record->event,
+        .data = record->data,
+        .is_json = record->is_json,
+    };
+    struct journal_entry entry = {
+        .to = record->to,
+        .message = sse_encode(&n, d->epoch, record->seq, record->wall_ms),
+        .ttl_ms = record->expires_ms == RECORD_KEPT ? TTL_DEFAULT
+                                                    : record->expires_ms - record->time_ms,
+        .age_ms = d->time_ms > record->time_ms ? d->time_ms - record->time_ms : 0,
+        .collapse_key = record->collapse_key,
+    };
+
+    (void)bytes;
+    if (entry.message == NULL)
+        return -ENOMEM;
+    d->base.events->on_entry(d->base.ctx, &entry);
+    message_unref(entry.message);
+    return 0;
+}
+
+static int tell_lost(void *ctx, struct channel_name channel, uint64_t lost)
+{
+    struct disk *d = ctx;
+
+    d->base.events->on_lost(d->base.ctx, channel, lost);
+    return 0;
+}
+
+static void disk_start(struct journal *j)
+{
+    struct disk *d = disk_of(j);
+    uint64_t from;
+    uint64_t floor;
+    /* An entry takes about twice its record's size in the window. */
+    int status = store_find_tail(d->reader, d->options.window_bytes / 2, &from, &floor);
+
+    if (status == 0) {
+        j->events->on_floor(j->ctx, floor);
+        status = store_each_lost(d->reader, floor, tell_lost, d);
+    }
+    if (status == 0 && from != UINT64_MAX)
+        status = store_each(d->reader, from, emit_kept, d);
+    if (status != 0)
+        log_error("the newest of the journal cannot be read: %s", strerror(-status));
+    ev_async_start(d->ev, &d->wake);
+    d->is_started = true;
+    if (start_threads(d) != 0) {
+        j->events->on_down(j->ctx, "the system gives the journal no threads");
+        return;
+    }
+    j->events->on_up(j->ctx);
+}
+
+/* Everything that was taken is written; who waits for an answer is told that none comes. */
+static void stop_threads(struct disk *d)
+{
+    pthread_mutex_lock(&d->lock);
+    d->is_stopping = true;
+    pthread_cond_broadcast(&d->to_writer);
+    pthread_cond_broadcast(&d->to_reader);
+    pthread_mutex_unlock(&d->lock);
+    if (d->has_writer)
+        pthread_join(d->writer_thread, NULL);
+    if (d->has_reader)
+        pthread_join(d->reader_thread, NULL);
+}
+
+static void give_up(struct op *op)
+{
+    if (op->append != NULL)
+        answer(op->append, -EAGAIN);
+    if (op->removal != NULL) {
+        op->removal->status = -EAGAIN;
+        op->removal->count = 0;
+        op->removal->on_done(op->removal);
+    }
+    op_free(op);
+}
+
+static void disk_close(struct journal *j)
+{
+    struct disk *d = disk_of(j);
+
+    stop_threads(d);
+    if (d->is_started)
+        ev_async_stop(d->ev, &d->wake);
+    while (d->done.first != NULL)
+        give_up(op_list_take(&d->done));
+    while (d->waiting.first != NULL)
+        give_up(op_list_take(&d->waiting));
+    while (d->read.first != NULL)
+        job_list_take(&d->read)->read = NULL;
+    while (!list_is_empty(&d->reading)) {
+        struct read_job *job = LIST_HOLDER(d->reading.next, struct read_job, link);
+
+        list_remove(&job->link);
+        job_free(job);
+    }
+    idempotency_fini(&d->keys);
+    store_reader_destroy(d->reader);
+    store_close(d->store);
+    pthread_cond_destroy(&d->to_writer);
+    pthread_cond_destroy(&d->to_reader);
+    pthread_mutex_destroy(&d->lock);
+    free(d);
+}
+
+static void disk_get_status(const struct journal *j, struct journal_status *out)
+{
+    const struct disk *d = (const struct disk *)j;
+
+    *out = (struct journal_status){
+        .type = "disk",
+        .epoch = d->epoch,
+        .head = d->emitted,
+        .is_up = true,
+        .trouble = d->trouble,
+        .entries = d->state.entries,
+        .bytes = d->state.bytes,
+    };
+}
+
+static void disk_tick(struct journal *j, uint64_t now_ms)
+{
+    struct disk *d = disk_of(j);
+
+    d->time_ms = time_at(d, now_ms);
+    d->time_at_ms = now_ms;
+    pthread_mutex_lock(&d->lock);
+    d->clock_ms = d->time_ms;
+    pthread_mutex_unlock(&d->lock);
+    idempotency_expire(&d->keys, now_ms, KEYS_PER_TICK);
+}
+
+const struct journal_ops journal_disk_ops = {
+    .type = "disk",
+    .open = disk_open,
+    .start = disk_start,
+    .close = disk_close,
+    .append = disk_append,
+    .read = disk_read_page,
+    .cancel = disk_cancel,
+    .retract = disk_retract,
+    .erase = disk_erase,
+    .get_status = disk_get_status,
+    .tick = disk_tick,
+};

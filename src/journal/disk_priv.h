@@ -1,0 +1,171 @@
+/* disk_priv.h - the disk journal's three threads and what passes between them.
+ *
+ *   loop                         writer                          reader
+ *   disk.c numbers and encodes   disk_writer.c takes all that    disk_reader.c reads a page
+ *   each entry, and queues an    waits, writes it in one         at a time from the last
+ *   op -> `waiting`              transaction -> `done`           commit: `jobs` -> `read`
+ *   is woken, emits, answers
+ *
+ * Everything else in here is the loop's alone. Messages are counted without a lock: only the loop
+ * touches those of an op, and a page's change hands with its job. */
+#ifndef JOURNAL_DISK_PRIV_H
+#define JOURNAL_DISK_PRIV_H
+#include <ev.h>
+#include <pthread.h>
+#include "base/list.h"
+#include "idempotency_priv.h"
+#include "journal_priv.h"
+#include "store/store.h"
+
+enum op_kind {
+    OP_APPEND,  /* an entry; with sync = always it is emitted when it is on disk */
+    OP_REPEAT,  /* of an idempotency key whose first append has no outcome yet */
+    OP_RETRACT,
+    OP_ERASE,
+};
+
+struct op {
+    struct op *next;
+    enum op_kind kind;
+    int status;                      /* of the transaction that it was in */
+    bool is_kept;                    /* append: a ttl of 0 is not */
+    uint64_t seq;                    /* append, retract: the entry's; repeat: the first one's */
+    uint64_t time_ms;                /* append: by the journal's clock */
+    uint64_t ttl_ms;                 /* append: as given */
+    struct message *message;         /* append: to be emitted; NULL: it was */
+    struct journal_append *append;   /* append, repeat: to be answered; NULL: it was */
+    struct journal_removal *removal; /* retract, erase */
+    size_t count;                    /* retract, erase: what was removed */
+    struct channel_name to;          /* slices point into `bytes` */
+    struct slice collapse_key;
+    struct slice key;                /* the idempotency key; empty: none */
+    size_t record_size;
+    char bytes[];                    /* append: the record, then the key; else name or key */
+};
+
+struct op_list {
+    struct op *first;
+    struct op **end;
+    size_t count;
+    size_t bytes;
+};
+
+struct read_job {
+    struct list link;                /* in the loop's list of those under way */
+    struct read_job *next;           /* in `jobs` or `read` */
+    struct journal_read *read;       /* NULL: it was cancelled */
+    int status;
+    bool is_stale;                   /* something was removed meanwhile: it is read again */
+    struct store_query query;
+    struct store_page page;
+    struct channel_name channels[JOURNAL_MAX_CHANNELS];
+    char *names;                     /* what the channels' names point into, ... */
+    struct message *messages[];      /* ... behind these, in the same allocation */
+};
+
+struct job_list {
+    struct read_job *first;
+    struct read_job **end;
+};
+
+struct disk {
+    struct journal base;
+    struct journal_options options;
+    struct ev_loop *ev;
+    ev_async wake;
+    struct stats *stats;
+    struct store *store;
+    struct store_reader *reader;
+    char epoch[EPOCH_SIZE];
+    uint64_t head;                   /* highest number given out */
+    uint64_t emitted;                /* highest number emitted */
+    uint64_t reserved;               /* without sync = always: what may be given out */
+    uint64_t time_ms;                /* the journal's clock, which never goes back ... */
+    uint64_t time_at_ms;             /* ... at this loop time */
+    bool remembers_keys;
+    bool is_started;
+    struct idempotency keys;
+    struct list reading;             /* struct read_job, all that are under way */
+    struct store_state state;        /* as of the last commit that the loop has heard of */
+    int trouble;                     /* why the last commit failed; 0: it did not */
+    pthread_t writer_thread;
+    pthread_t reader_thread;
+    bool has_writer;
+    bool has_reader;
+
+    pthread_mutex_t lock;            /* of what follows */
+    pthread_cond_t to_writer;
+    pthread_cond_t to_reader;
+    struct op_list waiting;
+    struct op_list done;
+    struct job_list jobs;
+    struct job_list read;
+    struct store_state written;      /* state and trouble, as the writer has them */
+    int write_trouble;
+    uint64_t written_reserved;
+    uint64_t clock_ms;               /* time_ms as of the last tick */
+    bool is_wanted_now;              /* a reader waits for what is not written yet */
+    bool is_stopping;
+};
+
+static inline void op_list_init(struct op_list *l)
+{
+    *l = (struct op_list){.end = &l->first};
+}
+
+static inline size_t op_size(const struct op *op)
+{
+    return sizeof *op + op->record_size + op->key.n;
+}
+
+static inline void op_list_add(struct op_list *l, struct op *op)
+{
+    op->next = NULL;
+    *l->end = op;
+    l->end = &op->next;
+    l->count++;
+    l->bytes += op_size(op);
+}
+
+/* The first, which must be there. */
+static inline struct op *op_list_take(struct op_list *l)
+{
+    struct op *op = l->first;
+
+    l->first = op->next;
+    if (l->first == NULL)
+        l->end = &l->first;
+    l->count--;
+    l->bytes -= op_size(op);
+    return op;
+}
+
+static inline void job_list_init(struct job_list *l)
+{
+    *l = (struct job_list){.end = &l->first};
+}
+
+static inline void job_list_add(struct job_list *l, struct read_job *job)
+{
+    job->next = NULL;
+    *l->end = job;
+    l->end = &job->next;
+}
+
+static inline struct read_job *job_list_take(struct job_list *l)
+{
+    struct read_job *job = l->first;
+
+    l->first = job->next;
+    if (l->first == NULL)
+        l->end = &l->first;
+    return job;
+}
+
+/* Numbers that may be given out ahead of the disk, where they are. */
+enum { RESERVE = 1 << 20 };
+
+/* ---- the bodies of the threads; `ctx` is the struct disk ---- */
+void *disk_write(void *ctx); /* disk_writer.c */
+void *disk_read(void *ctx);  /* disk_reader.c */
+#endif
