@@ -131,8 +131,8 @@ int store_read(struct store_reader *r, const struct store_query *query, struct s
 typedef int store_visit_fn(void *ctx, const struct record *record, struct slice bytes);
 int store_each(struct store_reader *r, uint64_t from, store_visit_fn *visit, void *ctx);
 
-/* The number from which on the records hold about `bytes`, counted back from the newest (UINT64_MAX:
- * there are none); and *floor, up to which any channel may have lost something. */
+/* The number from which on the records hold about `bytes`, counted back from the newest, or
+ * UINT64_MAX if there are none; and *floor, up to which any channel may have lost something. */
 int store_find_tail(struct store_reader *r, size_t bytes, uint64_t *from, uint64_t *floor);
 
 /* Calls `visit` with the channels that have lost a number over `above`, and the highest of each. */

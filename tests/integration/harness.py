@@ -57,7 +57,7 @@ class Daemon:
     def __init__(self, *options, env=None, arguments=(), file_limit=None, start=True):
         self.options = list(options)
         self.arguments = list(arguments)
-        self.limit = ["prlimit", f"--fsize={file_limit}"] if file_limit else []
+        self.limit = ["prlimit", f"--fsize={file_limit}:"] if file_limit else []
         self.env = {k: v for k, v in os.environ.items() if not k.startswith("SSE_NOTIFY_")}
         self.home = tempfile.mkdtemp(prefix="sse-notify-test-")  # its journal is there
         atexit.register(shutil.rmtree, self.home, ignore_errors=True)

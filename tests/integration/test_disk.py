@@ -241,7 +241,7 @@ class FullDisk(Case):
                          list(range(failed)))
         self.assertLess(daemon.stats()["journal"]["entries"], failed)
         pid = str(daemon.process.pid)
-        subprocess.run(["prlimit", "--pid", pid, "--fsize=unlimited"], check=True)
+        subprocess.run(["prlimit", "--pid", pid, "--fsize=unlimited:"], check=True)
         wait_for(lambda: daemon.stats()["journal"]["entries"] == failed, "all on disk")
         wait_for(lambda: daemon.get("/readyz").status == 200, "readiness")
         daemon.limit = []
