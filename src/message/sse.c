@@ -5,18 +5,35 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include "base/word.h"
 #include "message/id.h"
+
+/* Where the first line of `s` ends, without its line end. */
+static size_t line_length(struct slice s)
+{
+    size_t i = 0;
+
+    for (; s.n - i >= WORD_SIZE; i += WORD_SIZE) {
+        uint64_t w = word_load(s.p + i);
+        uint64_t marks = word_equal(w, '\n') | word_equal(w, '\r');
+
+        if (marks != 0)
+            return i + word_first(marks);
+    }
+    while (i < s.n && s.p[i] != '\n' && s.p[i] != '\r')
+        i++;
+    return i;
+}
 
 /* Cuts the next line off `*rest`; false at the end. A text always has one line more than it has
  * line ends. */
 static bool next_line(struct slice *rest, struct slice *line)
 {
-    size_t i = 0;
+    size_t i;
 
     if (rest->p == NULL)
         return false;
-    while (i < rest->n && rest->p[i] != '\n' && rest->p[i] != '\r')
-        i++;
+    i = line_length(*rest);
     *line = slice_make(rest->p, i);
     if (i == rest->n) {
         *rest = (struct slice){NULL, 0};
