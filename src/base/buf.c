@@ -12,7 +12,7 @@ void buf_fini(struct buf *b)
     *b = (struct buf){0};
 }
 
-int buf_reserve(struct buf *b, size_t more)
+int buf_grow(struct buf *b, size_t more)
 {
     size_t want;
     size_t cap = b->cap < 64 ? 64 : b->cap;
@@ -22,8 +22,6 @@ int buf_reserve(struct buf *b, size_t more)
         b->failed = true;
         return -ENOMEM;
     }
-    if (want <= b->cap)
-        return 0;
     while (cap < want)
         cap *= 2;
     p = realloc(b->p, cap);
@@ -34,32 +32,6 @@ int buf_reserve(struct buf *b, size_t more)
     b->p = p;
     b->cap = cap;
     return 0;
-}
-
-int buf_add(struct buf *b, const void *p, size_t n)
-{
-    if (n == 0)
-        return 0;
-    if (buf_reserve(b, n) != 0)
-        return -ENOMEM;
-    memcpy(b->p + b->len, p, n);
-    b->len += n;
-    return 0;
-}
-
-int buf_add_slice(struct buf *b, struct slice s)
-{
-    return buf_add(b, s.p, s.n);
-}
-
-int buf_add_text(struct buf *b, const char *text)
-{
-    return buf_add(b, text, strlen(text));
-}
-
-int buf_add_char(struct buf *b, char c)
-{
-    return buf_add(b, &c, 1);
 }
 
 char *format_u64(char *p, uint64_t value)

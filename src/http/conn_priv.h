@@ -82,15 +82,16 @@ struct http_server {
     bool is_draining;
     struct buf head;            /* the response head being made */
     uint64_t date_checked_ms;   /* loop_now_ms of the last look at the clock */
-    uint64_t date_s;            /* the second that `date` is of */
-    char date[40];
+    uint64_t date_s;            /* the second that `date_line` is of */
+    struct slice date_line;     /* in `date` */
+    char date[48];
     char read[READ_SIZE];
 };
 
 /* ---- server.c ---- */
 struct http_request *server_take_request(struct http_server *server); /* NULL: no memory */
 void server_put_request(struct http_server *server, struct http_request *r);
-const char *server_date(struct http_server *server); /* RFC 9110 5.6.7, of now */
+struct slice server_date_line(struct http_server *server); /* RFC 9110 6.6.1, of now, with CRLF */
 
 /* ---- conn.c ---- */
 extern const struct sock_ops conn_ops;

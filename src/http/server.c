@@ -176,7 +176,7 @@ void server_put_request(struct http_server *server, struct http_request *r)
     server->pool_count++;
 }
 
-const char *server_date(struct http_server *server)
+struct slice server_date_line(struct http_server *server)
 {
     static const char days[7][4] = {"Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"};
     static const char months[12][4] = {"Jan", "Feb", "Mar", "Apr", "May", "Jun",
@@ -185,18 +185,20 @@ const char *server_date(struct http_server *server)
     uint64_t now_s;
     time_t seconds;
     struct tm tm;
+    int n;
 
     if (now_ms == server->date_checked_ms)
-        return server->date;
+        return server->date_line;
     server->date_checked_ms = now_ms;
     now_s = loop_wall_ms(server->loop) / 1000;
     if (now_s == server->date_s)
-        return server->date;
+        return server->date_line;
     server->date_s = now_s;
     seconds = (time_t)now_s;
     gmtime_r(&seconds, &tm);
-    snprintf(server->date, sizeof server->date, "%s, %02d %s %04d %02d:%02d:%02d GMT",
-             days[tm.tm_wday], tm.tm_mday, months[tm.tm_mon], tm.tm_year + 1900, tm.tm_hour,
-             tm.tm_min, tm.tm_sec);
-    return server->date;
+    n = snprintf(server->date, sizeof server->date,
+                 "Date: %s, %02d %s %04d %02d:%02d:%02d GMT\r\n", days[tm.tm_wday], tm.tm_mday,
+                 months[tm.tm_mon], tm.tm_year + 1900, tm.tm_hour, tm.tm_min, tm.tm_sec);
+    server->date_line = slice_make(server->date, (size_t)n);
+    return server->date_line;
 }
