@@ -265,10 +265,10 @@ static void route(struct conn *c, struct http_request *r)
     char allow[ROUTER_ALLOW_SIZE];
 
     if (slice_is(http_request_path(r), "*")) {
-        answer_options(r, router_methods(server->routes, r->role));
+        answer_options(r, router_methods(server->router, r->role));
         return;
     }
-    router_match(server->routes, http_request_path(r), r->role, r->method, &match);
+    router_match(server->router, http_request_path(r), r->role, r->method, &match);
     if (match.handler != NULL) {
         request_set_params(r, match.params, match.param_count);
         match.handler(server->ctx, r);

@@ -69,7 +69,7 @@ struct conn {
 struct http_server {
     struct loop *loop;
     const struct http_limits *limits;
-    const struct http_route *routes;
+    struct router *router;
     http_filter *filter;
     void *ctx;
     struct stats *stats;

@@ -58,12 +58,13 @@ struct http_server *http_server_create(struct loop *loop, const struct http_limi
         return NULL;
     server->loop = loop;
     server->limits = limits;
-    server->routes = routes;
     server->filter = filter;
     server->ctx = ctx;
     server->stats = stats;
     server->date_s = UINT64_MAX;
-    if (loop_add_turn_end(loop, on_turn_end, server) != 0) {
+    server->router = router_create(routes);
+    if (server->router == NULL || loop_add_turn_end(loop, on_turn_end, server) != 0) {
+        router_destroy(server->router);
         free(server);
         return NULL;
     }
@@ -86,6 +87,7 @@ void http_server_destroy(struct http_server *server)
         request_destroy(r);
     }
     buf_fini(&server->head);
+    router_destroy(server->router);
     free(server);
 }
 
@@ -141,10 +143,10 @@ void http_server_allow(const struct http_server *server, struct slice path, enum
     struct router_match match;
 
     if (slice_is(path, "*")) {
-        router_allow(router_methods(server->routes, role), out, size);
+        router_allow(router_methods(server->router, role), out, size);
         return;
     }
-    router_match(server->routes, path, role, HTTP_OPTIONS, &match);
+    router_match(server->router, path, role, HTTP_OPTIONS, &match);
     router_allow(match.methods, out, size);
 }
 
