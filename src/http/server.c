@@ -157,13 +157,9 @@ struct http_request *server_take_request(struct http_server *server)
     if (r != NULL) {
         server->pool = r->next;
         server->pool_count--;
-    } else {
-        r = request_create(server->limits->max_header, server->limits->max_body);
-        if (r == NULL)
-            return NULL;
+        return r;
     }
-    request_reset(r);
-    return r;
+    return request_create(server->limits->max_header, server->limits->max_body);
 }
 
 void server_put_request(struct http_server *server, struct http_request *r)
@@ -172,7 +168,7 @@ void server_put_request(struct http_server *server, struct http_request *r)
         request_destroy(r);
         return;
     }
-    request_reset(r); /* now, so that a large body is not kept until the next request */
+    request_reset(r); /* now and not when it is taken: a large body is not kept until then */
     r->next = server->pool;
     server->pool = r;
     server->pool_count++;
