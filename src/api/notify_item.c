@@ -224,26 +224,35 @@ static int read_idempotency_key(struct field *f)
     return read_key(f, &f->item->idempotency_key, &f->item->n.idempotency_key);
 }
 
+#define FIELD(name, read, is_target) {name, sizeof(name) - 1, read, is_target}
+
 static const struct {
     const char *name;
+    size_t name_length;
     int (*read)(struct field *f);
     bool is_target;
 } fields[] = {
-    {"user", read_user, true},
-    {"users", read_users, true},
-    {"topic", read_topic, true},
-    {"broadcast", read_broadcast, true},
-    {"data", read_data, false},
-    {"event", read_event, false},
-    {"ttl", read_ttl, false},
-    {"collapse_key", read_collapse_key, false},
-    {"idempotency_key", read_idempotency_key, false},
+    FIELD("user", read_user, true),
+    FIELD("users", read_users, true),
+    FIELD("topic", read_topic, true),
+    FIELD("broadcast", read_broadcast, true),
+    FIELD("data", read_data, false),
+    FIELD("event", read_event, false),
+    FIELD("ttl", read_ttl, false),
+    FIELD("collapse_key", read_collapse_key, false),
+    FIELD("idempotency_key", read_idempotency_key, false),
 };
 
 enum { FIELDS = sizeof fields / sizeof fields[0], DATA_FIELD = 4 };
 
 static int find_field(struct slice key)
 {
+    for (int i = 0; i < FIELDS; i++) /* `key` has its quotes */
+        if (key.n == fields[i].name_length + 2 &&
+            memcmp(key.p + 1, fields[i].name, fields[i].name_length) == 0)
+            return i;
+    if (memchr(key.p, '\\', key.n) == NULL)
+        return -1;
     for (int i = 0; i < FIELDS; i++)
         if (json_string_is(key, fields[i].name))
             return i;

@@ -20,7 +20,7 @@ static bool fail(struct scan *s, const char *reason)
 
 static bool is_space(char c)
 {
-    return c == ' ' || c == '\t' || c == '\n' || c == '\r';
+    return c <= ' ' && (c == ' ' || c == '\t' || c == '\n' || c == '\r');
 }
 
 static bool is_digit(char c)
@@ -301,11 +301,30 @@ enum json_type json_type_of(struct slice value)
     }
 }
 
+/* Behind the string that starts at `at` of a checked text: its first quote that is not escaped,
+ * which is one with an even number of backslashes before it. */
+static size_t string_end(struct slice text, size_t at)
+{
+    const char *quote = text.p + at;
+    const char *before;
+
+    do {
+        quote++;
+        quote = memchr(quote, '"', (size_t)(text.p + text.n - quote));
+        before = quote;
+        while (before[-1] == '\\')
+            before--;
+    } while ((quote - before) % 2 != 0);
+    return (size_t)(quote + 1 - text.p);
+}
+
 /* Behind the value that starts at `at` of a checked text. */
 static size_t value_end(struct slice text, size_t at)
 {
     struct scan s = {.p = text.p, .n = text.n, .at = at};
 
+    if (text.p[at] == '"')
+        return string_end(text, at);
     (void)scan_value(&s);
     return s.at;
 }
@@ -342,8 +361,7 @@ bool json_object_next(struct slice object, size_t *cursor, struct slice *key, st
 
     if (!to_element(object, cursor))
         return false;
-    s = (struct scan){.p = object.p, .n = object.n, .at = *cursor};
-    (void)scan_string(&s);
+    s = (struct scan){.p = object.p, .n = object.n, .at = string_end(object, *cursor)};
     *key = slice_make(object.p + *cursor, s.at - *cursor);
     skip_space(&s);
     s.at++; /* the colon */
@@ -458,10 +476,7 @@ int json_add_compact(struct buf *b, struct slice value)
 
     for (const char *p = value.p; p < end;) {
         if (*p == '"') {
-            struct scan s = {.p = value.p, .n = value.n, .at = (size_t)(p - value.p)};
-
-            (void)scan_string(&s);
-            p = value.p + s.at;
+            p = value.p + string_end(value, (size_t)(p - value.p));
         } else if (is_space(*p)) {
             buf_add(b, run, (size_t)(p - run));
             run = ++p;

@@ -200,6 +200,29 @@ static void elements_are_walked_as_they_stand(void **state)
     assert_false(json_array_next(array, &cursor, &value));
 }
 
+/* Strings of backslashes and quotes, escaped each, which end behind an even number of them. */
+static void a_string_ends_at_its_first_quote_without_an_escape(void **state)
+{
+    (void)state;
+    for (unsigned bits = 0; bits < 256; bits++) {
+        char text[64] = "[\"";
+        struct slice value;
+        size_t cursor = 0;
+
+        for (unsigned i = 0; i < 8; i++)
+            strcat(text, (bits >> i & 1) != 0 ? "\\\"" : i % 3 == 0 ? "a" : "\\\\");
+        strcat(text, "\",\"\",7]");
+        assert_is_json(text);
+        assert_true(json_array_next(slice_of(text), &cursor, &value));
+        assert_int_equal(value.n, strlen(text) - 7);
+        assert_true(json_array_next(slice_of(text), &cursor, &value));
+        assert_slice(value, "\"\"");
+        assert_true(json_array_next(slice_of(text), &cursor, &value));
+        assert_slice(value, "7");
+        assert_false(json_array_next(slice_of(text), &cursor, &value));
+    }
+}
+
 static void an_empty_container_has_nothing_to_walk(void **state)
 {
     static const char *const empty[] = {"{}", "{ \n }", "[]", "[ ]"};
@@ -303,6 +326,7 @@ int main(void)
         cmocka_unit_test(a_value_tells_its_type),
         cmocka_unit_test(members_are_walked_as_they_stand),
         cmocka_unit_test(elements_are_walked_as_they_stand),
+        cmocka_unit_test(a_string_ends_at_its_first_quote_without_an_escape),
         cmocka_unit_test(an_empty_container_has_nothing_to_walk),
         cmocka_unit_test(a_name_is_known_through_its_escapes),
         cmocka_unit_test(strings_are_read_as_utf8),
