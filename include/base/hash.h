@@ -27,10 +27,15 @@ int hash_random_key(uint64_t key[2]);
 
 typedef struct slice hash_key_fn(const void *item);
 
+/* Item and hash side by side: in a large table each look-up costs one cold cache line, not two. */
+struct hash_slot {
+    void *item;    /* NULL: free */
+    uint32_t hash; /* low half of the item's */
+};
+
 struct hash_slots {
-    void **items;     /* cap pointers, NULL: free; then cap hashes in the same allocation */
-    uint32_t *hashes; /* low half of each item's hash */
-    size_t cap;       /* a power of two, or 0 */
+    struct hash_slot *at; /* cap of them */
+    size_t cap;           /* a power of two, or 0 */
     size_t count;
 };
 
