@@ -310,14 +310,16 @@ static struct entry *entry_create(const struct history_item *item, const struct 
                                   uint64_t keep_ms, uint64_t now_ms)
 {
     size_t key_length = item->collapse_key.n == 0 ? 0 : key->n + 1 + item->collapse_key.n;
-    struct entry *e = calloc(1, sizeof *e + key_length);
+    struct entry *e = malloc(sizeof *e + key_length);
 
     if (e == NULL)
         return NULL;
-    e->message = message_ref(item->message);
-    e->at_ms = now_ms - item->age_ms; /* the clock may start below: only differences count */
-    e->is_transient = item->ttl_ms == 0;
-    e->expires_ms = UINT64_MAX;
+    *e = (struct entry){
+        .message = message_ref(item->message),
+        .at_ms = now_ms - item->age_ms, /* the clock may start below */
+        .is_transient = item->ttl_ms == 0,
+        .expires_ms = UINT64_MAX,
+    };
     if (item->ttl_ms != 0 && item->ttl_ms < keep_ms)
         e->expires_ms = e->at_ms + item->ttl_ms;
     if (key_length > 0)

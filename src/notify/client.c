@@ -530,8 +530,11 @@ static int queue_preamble(struct client *c, const struct client_options *o)
     size_t n = id_format(c->nm->epoch, c->cursor, id);
     struct message *m = sse_encode_preamble(o->head, c->is_chunked, c->nm->options.retry_ms, c->id,
                                             slice_make(id, n));
-    int status = m == NULL ? -ENOMEM : ring_push(&c->ring, m, RING_MAX);
+    int status = m == NULL ? -ENOMEM : ring_reserve(&c->ring);
 
+    /* With room for more: who is cut before it has read its first id misses what came so far. */
+    if (status == 0)
+        status = ring_push(&c->ring, m, RING_MAX);
     message_unref(m);
     return status;
 }
