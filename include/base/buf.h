@@ -21,6 +21,13 @@ struct buf {
 /* Frees the bytes; the buffer is then empty and may be used again. */
 void buf_fini(struct buf *b);
 
+/* Empties the buffer, whose memory stays for what comes next. */
+static inline void buf_clear(struct buf *b)
+{
+    b->len = 0;
+    b->failed = false;
+}
+
 /* buf_reserve where there is not room yet. */
 int buf_grow(struct buf *b, size_t more);
 

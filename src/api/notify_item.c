@@ -9,6 +9,8 @@
 #include "base/hash.h"
 #include "message/json.h"
 
+enum { KEEP_BYTES = 65536 };
+
 struct field {
     struct notify_item *item;
     struct slice value;
@@ -289,11 +291,11 @@ static void reset(struct notify_item *item)
         .ttl_ms = TTL_DEFAULT,
     };
     item->user_count = 0;
-    item->names.len = 0;
-    item->data.len = 0;
-    item->event.len = 0;
-    item->collapse_key.len = 0;
-    item->idempotency_key.len = 0;
+    buf_clear(&item->names);
+    buf_clear(&item->data);
+    buf_clear(&item->event);
+    buf_clear(&item->collapse_key);
+    buf_clear(&item->idempotency_key);
 }
 
 int notify_item_read(struct notify_item *item, struct slice object, size_t at, size_t max_payload,
@@ -321,6 +323,17 @@ int notify_item_read(struct notify_item *item, struct slice object, size_t at, s
             return -EINVAL;
     }
     return check_whole(seen, why);
+}
+
+void notify_item_relax(struct notify_item *item)
+{
+    size_t held = item->user_cap * sizeof *item->users + item->names.cap + item->data.cap +
+                  item->event.cap + item->collapse_key.cap + item->idempotency_key.cap;
+
+    if (held <= KEEP_BYTES)
+        return;
+    notify_item_fini(item);
+    *item = (struct notify_item){.user_count = 0};
 }
 
 void notify_item_fini(struct notify_item *item)

@@ -134,8 +134,7 @@ static void respond(struct http_request *r, int status, const char *content_type
     bool is_kept = may_keep && m->is_persistent && conn_may_keep(c);
     struct buf *b = &c->server->head;
 
-    b->len = 0;
-    b->failed = false;
+    buf_clear(b);
     response_begin(b, r, status);
     if (status != 204 && status != 304 && !(is_head(r) && body.p == NULL)) {
         buf_add_text(b, "Content-Length: ");
