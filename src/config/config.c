@@ -331,12 +331,12 @@ int config_set(struct config *cfg, const char *path, const char *value, const ch
 
 /* ---- what holds between settings ---- */
 
-/* Port 0 is another port each time. */
+/* Port 0 is another port each time; a Unix socket's path may end as it likes. */
 static bool is_taken_once(const char *address)
 {
     size_t n = strlen(address);
 
-    return n < 2 || strcmp(address + n - 2, ":0") != 0;
+    return strncmp(address, "unix:", 5) == 0 || n < 2 || strcmp(address + n - 2, ":0") != 0;
 }
 
 static int check_listener(struct config *cfg, size_t i, struct config_errors *errors)
@@ -344,9 +344,13 @@ static int check_listener(struct config *cfg, size_t i, struct config_errors *er
     struct config_listener *l = &cfg->listeners[i];
     struct config_place place = {CONFIG_SECTION_listener, l};
     const struct config_option *address = &config_options[CONFIG_listener_address];
+    int rc;
 
-    if (l->address == NULL && strcmp(l->name, CONFIG_DEFAULT_LISTENER) == 0)
-        return config_store(cfg, &place, address, slice_of(address->fallback), NULL, errors);
+    if (l->address == NULL && strcmp(l->name, CONFIG_DEFAULT_LISTENER) == 0) {
+        rc = config_store(cfg, &place, address, slice_of(address->fallback), NULL, errors);
+        if (rc != 0)
+            return rc;
+    }
     if (l->address == NULL && l->is_address_wrong)
         return -EINVAL; /* that was said already */
     if (l->address == NULL)
