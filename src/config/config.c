@@ -228,6 +228,27 @@ int config_find_place(struct config *cfg, struct slice name, const char *origin,
     return find_listener(cfg, rest, origin, errors, out);
 }
 
+/* Of a key of another section, or of several: says which. False: no section has it. */
+static bool misplaced_key(struct slice key, const char *where, const char *shown,
+                          const char *origin, struct config_errors *errors)
+{
+    struct buf sections = {0};
+    bool is_found;
+
+    for (const struct config_option *o = config_options; o < config_options + CONFIG_OPTION_COUNT;
+         o++)
+        if (slice_is(key, o->key))
+            buf_printf(&sections, "%s[%s%s]", sections.len > 0 ? " or " : "",
+                       config_sections[o->section].name,
+                       o->section == CONFIG_SECTION_listener ? ".NAME" : "");
+    is_found = sections.len > 0;
+    if (is_found)
+        config_error(errors, origin, "%s %s: unknown key; it belongs to %.*s", where, shown,
+                     SLICE_ARG(buf_slice(&sections)));
+    buf_fini(&sections);
+    return is_found;
+}
+
 /* Of a key that resembles none: says which there are. */
 static void unknown_key(enum config_section_id section, const char *where, const char *shown,
                         const char *origin, struct config_errors *errors)
@@ -246,27 +267,23 @@ static void unknown_key(enum config_section_id section, const char *where, const
 const struct config_option *config_find_option(const struct config_place *place, struct slice key,
                                                const char *origin, struct config_errors *errors)
 {
-    const char *elsewhere = NULL; /* the section that does have this key */
     struct nearest nearest = {0};
     char where[CONFIG_PLACE_SIZE];
     char shown[VALUE_SHOWN_SIZE];
 
     for (const struct config_option *o = config_options; o < config_options + CONFIG_OPTION_COUNT;
          o++) {
-        if (o->section == place->section) {
-            if (slice_is(key, o->key))
-                return o;
-            nearest_offer(&nearest, key, o->key);
-        } else if (slice_is(key, o->key)) {
-            elsewhere = config_sections[o->section].name;
-        }
+        if (o->section != place->section)
+            continue;
+        if (slice_is(key, o->key))
+            return o;
+        nearest_offer(&nearest, key, o->key);
     }
     config_place_show(place, where);
     value_show(key, shown);
-    if (elsewhere != NULL)
-        config_error(errors, origin, "%s %s: unknown key; it belongs to [%s]", where, shown,
-                     strcmp(elsewhere, "listener") == 0 ? "listener.NAME" : elsewhere);
-    else if (nearest.text != NULL)
+    if (misplaced_key(key, where, shown, origin, errors))
+        return NULL;
+    if (nearest.text != NULL)
         config_error(errors, origin, "%s %s: unknown key; did you mean %s?", where, shown,
                      nearest.text);
     else
