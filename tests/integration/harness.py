@@ -51,10 +51,10 @@ def quote(text):
 # ---- the daemon ----
 
 class Daemon:
-    """The program under test. `options` are "section.key=value". No file of its grows past
-    `file_limit` bytes, if that is given."""
+    """The program under test. `options` are "section.key=value"; no file of its grows past
+    `file_limit` bytes, if that is given; `process` goes to Popen."""
 
-    def __init__(self, *options, env=None, arguments=(), file_limit=None, start=True):
+    def __init__(self, *options, env=None, arguments=(), file_limit=None, start=True, **process):
         self.options = list(options)
         self.arguments = list(arguments)
         self.limit = ["prlimit", f"--fsize={file_limit}:"] if file_limit else []
@@ -63,6 +63,7 @@ class Daemon:
         atexit.register(shutil.rmtree, self.home, ignore_errors=True)
         self.env |= {"STATE_DIRECTORY": self.home} | (env or {})
         self.port = 0
+        self.popen = process
         self.process = None
         self.lines = []  # of the log, as they came
         self.news = threading.Condition()
@@ -78,7 +79,8 @@ class Daemon:
     def start(self):
         self.lines = []
         self.process = subprocess.Popen(self.command(), env=self.env, stdin=subprocess.DEVNULL,
-                                        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+                                        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+                                        **self.popen)
         self.reader = threading.Thread(target=self._read, args=(self.process.stderr,), daemon=True)
         self.reader.start()
         address = self.wait_log("listening")["address"]

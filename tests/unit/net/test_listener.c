@@ -190,6 +190,63 @@ static void a_stale_unix_socket_is_replaced_and_one_in_use_is_not(void **state)
     rmdir(folder);
 }
 
+static void file_of_a_unix_socket_is_given_to_a_user(void **state)
+{
+    char folder[] = "/tmp/test_listener.XXXXXX";
+    uid_t uid = geteuid() == 0 ? 65534 : geteuid(); /* only root can give files away */
+    gid_t gid = geteuid() == 0 ? 65533 : getegid();
+    char address[64];
+    struct listener *l;
+    struct stat st;
+
+    (void)state;
+    make_path(address, sizeof address, folder);
+    l = listen_on(address, NULL);
+    assert_non_null(l);
+    assert_int_equal(listener_give_to(l, uid, gid), 0);
+    assert_int_equal(stat(address + 5, &st), 0);
+    assert_int_equal(st.st_uid, uid);
+    assert_int_equal(st.st_gid, gid);
+    assert_int_equal(st.st_mode & 0777, 0600);
+    listener_close(l);
+    assert_int_equal(stat(address + 5, &st), -1);
+    rmdir(folder);
+}
+
+static void another_file_in_the_place_of_the_socket_is_not_given_away_nor_removed(void **state)
+{
+    char folder[] = "/tmp/test_listener.XXXXXX";
+    char address[64];
+    struct listener *l;
+    struct stat before;
+    struct stat after;
+
+    (void)state;
+    make_path(address, sizeof address, folder);
+    l = listen_on(address, NULL);
+    assert_non_null(l);
+    assert_int_equal(unlink(address + 5), 0);
+    assert_int_equal(listener_give_to(l, 65534, 65534), -ENOENT);
+    assert_int_equal(symlink("/etc/passwd", address + 5), 0);
+    assert_int_equal(stat(address + 5, &before), 0);
+    assert_int_equal(listener_give_to(l, 65534, 65534), -ESTALE);
+    assert_int_equal(stat(address + 5, &after), 0);
+    assert_int_equal(after.st_uid, before.st_uid);
+    listener_close(l);
+    assert_int_equal(unlink(address + 5), 0);
+    rmdir(folder);
+}
+
+static void a_tcp_listener_has_no_file_to_give(void **state)
+{
+    struct listener *l = listen_on("127.0.0.1:0", NULL);
+
+    (void)state;
+    assert_non_null(l);
+    assert_int_equal(listener_give_to(l, 65534, 65534), 0);
+    listener_close(l);
+}
+
 static void a_file_that_is_no_socket_is_left_alone(void **state)
 {
     char folder[] = "/tmp/test_listener.XXXXXX";
@@ -265,6 +322,12 @@ int main(void)
                                         set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_stale_unix_socket_is_replaced_and_one_in_use_is_not,
                                         set_up, tear_down),
+        cmocka_unit_test_setup_teardown(file_of_a_unix_socket_is_given_to_a_user, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(
+            another_file_in_the_place_of_the_socket_is_not_given_away_nor_removed, set_up,
+            tear_down),
+        cmocka_unit_test_setup_teardown(a_tcp_listener_has_no_file_to_give, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_file_that_is_no_socket_is_left_alone, set_up, tear_down),
         cmocka_unit_test_setup_teardown(without_descriptors_accepting_pauses_and_goes_on, set_up,
                                         tear_down),
