@@ -39,8 +39,8 @@ static void defaults_are_those_of_the_table(void **state)
     assert_int_equal(s.cfg.streams.max_streams_per_ip, 0);
     assert_int_equal(s.cfg.streams.max_age_ms, 0);
     assert_false(s.cfg.streams.allow_anonymous);
-    assert_int_equal(s.cfg.journal.type, CONFIG_JOURNAL_MEMORY);
-    assert_string_equal(s.cfg.journal.path, "/var/lib/sse-notify");
+    assert_int_equal(s.cfg.journal.type, CONFIG_JOURNAL_DISK);
+    assert_null(s.cfg.journal.path);
     assert_int_equal(s.cfg.journal.keep_ms, 24 * 3600 * 1000);
     assert_int_equal(s.cfg.journal.keep_bytes, 1024 * 1024 * 1024);
     assert_int_equal(s.cfg.publish.max_payload_bytes, 65536);

@@ -302,7 +302,8 @@ static void a_wrong_word_is_told_which_there_are_and_the_nearest(void **state)
     assert_word_refused(OPTION_OF(log_format), "JSON", "must be text or json; did you mean json?");
     assert_word_refused(OPTION_OF(streams_overflow), "drop_oldest",
                         "must be catchup, drop-oldest or disconnect; did you mean drop-oldest?");
-    assert_word_refused(OPTION_OF(journal_type), "disk", "must be memory");
+    assert_word_refused(OPTION_OF(journal_type), "disc",
+                        "must be disk or memory; did you mean disk?");
 }
 
 /* ---- texts ---- */
@@ -339,8 +340,9 @@ static void a_text_is_refused_for_its_length_a_control_character_or_its_encoding
                             "must be a text of 0 to 32 bytes without control characters");
         assert_int_equal(strlen(text), 32); /* what it held */
     }
-    assert_int_equal(value_store(OPTION_OF(journal_path), slice_of(""), &text, &why), -EINVAL);
-    assert_string_equal(why.text, "must be a text of 1 to 4095 bytes without control characters");
+    assert_int_equal(value_store(OPTION_OF(journal_path), slice_of("/a\tb"), &text, &why),
+                     -EINVAL);
+    assert_string_equal(why.text, "must be a text of 0 to 4000 bytes without control characters");
     value_free(OPTION_OF(server_user), &text);
     assert_null(text);
 }
