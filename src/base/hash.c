@@ -11,6 +11,12 @@
 
 static uint64_t seed[2];
 
+static struct {
+    uint64_t hash;
+    size_t n;     /* 0: of no key yet */
+    char key[64];
+} last;
+
 int hash_random_key(uint64_t key[2])
 {
     ssize_t n = getrandom(key, sizeof seed, 0);
@@ -20,6 +26,7 @@ int hash_random_key(uint64_t key[2])
 
 int hash_seed(void)
 {
+    last.n = 0;
     return hash_random_key(seed);
 }
 
@@ -85,7 +92,18 @@ uint64_t hash_keyed(const uint64_t key[2], struct slice bytes)
 
 uint64_t hash_of(struct slice key)
 {
-    return hash_keyed(seed, key);
+    uint64_t hash;
+
+    if (key.n == last.n && key.n > 0 && memcmp(key.p, last.key, key.n) == 0)
+        return last.hash;
+    hash = hash_keyed(seed, key);
+    if (key.n <= sizeof last.key) {
+        last.hash = hash;
+        last.n = key.n;
+        if (key.n > 0)
+            memcpy(last.key, key.p, key.n);
+    }
+    return hash;
 }
 
 enum { MIN_SLOTS = 16, MOVES_PER_CHANGE = 16 };
@@ -174,6 +192,26 @@ void *hash_table_find(const struct hash_table *t, struct slice key)
         return t->now.at[i].item;
     i = slots_find(&t->old, t->key_of, key, hash);
     return i != SIZE_MAX ? t->old.at[i].item : NULL;
+}
+
+void hash_table_fetch_slot(const struct hash_table *t, struct slice key)
+{
+    if (t->now.cap > 0)
+        __builtin_prefetch(&t->now.at[hash_of(key) & (t->now.cap - 1)]);
+}
+
+void hash_table_fetch_item(const struct hash_table *t, struct slice key)
+{
+    uint32_t hash = (uint32_t)hash_of(key);
+    const struct hash_slot *slot;
+
+    if (t->now.cap == 0)
+        return;
+    slot = &t->now.at[hash & (t->now.cap - 1)];
+    if (slot->item == NULL || slot->hash != hash)
+        return; /* most are at home */
+    __builtin_prefetch(slot->item);
+    __builtin_prefetch((const char *)slot->item + 64);
 }
 
 static void move_some(struct hash_table *t, size_t steps)

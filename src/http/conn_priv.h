@@ -48,12 +48,12 @@ struct http_stream {
 
 struct conn {
     struct sock sock;
+    struct http_stream stream;  /* beside the descriptor: a write to a stream needs nothing else */
     struct http_server *server;
     struct conn *next;          /* in the server's list of all, or in its reap list */
     struct conn *prev;
     struct conn *next_resumed;  /* in the server's list of those to go on with */
     struct http_request *request; /* being read or handled, else NULL */
-    struct http_stream stream;
     struct conn_bytes *bytes;   /* NULL: none wait */
     struct peer peer;
     uint8_t state;              /* enum conn_state */

@@ -38,7 +38,7 @@ struct history_log {
 
 struct history {
     struct history_limits limits;
-    struct hash_table logs;
+    struct hash_table logs[CHANNEL_KINDS]; /* by name */
     struct hash_table collapse;
     struct list by_age; /* the oldest first */
     struct list by_ttl; /* in no order: looked through in turn */
@@ -56,11 +56,11 @@ struct key {
     char p[1 + MAX_CHANNEL_NAME];
 };
 
-static struct slice log_key_of(const void *item)
+static struct slice log_name_of(const void *item)
 {
     const struct history_log *log = item;
 
-    return slice_make(log->key, log->key_length);
+    return slice_make(log->key + 1, log->key_length - 1);
 }
 
 static struct slice entry_key_of(const void *item)
@@ -70,11 +70,16 @@ static struct slice entry_key_of(const void *item)
     return slice_make(e->key, e->key_length);
 }
 
+static struct slice bounded(struct slice name)
+{
+    return slice_make(name.p, name.n > MAX_CHANNEL_NAME ? MAX_CHANNEL_NAME : name.n);
+}
+
 static struct key channel_key(struct channel_name channel)
 {
     struct key key; /* its bytes past n are left as they are: this is on every delivery's way */
 
-    key.n = 1 + (channel.name.n > MAX_CHANNEL_NAME ? MAX_CHANNEL_NAME : channel.name.n);
+    key.n = 1 + bounded(channel.name).n;
     key.p[0] = (char)channel.kind;
     if (key.n > 1)
         memcpy(key.p + 1, channel.name.p, key.n - 1);
@@ -93,7 +98,8 @@ struct history *history_create(const struct history_limits *limits)
     if (h == NULL)
         return NULL;
     h->limits = *limits;
-    hash_table_init(&h->logs, log_key_of);
+    for (size_t i = 0; i < CHANNEL_KINDS; i++)
+        hash_table_init(&h->logs[i], log_name_of);
     hash_table_init(&h->collapse, entry_key_of);
     list_init(&h->by_age);
     list_init(&h->by_ttl);
@@ -170,7 +176,7 @@ static void row_remove(struct history_log *log, size_t i)
 
 static void log_free(struct history *h, struct history_log *log)
 {
-    hash_table_remove(&h->logs, log);
+    hash_table_remove(&h->logs[(int)log->key[0]], log);
     free(log->row);
     free(log);
 }
@@ -204,7 +210,8 @@ static void bury(struct history *h, struct history_log *log)
 
 static struct history_log *log_of(struct history *h, const struct key *key)
 {
-    struct history_log *log = hash_table_find(&h->logs, slice_make(key->p, key->n));
+    struct hash_table *logs = &h->logs[(int)key->p[0]];
+    struct history_log *log = hash_table_find(logs, slice_make(key->p + 1, key->n - 1));
 
     if (log != NULL)
         return log;
@@ -215,7 +222,7 @@ static struct history_log *log_of(struct history *h, const struct key *key)
     memcpy(log->key, key->p, key->n);
     log->lost = h->forgotten_lost; /* it may be one of the forgotten */
     log->lost_transient = h->forgotten_transient;
-    if (hash_table_insert(&h->logs, log) != 0) {
+    if (hash_table_insert(logs, log) != 0) {
         free(log);
         return NULL;
     }
@@ -226,9 +233,17 @@ static struct history_log *log_of(struct history *h, const struct key *key)
 
 struct history_log *history_log(const struct history *h, struct channel_name channel)
 {
-    struct key key = channel_key(channel);
+    return hash_table_find(&h->logs[channel.kind], bounded(channel.name));
+}
 
-    return hash_table_find(&h->logs, slice_make(key.p, key.n));
+void history_fetch(const struct history *h, struct channel_name channel, bool is_begun)
+{
+    const struct hash_table *logs = &h->logs[channel.kind];
+
+    if (is_begun)
+        hash_table_fetch_item(logs, bounded(channel.name));
+    else
+        hash_table_fetch_slot(logs, bounded(channel.name));
 }
 
 /* ---- entries ---- */
@@ -264,7 +279,8 @@ static void remove_entry(struct history *h, struct entry *e)
 {
     struct history_log *log = e->log;
 
-    take_out(h, log, row_after(log, e->message->seq - 1));
+    /* Mostly the oldest; the search would look at others, which are long out of the cache. */
+    take_out(h, log, row_at(log, 0) == e ? 0 : row_after(log, e->message->seq - 1));
     if (log->count == 0)
         bury(h, log);
 }
@@ -285,6 +301,17 @@ static void evict(struct history *h, struct entry *e, uint64_t now_ms)
     remove_entry(h, e);
 }
 
+/* The next to be evicted will have been of no interest for as long as it was kept: what evicting
+ * it looks at comes from memory while other things are done. */
+static void fetch_oldest(const struct history *h)
+{
+    const struct entry *e = LIST_HOLDER(h->by_age.next, struct entry, by_age);
+
+    __builtin_prefetch(e->log);
+    __builtin_prefetch(e->message);
+    __builtin_prefetch(e->by_age.next);
+}
+
 static void make_room(struct history *h, struct history_log *newest, uint64_t now_ms)
 {
     size_t max = h->limits.max_per_user;
@@ -293,8 +320,10 @@ static void make_room(struct history *h, struct history_log *newest, uint64_t no
         max *= PINNED_FACTOR;
     while (newest->key[0] == CHANNEL_USER && newest->count > max && newest->count > 1)
         evict(h, row_at(newest, 0), now_ms);
-    while (h->bytes > h->limits.max_bytes && h->count > 1)
+    while (h->bytes > h->limits.max_bytes && h->count > 1) {
         evict(h, LIST_HOLDER(h->by_age.next, struct entry, by_age), now_ms);
+        fetch_oldest(h);
+    }
 }
 
 /* A NUL between, which no name holds: no two pairs look alike. Returns the length. */
@@ -565,11 +594,20 @@ uint64_t history_evicted(const struct history *h)
     return h->evicted;
 }
 
-void history_destroy(struct history *h)
+static void free_logs(struct hash_table *logs)
 {
     struct history_log *log;
     size_t cursor = 0;
 
+    while ((log = hash_table_next(logs, &cursor)) != NULL) {
+        free(log->row);
+        free(log);
+    }
+    hash_table_fini(logs);
+}
+
+void history_destroy(struct history *h)
+{
     if (h == NULL)
         return;
     while (!list_is_empty(&h->by_age)) {
@@ -578,11 +616,8 @@ void history_destroy(struct history *h)
         list_remove(&e->by_age);
         entry_free(e);
     }
-    while ((log = hash_table_next(&h->logs, &cursor)) != NULL) {
-        free(log->row);
-        free(log);
-    }
-    hash_table_fini(&h->logs);
+    for (size_t i = 0; i < CHANNEL_KINDS; i++)
+        free_logs(&h->logs[i]);
     hash_table_fini(&h->collapse);
     free(h);
 }

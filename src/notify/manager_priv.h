@@ -38,24 +38,16 @@ struct catch_up {
     struct channel_name channels[];
 };
 
+/* What a delivery looks at comes first: to one of very many streams all of it is cold. */
 struct client {
     struct list in_user;
-    struct list in_everyone;
-    struct client *next_dirty;
     struct notification_manager *nm;
-    struct channel *user;
-    struct topic_link *topics;      /* topic_count of them; NULL without topics */
-    const struct client_sink *ops;
-    void *sink;
-    struct interned *user_agent;
-    struct catch_up *reading;       /* NULL unless the journal is read for it */
+    struct client *next_dirty;
     struct ring ring;
-    uint64_t id;
     uint64_t cursor;                /* number up to which all that is its own was queued */
-    uint64_t since;                 /* newest number when it was opened */
-    uint64_t told;                  /* number up to which losses with a ttl of 0 are told */
+    void *sink;
+    const struct client_sink *ops;
     uint64_t last_seq;              /* number of the last notification written whole */
-    uint64_t opened_ms;
     uint64_t written_ms;            /* when bytes last left */
     uint32_t offset;                /* bytes of the oldest message in the ring that were written */
     uint32_t delivered;             /* notifications written whole */
@@ -72,6 +64,15 @@ struct client {
     bool is_ending : 1;             /* its bye is queued: nothing more is */
     bool is_dirty : 1;              /* in the list of those to be flushed, or freed */
     bool is_dead : 1;               /* gone, and freed at its turn in that list */
+    struct list in_everyone;
+    struct channel *user;
+    struct topic_link *topics;      /* topic_count of them; NULL without topics */
+    struct interned *user_agent;
+    struct catch_up *reading;       /* NULL unless the journal is read for it */
+    uint64_t id;
+    uint64_t since;                 /* newest number when it was opened */
+    uint64_t told;                  /* number up to which losses with a ttl of 0 are told */
+    uint64_t opened_ms;
 };
 
 struct notification_manager {
@@ -107,6 +108,9 @@ void channels_fini(struct notification_manager *nm);
 
 /* NULL: nobody listens. */
 struct channel *channel_find(const struct notification_manager *nm, struct channel_name name);
+
+/* For a channel_find to come: begins to fetch its slot, and when that `is_begun`, the channel. */
+void channel_fetch(const struct notification_manager *nm, struct channel_name name, bool is_begun);
 
 /* The channel, made if need be; NULL without memory. Pair: channel_release. */
 struct channel *channel_need(struct notification_manager *nm, struct channel_name name);

@@ -72,6 +72,25 @@ static void an_empty_table_finds_nothing(void **state)
     hash_table_fini(&t);
 }
 
+static void fetching_ahead_changes_nothing(void **state)
+{
+    struct hash_table t;
+    struct item item = {.key = "a"};
+
+    (void)state;
+    hash_table_init(&t, key_of);
+    hash_table_fetch_slot(&t, slice_of("a")); /* while there are no slots */
+    hash_table_fetch_item(&t, slice_of("a"));
+    assert_int_equal(hash_table_insert(&t, &item), 0);
+    hash_table_fetch_slot(&t, slice_of("a"));
+    hash_table_fetch_item(&t, slice_of("a"));
+    hash_table_fetch_item(&t, slice_of("b"));
+    hash_table_fetch_item(&t, slice_make(NULL, 0));
+    assert_ptr_equal(hash_table_find(&t, slice_of("a")), &item);
+    assert_null(hash_table_find(&t, slice_of("b")));
+    hash_table_fini(&t);
+}
+
 static void keys_are_bytes_and_may_be_empty_or_hold_nul(void **state)
 {
     struct item empty = {.key = ""};
@@ -224,6 +243,25 @@ static void the_hash_is_siphash_1_3(void **state)
     }
 }
 
+static void a_hash_asked_for_again_is_the_same(void **state)
+{
+    char key[100];
+
+    (void)state;
+    memset(key, 'k', sizeof key);
+    for (size_t n = 0; n < sizeof key; n++) {
+        uint64_t first = hash_of(slice_make(key, n));
+
+        assert_true(hash_of(slice_make(key, n)) == first);
+        for (size_t i = 0; i < n; i++) {
+            key[i] = 'l';
+            assert_true(hash_of(slice_make(key, n)) != first);
+            key[i] = 'k';
+        }
+        assert_true(hash_of(slice_make(key, n)) == first);
+    }
+}
+
 static void hashes_of_like_keys_spread_over_the_slots(void **state)
 {
     enum { BUCKETS = 256, PER_BUCKET = 64 };
@@ -254,12 +292,14 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_empty_table_finds_nothing),
+        cmocka_unit_test(fetching_ahead_changes_nothing),
         cmocka_unit_test(keys_are_bytes_and_may_be_empty_or_hold_nul),
         cmocka_unit_test(another_item_with_the_same_key_is_not_removed),
         cmocka_unit_test(growing_to_many_and_shrinking_to_none_loses_nothing),
         cmocka_unit_test(random_changes_agree_with_the_model_for_every_seed),
         cmocka_unit_test(every_byte_and_the_length_change_the_hash),
         cmocka_unit_test(the_hash_is_siphash_1_3),
+        cmocka_unit_test(a_hash_asked_for_again_is_the_same),
         cmocka_unit_test(hashes_of_like_keys_spread_over_the_slots),
         cmocka_unit_test(a_seed_changes_the_hash), /* last: the others repeat under key 0 */
     };
