@@ -159,7 +159,8 @@ bool client_queue(struct client *c, struct message *m)
     int status = ring_push(&c->ring, m, c->nm->options.queue);
 
     if (status == 0) {
-        __builtin_prefetch(c->sink); /* written to at the end of the turn */
+        if (c->ops->expect != NULL)
+            c->ops->expect(c->sink);
         c->cursor = m->seq;
         client_mark_dirty(c);
     } else if (status == -ENOMEM) {
