@@ -83,6 +83,8 @@ static void unlink_conn(struct conn *c)
         server->all = c->next;
     if (c->next != NULL)
         c->next->prev = c->prev;
+    if (server->to_drain == c)
+        server->to_drain = c->next;
     server->count--;
     server->stats->connections_open--;
     c->prev = NULL;

@@ -80,6 +80,7 @@ struct http_server {
     struct http_request *pool;
     size_t pool_count;
     bool is_draining;
+    struct conn *to_drain;      /* of `all`: it and those behind it are yet to be looked at */
     struct buf head;            /* the response head being made */
     uint64_t date_checked_ms;   /* loop_now_ms of the last look at the clock */
     uint64_t date_s;            /* the second that `date_line` is of */

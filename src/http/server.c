@@ -9,6 +9,8 @@
 #include "net/loop.h"
 #include "router_priv.h"
 
+enum { LOOKS_A_TURN = 500 };
+
 /* Frees the dead but those that the list of resumed ones still points to. */
 static void reap(struct http_server *server)
 {
@@ -28,6 +30,25 @@ static void reap(struct http_server *server)
     }
 }
 
+static bool is_idle(const struct conn *c)
+{
+    return c->state == CONN_READING && c->request == NULL && c->bytes == NULL;
+}
+
+/* Closes some of the connections that were idle when the drain began: to close one takes some
+ * microseconds. Returns whether more are to be looked at. */
+static bool drain_some(struct http_server *server)
+{
+    for (int n = 0; n < LOOKS_A_TURN && server->to_drain != NULL; n++) {
+        struct conn *c = server->to_drain;
+
+        server->to_drain = c->next;
+        if (is_idle(c) && !c->is_feeding)
+            conn_cut(c);
+    }
+    return server->to_drain != NULL;
+}
+
 /* Goes on with the connections whose handler answered late: here, and not within that answer, so
  * that a handler is never called while another one answers. */
 static bool on_turn_end(void *ctx)
@@ -44,6 +65,7 @@ static bool on_turn_end(void *ctx)
         conn_resume(c);
         c = next;
     }
+    has_more |= drain_some(server);
     reap(server);
     return has_more;
 }
@@ -115,21 +137,12 @@ void http_server_accept(struct http_server *server, int fd, const struct peer *p
     conn_begin(c);
 }
 
-static bool is_idle(const struct conn *c)
-{
-    return c->state == CONN_READING && c->request == NULL && c->bytes == NULL;
-}
-
 void http_server_drain(struct http_server *server)
 {
-    struct conn *next;
-
     server->is_draining = true;
-    for (struct conn *c = server->all; c != NULL; c = next) {
-        next = c->next;
-        if (is_idle(c) && !c->is_feeding)
-            conn_cut(c);
-    }
+    server->to_drain = server->all;
+    if (drain_some(server))
+        loop_wake(server->loop);
 }
 
 size_t http_server_connections(const struct http_server *server)

@@ -9,9 +9,9 @@
 #include "message/history.h"
 #include "message/sse.h"
 
-/* Entries and keys that one tick looks at: a tick stays far under a millisecond, and ten ticks a
- * second are faster than notifications come in. */
-enum { STEPS_PER_TICK = 20000, PAGE_ENTRIES = 1024 };
+/* Entries and keys that one tick looks at: some milliseconds, as each is up to a microsecond, and
+ * ten ticks a second are faster than notifications come in. */
+enum { STEPS_PER_TICK = 8000, PAGE_ENTRIES = 1024 };
 
 struct memory {
     struct journal base;

@@ -20,6 +20,7 @@
 enum {
     MAX_IOV = 64,
     FLUSH_BYTES = 256 * 1024,  /* that one client writes before others have their turn */
+    BYTES_A_FLUSH = 32 * 1024, /* so many cost as much as one flush more */
     CONTROL_ROOM = 64,         /* control events that a full ring still takes */
     MAX_USER_AGENT = 256,
     CUT_AFTER_MS = 5000,       /* that an ending client has to take its bye */
@@ -248,37 +249,42 @@ static bool write_some(struct client *c, size_t *written)
 }
 
 /* Writes what is queued and catches up, as far as the socket goes; past `budget` bytes the rest
- * waits for the next turn. The client may be dead afterwards. */
-static void flush(struct client *c, size_t budget)
+ * waits for the next turn. Returns the bytes of the rounds that went out whole. The client may be
+ * dead afterwards. */
+static size_t flush(struct client *c, size_t budget)
 {
     size_t written = 0;
 
     while (!c->is_blocked) {
         if (!write_some(c, &written))
-            return;
+            return written;
         if (c->ring.count == 0)
             client_catch_up(c);
         if (c->is_dead)
-            return;
+            return written;
         if (c->ring.count == 0)
             break;
         if (written >= budget) {
             client_mark_dirty(c);
-            return;
+            return written;
         }
     }
     if (c->ring.count > 0)
-        return;
+        return written;
     ring_relax(&c->ring);
     if (c->is_ending)
         finish(c, true, bye_names[c->bye]);
+    return written;
 }
 
 void clients_flush(struct notification_manager *nm, size_t most)
 {
-    while (nm->dirty != NULL && most-- > 0) {
+    size_t cost = 0;
+
+    while (nm->dirty != NULL && cost < most) {
         struct client *c = nm->dirty;
 
+        cost++;
         nm->dirty = c->next_dirty;
         if (nm->dirty == NULL)
             nm->dirty_end = &nm->dirty;
@@ -286,7 +292,7 @@ void clients_flush(struct notification_manager *nm, size_t most)
         if (c->is_dead)
             free(c);
         else
-            flush(c, FLUSH_BYTES);
+            cost += flush(c, FLUSH_BYTES) / BYTES_A_FLUSH;
     }
 }
 

@@ -100,6 +100,7 @@ struct notification_manager {
     uint64_t next_client;           /* mixed into an id */
     uint64_t drain_end_ms;          /* 0: not draining */
     uint64_t drain_ms;
+    uint64_t drain_due;             /* streams still to be ended of the share that is due */
 };
 
 /* ---- channel.c ---- */
