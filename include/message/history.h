@@ -59,9 +59,8 @@ size_t history_erase(struct history *h, struct channel_name channel);
 /* The row of a channel, or NULL if nothing of it is known; valid until the history changes. */
 struct history_log *history_log(const struct history *h, struct channel_name channel);
 
-/* For a history_add to come: begins to fetch from memory where the channel is found, and when that
- * `is_begun` and has come, the channel's row. */
-void history_fetch(const struct history *h, struct channel_name channel, bool is_begun);
+/* For a history_add to come: begins to fetch from memory where the channel is found. */
+void history_fetch(const struct history *h, struct channel_name channel);
 
 /* The oldest message behind `after` in any of the rows (NULL rows are empty), or NULL. Those with
  * a ttl of 0 come only if their number is over `since`. Borrowed. */

@@ -114,7 +114,7 @@ static void memory_append(struct journal *j, const struct notification *n, uint6
     bool has_key = m->remembers_keys && n->idempotency_key.n > 0;
     struct message *message = NULL;
 
-    history_fetch(m->history, n->to, false);
+    history_fetch(m->history, n->to);
     append->status = 0;
     append->is_duplicate = has_key && idempotency_find(&m->keys, n->idempotency_key, &append->seq);
     if (append->is_duplicate) {

@@ -236,14 +236,9 @@ struct history_log *history_log(const struct history *h, struct channel_name cha
     return hash_table_find(&h->logs[channel.kind], bounded(channel.name));
 }
 
-void history_fetch(const struct history *h, struct channel_name channel, bool is_begun)
+void history_fetch(const struct history *h, struct channel_name channel)
 {
-    const struct hash_table *logs = &h->logs[channel.kind];
-
-    if (is_begun)
-        hash_table_fetch_item(logs, bounded(channel.name));
-    else
-        hash_table_fetch_slot(logs, bounded(channel.name));
+    hash_table_fetch_slot(&h->logs[channel.kind], bounded(channel.name));
 }
 
 /* ---- entries ---- */
@@ -395,10 +390,15 @@ static int put_in(struct history *h, struct history_log *log, struct entry *e)
 int history_add(struct history *h, const struct history_item *item, uint64_t now_ms)
 {
     struct key key = channel_key(item->to);
-    struct history_log *log = log_of(h, &key);
-    struct entry *e = log == NULL ? NULL : entry_create(item, &key, h->limits.keep_ms, now_ms);
-    int status = e == NULL || row_reserve(log) != 0 ? -ENOMEM : put_in(h, log, e);
+    struct entry *e;
+    struct history_log *log;
+    int status;
 
+    /* The entry is made while the log comes from memory, if history_fetch was called. */
+    hash_table_fetch_item(&h->logs[item->to.kind], bounded(item->to.name));
+    e = entry_create(item, &key, h->limits.keep_ms, now_ms);
+    log = e == NULL ? NULL : log_of(h, &key);
+    status = log == NULL || row_reserve(log) != 0 ? -ENOMEM : put_in(h, log, e);
     if (status >= 0)
         make_room(h, log, now_ms);
     else if (e != NULL)

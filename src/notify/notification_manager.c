@@ -68,7 +68,6 @@ static void on_entry(void *ctx, const struct journal_entry *entry)
     uint32_t streams = 0;
 
     nm->head = entry->message->seq;
-    history_fetch(nm->window, entry->to, true);
     channel_fetch(nm, entry->to, true);
     if (history_add(nm->window, &item, nm->tick_ms) < 0) {
         nm->stats->out_of_memory++;
@@ -225,7 +224,7 @@ void manager_send_notification(struct notification_manager *nm, const struct not
         append->on_done(append);
         return;
     }
-    history_fetch(nm->window, n->to, false);
+    history_fetch(nm->window, n->to);
     channel_fetch(nm, n->to, false);
     journal_append(nm->journal, n, wall_ms, append);
 }
