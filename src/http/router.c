@@ -136,10 +136,11 @@ void router_match(const struct router *router, struct slice path, enum http_role
         if (row->count != count || (row->route->role & role) == 0 || !fits(row, segments))
             continue;
         out->methods |= 1u << row->route->method;
-        if (row->route->method != method || out->handler != NULL)
-            continue;
-        out->handler = row->route->handler;
-        out->param_count = gather(row, segments, out->params);
+        if (row->route->method == method) {
+            out->handler = row->route->handler;
+            out->param_count = gather(row, segments, out->params);
+            return;
+        }
     }
 }
 

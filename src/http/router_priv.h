@@ -12,7 +12,8 @@ struct router; /* the table of routes with its patterns cut, once and not for ea
 
 struct router_match {
     http_handler *handler;  /* NULL: none for that method */
-    unsigned methods;       /* bit 1 << enum http_method of all rows of that path; 0: unknown */
+    unsigned methods;       /* without a handler: bits 1 << enum http_method, of all rows of that
+                             * path; 0: unknown */
     size_t param_count;
     struct slice params[HTTP_MAX_PARAMS]; /* of the handler's row, as sent, never empty */
 };

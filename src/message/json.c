@@ -28,7 +28,7 @@ static bool is_digit(char c)
     return c >= '0' && c <= '9';
 }
 
-static void skip_space(struct scan *s)
+static inline void skip_space(struct scan *s)
 {
     while (s->at < s->n && is_space(s->p[s->at]))
         s->at++;
