@@ -97,11 +97,10 @@ uint64_t hash_of(struct slice key)
     if (key.n == last.n && key.n > 0 && memcmp(key.p, last.key, key.n) == 0)
         return last.hash;
     hash = hash_keyed(seed, key);
-    if (key.n <= sizeof last.key) {
+    if (key.n > 0 && key.n <= sizeof last.key) {
         last.hash = hash;
         last.n = key.n;
-        if (key.n > 0)
-            memcpy(last.key, key.p, key.n);
+        memcpy(last.key, key.p, key.n);
     }
     return hash;
 }

@@ -38,7 +38,8 @@ struct catch_up {
     struct channel_name channels[];
 };
 
-/* What a delivery looks at comes first: to one of very many streams all of it is cold. */
+/* What a delivery looks at comes first, then what a visit of a fan-out does besides: of one of very
+ * many streams all of it is cold. */
 struct client {
     struct list in_user;
     struct notification_manager *nm;
@@ -64,14 +65,14 @@ struct client {
     bool is_ending : 1;             /* its bye is queued: nothing more is */
     bool is_dirty : 1;              /* in the list of those to be flushed, or freed */
     bool is_dead : 1;               /* gone, and freed at its turn in that list */
-    struct list in_everyone;
     struct channel *user;
     struct topic_link *topics;      /* topic_count of them; NULL without topics */
-    struct interned *user_agent;
     struct catch_up *reading;       /* NULL unless the journal is read for it */
-    uint64_t id;
     uint64_t since;                 /* newest number when it was opened */
     uint64_t told;                  /* number up to which losses with a ttl of 0 are told */
+    struct list in_everyone;
+    struct interned *user_agent;
+    uint64_t id;
     uint64_t opened_ms;
 };
 
