@@ -464,7 +464,7 @@ class Stream:
         self.parser = EventParser()
         self.comments = []
         self.retry = None
-        self.raw = b""        # the body without its framing
+        self.raw = bytearray()  # the body without its framing; grows in place
         self.ended = None     # "last-chunk", "closed"
         self.head = None
         self.start_id = None  # of the id-only block
