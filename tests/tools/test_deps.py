@@ -48,11 +48,10 @@ if [ -e "$HOME/$name" ]; then echo "$HOME/$name"; else echo "$name"; fi
 MODULES = ("from yaml import SafeLoader", "from jsonschema import Draft202012Validator")
 
 DEBIAN_12 = {"packages": "node-llhttp chromium", "clang": 14, "llhttp": "node-llhttp"}
-# Debian 13 has both; Ubuntu 24.04 has no chromium but the browser's snap.
+# Debian 13 has llhttp as a library, too; Ubuntu 24.04 has no chromium but the browser's snap.
 DEBIAN_13 = {"packages": "libllhttp-dev node-llhttp chromium", "clang": 19,
              "llhttp": "libllhttp-dev"}
-UBUNTU = {"packages": "libllhttp-dev node-llhttp chromium-browser", "clang": 18,
-          "llhttp": "libllhttp-dev"}
+UBUNTU_24 = {"packages": "node-llhttp chromium-browser", "clang": 18, "llhttp": "node-llhttp"}
 
 
 class Deps(unittest.TestCase):
@@ -236,7 +235,7 @@ class Missing(Deps):
 class Systems(Deps):
     def test_the_names_of_each_system_are_chosen(self):
         for system, chromium in ((DEBIAN_12, "chromium"), (DEBIAN_13, "chromium"),
-                                 (UBUNTU, "chromium-browser")):
+                                 (UBUNTU_24, "chromium-browser")):
             with self.subTest(system):
                 self.have_system(system)
                 self.log.write_text("")
