@@ -82,8 +82,9 @@ void history_begin_at(struct history *h, uint64_t seq);
 /* The same for one channel. Without memory it is so for all. */
 void history_begin_channel_at(struct history *h, struct channel_name channel, uint64_t seq);
 
-/* How many entries of the rows have a number over `after`. */
-size_t history_count_after(struct history_log *const *logs, size_t count, uint64_t after);
+/* How many messages history_next would bring, one after the other. */
+size_t history_count_after(struct history_log *const *logs, size_t count, uint64_t after,
+                           uint64_t since, uint64_t now_ms);
 
 /* While a row is pinned the bound a user does not take from it (up to 16 times that bound): a
  * fan-out is under way, and its readers are coming. */

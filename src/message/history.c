@@ -459,6 +459,12 @@ size_t history_erase(struct history *h, struct channel_name channel)
     return erased;
 }
 
+/* Whether it is for a reader who was there from number `since` on. */
+static bool is_for(const struct entry *e, uint64_t since, uint64_t now_ms)
+{
+    return (!e->is_transient || e->message->seq > since) && e->expires_ms > now_ms;
+}
+
 struct message *history_next(struct history_log *const *logs, size_t count, uint64_t after,
                              uint64_t since, uint64_t now_ms)
 {
@@ -472,7 +478,7 @@ struct message *history_next(struct history_log *const *logs, size_t count, uint
 
             if (first != NULL && first->seq <= e->message->seq)
                 break;
-            if ((e->is_transient && e->message->seq <= since) || e->expires_ms <= now_ms)
+            if (!is_for(e, since, now_ms))
                 continue;
             first = e->message;
             break;
@@ -532,13 +538,17 @@ uint64_t history_lost_transient(const struct history *h, struct history_log *con
     return lost;
 }
 
-size_t history_count_after(struct history_log *const *logs, size_t count, uint64_t after)
+size_t history_count_after(struct history_log *const *logs, size_t count, uint64_t after,
+                           uint64_t since, uint64_t now_ms)
 {
     size_t n = 0;
 
-    for (size_t i = 0; i < count; i++)
-        if (logs[i] != NULL)
-            n += logs[i]->count - row_after(logs[i], after);
+    for (size_t i = 0; i < count; i++) {
+        if (logs[i] == NULL)
+            continue;
+        for (size_t k = row_after(logs[i], after); k < logs[i]->count; k++)
+            n += is_for(row_at(logs[i], k), since, now_ms);
+    }
     return n;
 }
 

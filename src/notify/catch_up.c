@@ -201,16 +201,12 @@ static void skip_to_newest(struct client *c, struct history_log *const *logs, si
 {
     struct notification_manager *nm = c->nm;
     uint64_t lost = history_lost(nm->window, logs, count);
-    size_t waiting = history_count_after(logs, count, c->cursor);
+    size_t waiting = history_count_after(logs, count, c->cursor, c->since, nm->now_ms);
     uint64_t at = c->cursor;
 
     c->is_dropping = false;
     for (; waiting > nm->options.queue; waiting--) {
-        struct message *m = history_next(logs, count, at, c->since, nm->now_ms);
-
-        if (m == NULL)
-            break;
-        at = m->seq;
+        at = history_next(logs, count, at, c->since, nm->now_ms)->seq;
         nm->stats->dropped_oldest++;
     }
     if (lost > at)
@@ -243,8 +239,7 @@ static bool catch_up_step(struct client *c)
 
     if (c->is_dropping) {
         skip_to_newest(c, logs, count);
-        if (c->is_dead)
-            return false;
+        return true; /* if its gap has left room */
     }
     lost = lost_to(c, logs, count, history_lost(c->nm->window, logs, count));
     if (lost > c->cursor) {

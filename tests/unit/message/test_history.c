@@ -64,7 +64,7 @@ static void channels_are_merged_in_order_of_numbers(void **state)
         at = seq;
     }
     assert_null(history_next(logs, 2, at, 0, 0));
-    assert_int_equal(history_count_after(logs, 2, 4), 5);
+    assert_int_equal(history_count_after(logs, 2, 4, 0, 0), 5);
     history_destroy(h);
 }
 
