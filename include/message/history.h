@@ -86,8 +86,8 @@ void history_begin_channel_at(struct history *h, struct channel_name channel, ui
 size_t history_count_after(struct history_log *const *logs, size_t count, uint64_t after,
                            uint64_t since, uint64_t now_ms);
 
-/* While a row is pinned the bound a user does not take from it (up to 16 times that bound): a
- * fan-out is under way, and its readers are coming. */
+/* While a row is pinned only age takes from it, and nothing that is newer goes by bytes: its
+ * readers are coming. Whoever pins looks at history_bytes and ends that in time. */
 void history_pin(struct history *h, struct channel_name channel, bool is_pinned);
 
 size_t history_count(const struct history *h);

@@ -9,7 +9,7 @@
 #include "base/hash.h"
 #include "base/list.h"
 
-enum { MAX_GRAVES = 65536, PINNED_FACTOR = 16, MIN_ROW = 4 };
+enum { MAX_GRAVES = 65536, MIN_ROW = 4 };
 
 struct entry {
     struct list by_age;
@@ -289,12 +289,16 @@ static void make_room(struct history *h, struct history_log *newest, uint64_t no
 {
     size_t max = h->limits.max_per_user;
 
-    if (newest->is_pinned)
-        max *= PINNED_FACTOR;
-    while (newest->key[0] == CHANNEL_USER && newest->count > max && newest->count > 1)
+    while (newest->key[0] == CHANNEL_USER && !newest->is_pinned && newest->count > max &&
+           newest->count > 1)
         evict(h, row_at(newest, 0), now_ms);
-    while (h->bytes > h->limits.max_bytes && h->count > 1)
-        evict(h, LIST_HOLDER(h->by_age.next, struct entry, by_age), now_ms);
+    while (h->bytes > h->limits.max_bytes && h->count > 1) {
+        struct entry *oldest = LIST_HOLDER(h->by_age.next, struct entry, by_age);
+
+        if (oldest->log->is_pinned)
+            break;
+        evict(h, oldest, now_ms);
+    }
 }
 
 /* A NUL between, which no name holds: no two pairs look alike. Returns the length. */

@@ -180,6 +180,9 @@ int fanout_start(struct notification_manager *nm, struct channel *channel);
 /* Walks on, for at most `most` clients that cost something. */
 void fanouts_run(struct notification_manager *nm, size_t most);
 
+/* Walks those to their end that keep the window from making room. */
+void fanouts_finish_pinned(struct notification_manager *nm);
+
 /* `link` is about to leave the channel. */
 void fanout_skip(struct fanout *f, struct list *link);
 

@@ -78,6 +78,8 @@ static void on_entry(void *ctx, const struct journal_entry *entry)
         if (streams <= DIRECT_CLIENTS || fanout_start(nm, channel) != 0)
             serve_directly(channel, entry->message);
     }
+    if (history_bytes(nm->window) / 2 > nm->options.window_bytes)
+        fanouts_finish_pinned(nm);
     if (entry->origin != NULL)
         entry->origin->streams = streams;
 }

@@ -47,7 +47,8 @@ static void settle(struct world *w)
     assert_false(manager_turn_end(w->nm, 0));
 }
 
-static int begin_with(void **state, enum manager_overflow overflow, size_t per_user)
+static int begin_bounded(void **state, enum manager_overflow overflow, size_t per_user,
+                         size_t window_bytes)
 {
     struct journal_options jo = {
         .keep_ms = 60000,
@@ -57,7 +58,7 @@ static int begin_with(void **state, enum manager_overflow overflow, size_t per_u
     };
     struct manager_options mo = {
         .heartbeat_ms = 15000, .retry_ms = 2000, .queue = QUEUE, .overflow = overflow,
-        .window_bytes = 1 << 20, .keep_ms = 60000, .keep_per_user = per_user,
+        .window_bytes = window_bytes, .keep_ms = 60000, .keep_per_user = per_user,
     };
     struct world *w = calloc(1, sizeof *w);
     struct error why;
@@ -74,6 +75,11 @@ static int begin_with(void **state, enum manager_overflow overflow, size_t per_u
     return 0;
 }
 
+static int begin_with(void **state, enum manager_overflow overflow, size_t per_user)
+{
+    return begin_bounded(state, overflow, per_user, 1 << 20);
+}
+
 static int begin(void **state)
 {
     return begin_with(state, OVERFLOW_CATCHUP, 100);
@@ -82,6 +88,12 @@ static int begin(void **state)
 static int begin_one_user(void **state)
 {
     return begin_with(state, OVERFLOW_CATCHUP, 2);
+}
+
+/* A window of three notifications, and two that are kept of a user. */
+static int begin_one_user_with_a_small_window(void **state)
+{
+    return begin_bounded(state, OVERFLOW_CATCHUP, 2, 1000);
 }
 
 static int begin_disconnecting(void **state)
@@ -130,6 +142,19 @@ static size_t count_served(const struct world *w, const char *text)
 
     for (int i = 0; i < STREAMS; i++)
         n += memmem(w->sinks[i].bytes.p, w->sinks[i].bytes.len, text, strlen(text)) != NULL;
+    return n;
+}
+
+static size_t count_of(const struct world *w, int i, const char *text)
+{
+    const struct buf *bytes = &w->sinks[i].bytes;
+    const char *at = bytes->p;
+    size_t n = 0;
+
+    while ((at = memmem(at, bytes->len - (size_t)(at - bytes->p), text, strlen(text))) != NULL) {
+        at += strlen(text);
+        n++;
+    }
     return n;
 }
 
@@ -253,6 +278,27 @@ static void a_burst_reaches_all_streams_of_a_user_whatever_is_kept(void **state)
     assert_true(w->stats.window_evicted > 0);
 }
 
+/* Neither the window nor the journal would have kept what the walk owes. The window keeps it, and
+ * grows no further than to twice its bytes: then the walk is done at once. */
+static void a_burst_reaches_all_streams_of_a_user_whatever_the_window_holds(void **state)
+{
+    struct world *w = *state;
+    size_t most = 0;
+
+    for (int i = 0; i < 40; i++) {
+        send(w, CHANNEL_USER, "u0", "x");
+        most = w->stats.window_bytes > most ? w->stats.window_bytes : most;
+    }
+    settle(w);
+    for (int i = 0; i < STREAMS; i++) {
+        assert_int_equal(count_of(w, i, "data: x"), 40);
+        assert_int_equal(count_of(w, i, "event: gap"), 0);
+    }
+    assert_true(most > 1000 && most < 3000);
+    send(w, CHANNEL_USER, "u0", "x");
+    assert_int_equal(w->stats.window_entries, 2);
+}
+
 static void a_stream_too_slow_for_a_walk_is_ended_where_that_is_wished(void **state)
 {
     struct world *w = *state;
@@ -281,6 +327,9 @@ int main(void)
         TEST(a_walk_ends_with_its_channel),
         cmocka_unit_test_setup_teardown(
             a_burst_reaches_all_streams_of_a_user_whatever_is_kept, begin_one_user, end),
+        cmocka_unit_test_setup_teardown(
+            a_burst_reaches_all_streams_of_a_user_whatever_the_window_holds,
+            begin_one_user_with_a_small_window, end),
         cmocka_unit_test_setup_teardown(
             a_stream_too_slow_for_a_walk_is_ended_where_that_is_wished, begin_disconnecting, end),
     };
