@@ -20,7 +20,8 @@
 enum {
     MAX_IOV = 64,
     FLUSH_BYTES = 256 * 1024,  /* that one client writes before others have their turn */
-    CONTROL_ROOM = 64,         /* control events that a full ring still takes */
+    CONTROL_ROOM = 64,         /* retracts that a full ring still takes, ... */
+    LAST_ROOM = 3,             /* ... and behind them a gap, the bye and the last chunk */
     MAX_USER_AGENT = 256,
     CUT_AFTER_MS = 5000,       /* that an ending client has to take its bye */
 };
@@ -113,27 +114,35 @@ void client_cut_for_memory(struct client *c)
 
 /* ---- queueing ---- */
 
-/* Queues `m` and drops the caller's reference; NULL is a message that found no memory. The client
- * may be dead afterwards. */
+/* Queues a control event, which has room always, and drops the caller's reference; NULL is a
+ * message that found no memory. The client may be dead afterwards. */
 static void tell_and_unref(struct client *c, struct message *m)
 {
-    int status = m == NULL ? -ENOMEM
-                           : ring_push(&c->ring, m, c->nm->options.queue + CONTROL_ROOM);
+    int status = -ENOMEM;
 
+    if (m != NULL)
+        status = ring_push(&c->ring, m, c->nm->options.queue + CONTROL_ROOM + LAST_ROOM);
     message_unref(m);
-    if (status == -ENOMEM)
+    assert(status != -ENOBUFS);
+    if (status != 0)
         client_cut_for_memory(c);
     else
         client_mark_dirty(c);
 }
 
-void client_tell(struct client *c, struct message *m)
+void client_tell_retract(struct client *c, struct message *m)
 {
-    if (!c->is_dead && !c->is_ending)
-        tell_and_unref(c, message_ref(m));
+    if (c->is_dead || c->is_ending)
+        return;
+    if (m == NULL || ring_push(&c->ring, m, c->nm->options.queue + CONTROL_ROOM) != 0) {
+        c->nm->stats->retracts_untold++;
+        c->owes_gap = true;
+    }
+    client_mark_dirty(c);
 }
 
-void client_tell_gap(struct client *c, const char *reason, struct slice after, uint64_t resumed_at)
+static struct message *encode_gap(struct client *c, const char *reason, struct slice after,
+                                  uint64_t resumed_at)
 {
     struct buf data = {0};
     char id[ID_TEXT_SIZE];
@@ -151,7 +160,30 @@ void client_tell_gap(struct client *c, const char *reason, struct slice after, u
     log_event(LOG_INFO, "gap", log_hex("client", c->id),
               log_slice("user", channel_name_of(c->user).name),
               log_text("reason", reason), log_slice("after", after), log_text("resumed_at", id));
-    tell_and_unref(c, m);
+    return m;
+}
+
+void client_tell_gap(struct client *c, const char *reason, struct slice after, uint64_t resumed_at)
+{
+    tell_and_unref(c, encode_gap(c, reason, after, resumed_at));
+}
+
+/* Tells the gap for a retract that was not told. Without memory for it the client owes it still. */
+static void pay_debt(struct client *c)
+{
+    char id[ID_TEXT_SIZE];
+    struct message *m;
+
+    if (!c->owes_gap || c->is_ending)
+        return;
+    m = encode_gap(c, "overflow", slice_make(id, id_format(c->nm->epoch, c->cursor, id)),
+                   c->cursor);
+    if (m != NULL &&
+        ring_push(&c->ring, m, c->nm->options.queue + CONTROL_ROOM + LAST_ROOM) == 0) {
+        c->nm->stats->gaps_overflow++;
+        c->owes_gap = false;
+    }
+    message_unref(m);
 }
 
 bool client_queue(struct client *c, struct message *m)
@@ -245,51 +277,6 @@ static bool write_some(struct client *c, size_t *written)
     return true;
 }
 
-/* Writes what is queued and catches up, as far as the socket goes; past `budget` bytes the rest
- * waits for the next turn. The client may be dead afterwards. */
-static void flush(struct client *c, size_t budget)
-{
-    size_t written = 0;
-
-    while (!c->is_blocked) {
-        if (!write_some(c, &written))
-            return;
-        if (c->ring.count == 0)
-            client_catch_up(c);
-        if (c->is_dead)
-            return;
-        if (c->ring.count == 0)
-            break;
-        if (written >= budget) {
-            client_mark_dirty(c);
-            return;
-        }
-    }
-    if (c->ring.count > 0)
-        return;
-    ring_relax(&c->ring);
-    if (c->is_ending)
-        finish(c, true, bye_names[c->bye]);
-}
-
-void clients_flush(struct notification_manager *nm, size_t most)
-{
-    while (nm->dirty != NULL && most-- > 0) {
-        struct client *c = nm->dirty;
-
-        nm->dirty = c->next_dirty;
-        if (nm->dirty == NULL)
-            nm->dirty_end = &nm->dirty;
-        c->is_dirty = false;
-        if (c->is_dead)
-            free(c);
-        else
-            flush(c, FLUSH_BYTES);
-    }
-}
-
-/* ---- what comes for it ---- */
-
 /* Takes all that is not begun out of the queue, from its first notification on, and goes back to
  * before that. Gaps behind it are told again: in their place they would have too high an id. */
 static void unqueue(struct client *c)
@@ -323,6 +310,51 @@ static void overflow(struct client *c)
     }
     client_set_behind(c, true);
 }
+
+/* Writes what is queued and catches up, as far as the socket goes; past `budget` bytes the rest
+ * waits for the next turn. The client may be dead afterwards. */
+static void flush(struct client *c, size_t budget)
+{
+    size_t written = 0;
+
+    while (!c->is_blocked && write_some(c, &written)) {
+        if (c->ring.count == 0) {
+            pay_debt(c);
+            client_catch_up(c);
+        }
+        if (c->is_dead || c->ring.count == 0)
+            break;
+        if (written >= budget) {
+            client_mark_dirty(c);
+            return;
+        }
+    }
+    if (c->is_dead)
+        return;
+    if (c->is_blocked)
+        return;
+    ring_relax(&c->ring);
+    if (c->is_ending)
+        finish(c, true, bye_names[c->bye]);
+}
+
+void clients_flush(struct notification_manager *nm, size_t most)
+{
+    while (nm->dirty != NULL && most-- > 0) {
+        struct client *c = nm->dirty;
+
+        nm->dirty = c->next_dirty;
+        if (nm->dirty == NULL)
+            nm->dirty_end = &nm->dirty;
+        c->is_dirty = false;
+        if (c->is_dead)
+            free(c);
+        else
+            flush(c, FLUSH_BYTES);
+    }
+}
+
+/* ---- what comes for it ---- */
 
 void client_deliver(struct client *c, struct message *m)
 {
@@ -374,13 +406,14 @@ void client_end(struct client *c, enum client_bye reason)
     } else {
         stats->streams_closed_by_age++;
     }
+    pay_debt(c);
     snprintf(data, sizeof data, "{\"reason\":\"%s\"}", bye_names[reason]);
     tell_and_unref(c, sse_encode_control("bye", slice_make(NULL, 0), retry_ms, slice_of(data)));
     if (c->is_dead)
         return;
     c->bye = reason;
     if (c->is_chunked)
-        client_tell(c, nm->last_chunk);
+        tell_and_unref(c, message_ref(nm->last_chunk));
     if (c->is_dead)
         return;
     c->is_ending = true;
@@ -426,11 +459,11 @@ void client_on_deadline(struct client *c, uint64_t now_ms)
     }
     if (c->ring.count == 0 && now_ms - c->written_ms >= nm->options.heartbeat_ms) {
         nm->stats->heartbeats++;
-        client_tell(c, c->has_ping_events ? nm->ping : nm->heartbeat);
+        tell_and_unref(c, message_ref(c->has_ping_events ? nm->ping : nm->heartbeat));
         if (c->is_dead)
             return;
     }
-    if (c->is_behind)
+    if (c->is_behind || c->owes_gap)
         client_mark_dirty(c); /* a page that could not be read is asked for again */
     set_deadline(c);
 }

@@ -68,6 +68,7 @@ struct client {
     bool is_resuming : 1;           /* behind since it was opened */
     bool is_from_start : 1;         /* what was lost before is none of its business */
     bool is_dropping : 1;           /* behind, and only the newest of what it missed is wanted */
+    bool owes_gap : 1;              /* a retract found no room or memory: a gap is due for it */
     bool is_blocked : 1;            /* the socket took less than was given: want_write is on */
     bool is_ending : 1;             /* its bye is queued: nothing more is */
     bool is_dirty : 1;              /* in the list of those to be flushed, or freed */
@@ -133,8 +134,9 @@ void client_deliver(struct client *c, struct message *m);
  * live. Returns whether it cost anything. May end the client. */
 bool client_update(struct client *c);
 
-/* A control event: queued, even a little over the limit. */
-void client_tell(struct client *c, struct message *m);
+/* A retract, NULL where it found no memory: queued, even a little over the limit. Where that fails
+ * the client gets a gap as soon as it has room, so that its page loads its state again. */
+void client_tell_retract(struct client *c, struct message *m);
 
 /* Queues the bye and ends the client when all is written. */
 void client_end(struct client *c, enum client_bye reason);

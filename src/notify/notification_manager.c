@@ -90,21 +90,16 @@ static void tell_retracted(struct notification_manager *nm, struct channel_name 
     char id[ID_TEXT_SIZE];
     char data[ID_TEXT_SIZE + 16];
     struct message *m;
-    struct list *next;
 
     if (channel == NULL)
         return;
     id_format(nm->epoch, seq, id);
     snprintf(data, sizeof data, "{\"id\":\"%s\"}", id);
     m = sse_encode_control("retract", slice_make(NULL, 0), 0, slice_of(data));
-    if (m == NULL) {
+    if (m == NULL)
         nm->stats->out_of_memory++;
-        return;
-    }
-    for (struct list *at = channel->clients.next; at != &channel->clients; at = next) {
-        next = at->next;
-        client_tell(channel_client(channel, at), m);
-    }
+    for (struct list *at = channel->clients.next; at != &channel->clients; at = at->next)
+        client_tell_retract(channel_client(channel, at), m);
     message_unref(m);
 }
 
