@@ -17,7 +17,7 @@ struct notification_manager;
 enum manager_overflow {
     OVERFLOW_CATCHUP,     /* it reads on from its cursor later: nothing is lost that is kept */
     OVERFLOW_DROP_OLDEST, /* the oldest queued go, and a gap says so */
-    OVERFLOW_DISCONNECT,  /* it is ended; its reconnect resumes */
+    OVERFLOW_DISCONNECT,  /* it is ended; its reconnect resumes, for as long as that takes */
 };
 
 struct manager_options {

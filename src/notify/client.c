@@ -1,7 +1,8 @@
 /* client.c - what one stream is owed: queued and written. catch_up.c serves those behind.
  *
  * While a client is live, everything of its channels up to the manager's head is queued, written,
- * or owed by a fan-out that is under way. While it is behind, nothing after `cursor` is queued.
+ * or owed by a fan-out that is under way. While it is behind, nothing after `cursor` is queued: it
+ * resumes, its socket was too slow, or it waits for a page of the journal.
  * A client that ended is only marked: whoever is on the stack may still look at it, and it is
  * freed from the dirty list. */
 #include "notify/client.h"
@@ -288,7 +289,7 @@ static void unqueue(struct client *c)
     if (first == c->ring.count)
         return;
     c->cursor = ring_at(&c->ring, first)->seq - 1;
-    client_forget_losses(c);
+    client_stop_reading(c); /* a page that is under way goes on from too far */
     for (uint32_t i = c->ring.count; i > first; i--)
         if (ring_at(&c->ring, i - 1)->seq > 0 || ring_at(&c->ring, i - 1)->is_gap)
             ring_remove(&c->ring, i - 1);
@@ -311,6 +312,18 @@ static void overflow(struct client *c)
     client_set_behind(c, true);
 }
 
+/* The socket takes no more: all that the client has not got fits into its queue, or it overflows.
+ * But what it resumes with may be as long as it likes. */
+static void check_room(struct client *c)
+{
+    if (!c->is_behind || c->is_resuming || c->is_dropping || c->is_ending ||
+        c->nm->options.overflow == OVERFLOW_CATCHUP)
+        return;
+    client_catch_up(c);
+    if (!c->is_dead && c->is_behind && c->ring.count >= c->nm->options.queue)
+        overflow(c);
+}
+
 /* Writes what is queued and catches up, as far as the socket goes; past `budget` bytes the rest
  * waits for the next turn. The client may be dead afterwards. */
 static void flush(struct client *c, size_t budget)
@@ -331,8 +344,10 @@ static void flush(struct client *c, size_t budget)
     }
     if (c->is_dead)
         return;
-    if (c->is_blocked)
+    if (c->is_blocked) {
+        check_room(c);
         return;
+    }
     ring_relax(&c->ring);
     if (c->is_ending)
         finish(c, true, bye_names[c->bye]);
@@ -377,12 +392,8 @@ bool client_update(struct client *c)
         return false;
     client_set_behind(c, true);
     client_catch_up(c);
-    if (c->is_dead)
-        return true;
-    if (!c->is_blocked)
-        flush(c, FLUSH_BYTES);
-    else if (c->is_behind && c->ring.count >= c->nm->options.queue)
-        overflow(c);
+    if (!c->is_dead)
+        flush(c, SIZE_MAX); /* it must not stay behind, as if it were slow */
     return true;
 }
 
@@ -406,6 +417,7 @@ void client_end(struct client *c, enum client_bye reason)
     } else {
         stats->streams_closed_by_age++;
     }
+    client_stop_reading(c);
     pay_debt(c);
     snprintf(data, sizeof data, "{\"reason\":\"%s\"}", bye_names[reason]);
     tell_and_unref(c, sse_encode_control("bye", slice_make(NULL, 0), retry_ms, slice_of(data)));
@@ -463,8 +475,6 @@ void client_on_deadline(struct client *c, uint64_t now_ms)
         if (c->is_dead)
             return;
     }
-    if (c->is_behind || c->owes_gap)
-        client_mark_dirty(c); /* a page that could not be read is asked for again */
     set_deadline(c);
 }
 

@@ -34,7 +34,9 @@ struct catch_up {
     struct journal_read read;
     struct client *client;
     bool is_under_way;
-    uint64_t *known;            /* behind the names, in the same allocation */
+    uint64_t told_transient;    /* number up to which losses with a ttl of 0 are told */
+    uint64_t *known;            /* behind the names, in the same allocation: the read's, ... */
+    uint64_t *told;             /* ... and what of it is lost to the client and told to it */
     struct channel_name channels[];
 };
 
@@ -53,7 +55,6 @@ struct client {
     uint64_t id;
     uint64_t cursor;                /* number up to which all that is its own was queued */
     uint64_t since;                 /* newest number when it was opened */
-    uint64_t told;                  /* number up to which losses with a ttl of 0 are told */
     uint64_t last_seq;              /* number of the last notification written whole */
     uint64_t opened_ms;
     uint64_t written_ms;            /* when bytes last left */
@@ -169,11 +170,8 @@ void clients_flush(struct notification_manager *nm, size_t most);
  * nothing is left. The client may be dead afterwards. */
 void client_catch_up(struct client *c);
 
-/* Gives up a page that was asked for. */
+/* Gives up a page that was asked for, and forgets which losses were told. */
 void client_stop_reading(struct client *c);
-
-/* Losses that were told are told again: it goes back to before them. */
-void client_forget_losses(struct client *c);
 
 /* ---- fanout.c ---- */
 /* Every client of the channel gets what is new, in slices, from manager_turn_end on. */

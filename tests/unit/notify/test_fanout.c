@@ -96,6 +96,11 @@ static int begin_one_user_with_a_small_window(void **state)
     return begin_bounded(state, OVERFLOW_CATCHUP, 2, 1000);
 }
 
+static int begin_dropping(void **state)
+{
+    return begin_with(state, OVERFLOW_DROP_OLDEST, 100);
+}
+
 static int begin_disconnecting(void **state)
 {
     return begin_with(state, OVERFLOW_DISCONNECT, 100);
@@ -299,6 +304,49 @@ static void a_burst_reaches_all_streams_of_a_user_whatever_the_window_holds(void
     assert_int_equal(w->stats.window_entries, 2);
 }
 
+/* What is left when a socket takes no more fits the queue, or the stream is ended, be it that it
+ * took nothing from the start or that it blocks in the middle of what a walk owes it. */
+static void a_stream_that_blocks_within_a_visit_is_ended_where_that_is_wished(void **state)
+{
+    struct world *w = *state;
+    size_t before = w->sinks[0].bytes.len;
+    size_t one;
+
+    send(w, CHANNEL_TOPIC, "all", "x");
+    settle(w);
+    one = w->sinks[0].bytes.len - before;
+    for (int i = 7; i < 10; i++)
+        w->sinks[i].room = (size_t)(i - 6) * one + 1; /* for one and a bit, two, three */
+    for (int i = 0; i < QUEUE + 2; i++)
+        send(w, CHANNEL_TOPIC, "all", "x");
+    settle(w);
+    assert_true(w->sinks[7].is_closed);
+    assert_false(w->sinks[7].is_graceful);
+    assert_int_equal(w->stats.streams_closed_by_overflow, 1);
+    assert_int_equal(w->stats.streams_behind, 0);
+    for (int i = 8; i < 10; i++) {
+        assert_false(w->sinks[i].is_closed);
+        fake_sink_open_up(&w->sinks[i], w->clients[i], FAKE_SINK_ENDLESS, 0);
+    }
+    settle(w);
+    for (int i = 8; i < 11; i++)
+        assert_reads(w, i, "n(x)#1 n(x)#2 n(x)#3 n(x)#4 n(x)#5 n(x)#6 n(x)#7 ");
+}
+
+static void a_stream_that_blocks_within_a_visit_drops_its_oldest_where_that_is_wished(void **state)
+{
+    struct world *w = *state;
+
+    w->sinks[7].room = 1;
+    for (int i = 0; i < QUEUE + 4; i++)
+        send(w, CHANNEL_TOPIC, "all", "x");
+    settle(w);
+    fake_sink_open_up(&w->sinks[7], w->clients[7], FAKE_SINK_ENDLESS, 0);
+    settle(w);
+    assert_reads(w, 7, "n(x)#1 gap({\"reason\":\"overflow\",\"after\":\"#1\","
+                       "\"resumed_at\":\"#4\"})#4 n(x)#5 n(x)#6 n(x)#7 n(x)#8 ");
+}
+
 static void a_stream_too_slow_for_a_walk_is_ended_where_that_is_wished(void **state)
 {
     struct world *w = *state;
@@ -330,6 +378,12 @@ int main(void)
         cmocka_unit_test_setup_teardown(
             a_burst_reaches_all_streams_of_a_user_whatever_the_window_holds,
             begin_one_user_with_a_small_window, end),
+        cmocka_unit_test_setup_teardown(
+            a_stream_that_blocks_within_a_visit_is_ended_where_that_is_wished,
+            begin_disconnecting, end),
+        cmocka_unit_test_setup_teardown(
+            a_stream_that_blocks_within_a_visit_drops_its_oldest_where_that_is_wished,
+            begin_dropping, end),
         cmocka_unit_test_setup_teardown(
             a_stream_too_slow_for_a_walk_is_ended_where_that_is_wished, begin_disconnecting, end),
     };
