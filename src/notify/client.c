@@ -87,6 +87,7 @@ void client_release(struct client *c, const char *reason)
                   log_u64("delivered", c->delivered), log_u64("queued", c->ring.count),
                   log_u64("ms", nm->now_ms - c->opened_ms));
     leave_channels(c);
+    nm->ending -= c->is_ending;
     client_set_behind(c, false);
     client_stop_reading(c);
     ring_clear(&c->ring);
@@ -429,6 +430,7 @@ void client_end(struct client *c, enum client_bye reason)
     if (c->is_dead)
         return;
     c->is_ending = true;
+    nm->ending++;
     c->ops->deadline(c->sink, nm->now_ms + CUT_AFTER_MS);
 }
 

@@ -99,6 +99,7 @@ struct notification_manager {
     uint64_t tick_ms;               /* of the last tick, which is the journal's time: what has a
                                      * ttl is gone from the window no later than from there */
     uint64_t next_client;           /* mixed into an id */
+    size_t ending;                  /* clients whose bye is queued */
     uint64_t drain_end_ms;          /* 0: not draining */
     uint64_t drain_ms;
 };

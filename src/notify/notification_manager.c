@@ -235,7 +235,7 @@ static void drain_some(struct notification_manager *nm)
 {
     uint64_t left_ms = nm->drain_end_ms > nm->now_ms ? nm->drain_end_ms - nm->now_ms : 0;
     uint64_t rounds = left_ms / TICK_MS + 1;
-    uint64_t most = (nm->everyone->count + rounds - 1) / rounds;
+    uint64_t most = (nm->everyone->count - nm->ending + rounds - 1) / rounds;
 
     for (struct list *at = nm->everyone->clients.next; at != &nm->everyone->clients && most > 0;) {
         struct client *c = channel_client(nm->everyone, at);
