@@ -34,7 +34,9 @@ struct catch_up {
     struct journal_read read;
     struct client *client;
     bool is_under_way;
-    uint64_t *known;            /* behind the names, in the same allocation */
+    uint64_t told_transient;    /* number up to which losses with a ttl of 0 are told */
+    uint64_t *known;            /* behind the names, in the same allocation: the read's, ... */
+    uint64_t *told;             /* ... and what of it is lost to the client and told to it */
     struct channel_name channels[];
 };
 
@@ -61,6 +63,7 @@ struct client {
     bool is_resuming : 1;           /* behind since it was opened */
     bool is_from_start : 1;         /* what was lost before is none of its business */
     bool is_dropping : 1;           /* behind, and only the newest of what it missed is wanted */
+    bool owes_gap : 1;              /* a retract found no room or memory: a gap is due for it */
     bool is_blocked : 1;            /* the socket took less than was given: want_write is on */
     bool is_ending : 1;             /* its bye is queued: nothing more is */
     bool is_dirty : 1;              /* in the list of those to be flushed, or freed */
@@ -99,6 +102,7 @@ struct notification_manager {
     uint64_t tick_ms;               /* of the last tick, which is the journal's time: what has a
                                      * ttl is gone from the window no later than from there */
     uint64_t next_client;           /* mixed into an id */
+    size_t ending;                  /* clients whose bye is queued */
     uint64_t drain_end_ms;          /* 0: not draining */
     uint64_t drain_ms;
     uint64_t drain_due;             /* streams still to be ended of the share that is due */
@@ -139,8 +143,9 @@ void client_deliver(struct client *c, struct message *m);
  * live. Returns whether it cost anything. May end the client. */
 bool client_update(struct client *c);
 
-/* A control event: queued, even a little over the limit. */
-void client_tell(struct client *c, struct message *m);
+/* A retract, NULL where it found no memory: queued, even a little over the limit. Where that fails
+ * the client gets a gap as soon as it has room, so that its page loads its state again. */
+void client_tell_retract(struct client *c, struct message *m);
 
 /* Queues the bye and ends the client when all is written. */
 void client_end(struct client *c, enum client_bye reason);
@@ -173,11 +178,8 @@ void clients_flush(struct notification_manager *nm, size_t most);
  * nothing is left. The client may be dead afterwards. */
 void client_catch_up(struct client *c);
 
-/* Gives up a page that was asked for. */
+/* Gives up a page that was asked for, and forgets which losses were told. */
 void client_stop_reading(struct client *c);
-
-/* Losses that were told are told again: it goes back to before them. */
-void client_forget_losses(struct client *c);
 
 /* ---- fanout.c ---- */
 /* Every client of the channel gets what is new, in slices, from manager_turn_end on. */

@@ -92,21 +92,16 @@ static void tell_retracted(struct notification_manager *nm, struct channel_name 
     char id[ID_TEXT_SIZE];
     char data[ID_TEXT_SIZE + 16];
     struct message *m;
-    struct list *next;
 
     if (channel == NULL)
         return;
     id_format(nm->epoch, seq, id);
     snprintf(data, sizeof data, "{\"id\":\"%s\"}", id);
     m = sse_encode_control("retract", slice_make(NULL, 0), 0, slice_of(data));
-    if (m == NULL) {
+    if (m == NULL)
         nm->stats->out_of_memory++;
-        return;
-    }
-    for (struct list *at = channel->clients.next; at != &channel->clients; at = next) {
-        next = at->next;
-        client_tell(channel_client(channel, at), m);
-    }
+    for (struct list *at = channel->clients.next; at != &channel->clients; at = at->next)
+        client_tell_retract(channel_client(channel, at), m);
     message_unref(m);
 }
 
@@ -254,7 +249,7 @@ static void drain_share(struct notification_manager *nm)
     uint64_t left_ms = nm->drain_end_ms > nm->now_ms ? nm->drain_end_ms - nm->now_ms : 0;
     uint64_t rounds = left_ms / TICK_MS + 1;
 
-    nm->drain_due = (nm->everyone->count + rounds - 1) / rounds;
+    nm->drain_due = (nm->everyone->count - nm->ending + rounds - 1) / rounds;
     drain_some(nm);
 }
 
