@@ -14,6 +14,7 @@
 #include <unistd.h>
 #include "base/log.h"
 #include "net/loop.h"
+#include "sock_priv.h"
 
 enum {
     BACKLOG = 4096,       /* the kernel cuts it to net.core.somaxconn */
@@ -79,7 +80,8 @@ static void on_connection(struct ev_loop *ev, ev_io *watcher, int events)
 
     (void)ev;
     (void)events;
-    for (int i = 0; i < ACCEPTS_A_TURN; i++) {
+    /* A new connection's first request is read and handled at once: it counts as an event does. */
+    for (int i = 0; i < ACCEPTS_A_TURN && (i == 0 || !loop_is_late(l->loop)); i++) {
         struct sockaddr_storage from = {0};
         socklen_t length = sizeof from;
         int fd = accept4(l->fd, (struct sockaddr *)&from, &length, SOCK_NONBLOCK | SOCK_CLOEXEC);

@@ -17,6 +17,7 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
+#include "base/clock.h"
 #include "base/log.h"
 #include "net/listener.h"
 #include "net/loop.h"
@@ -26,6 +27,7 @@ static struct loop *loop;
 static int accepted[8];
 static size_t accepted_count;
 static struct peer last_peer;
+static uint64_t accept_ns; /* that handling a new connection takes */
 
 static void on_accept(void *ctx, int fd, const struct peer *peer)
 {
@@ -33,6 +35,8 @@ static void on_accept(void *ctx, int fd, const struct peer *peer)
     assert_true(accepted_count < 8);
     accepted[accepted_count++] = fd;
     last_peer = *peer;
+    for (uint64_t end = clock_mono_ns() + accept_ns; clock_mono_ns() < end;)
+        ;
 }
 
 static int set_up(void **state)
@@ -43,6 +47,7 @@ static int set_up(void **state)
     log_setup(LOG_ERROR, LOG_TEXT, STDERR_FILENO, false);
     memset(&stats, 0, sizeof stats);
     accepted_count = 0;
+    accept_ns = 0;
     loop = loop_create(&stats, &why);
     return loop == NULL ? -1 : 0;
 }
@@ -105,6 +110,25 @@ static void the_system_chooses_a_port_and_connections_come(void **state)
     getsockopt(accepted[0], IPPROTO_TCP, TCP_USER_TIMEOUT, &option, &length);
     assert_int_equal(option, 12345);
     close(fd);
+    listener_close(l);
+}
+
+static void connections_that_take_long_are_spread_over_turns(void **state)
+{
+    struct listener *l = listen_on("127.0.0.1:0", NULL);
+    int fds[4];
+
+    (void)state;
+    assert_non_null(l);
+    for (int i = 0; i < 4; i++)
+        fds[i] = connect_to(l);
+    accept_ns = 10000000; /* more than a turn has for its events */
+    for (size_t i = 1; i <= 4; i++) {
+        accept_until(i);
+        assert_int_equal(accepted_count, i);
+    }
+    for (int i = 0; i < 4; i++)
+        close(fds[i]);
     listener_close(l);
 }
 
@@ -315,6 +339,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(the_system_chooses_a_port_and_connections_come, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(connections_that_take_long_are_spread_over_turns, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(all_addresses_take_ipv4, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_port_in_use_is_named, set_up, tear_down),
