@@ -61,6 +61,8 @@ class Daemon:
         self.env = {k: v for k, v in os.environ.items() if not k.startswith("SSE_NOTIFY_")}
         self.home = tempfile.mkdtemp(prefix="sse-notify-test-")  # its journal is there
         atexit.register(shutil.rmtree, self.home, ignore_errors=True)
+        if "user" in process:
+            shutil.chown(self.home, process["user"])
         self.env |= {"STATE_DIRECTORY": self.home} | (env or {})
         self.port = 0
         self.popen = process
