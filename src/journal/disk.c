@@ -49,11 +49,13 @@ static void op_free(struct op *op)
     free(op);
 }
 
+/* The writer sleeps only while nothing waits, or lets it gather: most ops need not wake it. */
 static void enqueue(struct disk *d, struct op *op)
 {
     pthread_mutex_lock(&d->lock);
     op_list_add(&d->waiting, op);
-    pthread_cond_signal(&d->to_writer);
+    if (d->waiting.count == 1 || d->waiting.bytes >= MAX_GROUP_BYTES)
+        pthread_cond_signal(&d->to_writer);
     pthread_mutex_unlock(&d->lock);
 }
 

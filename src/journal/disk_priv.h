@@ -162,8 +162,10 @@ static inline struct read_job *job_list_take(struct job_list *l)
     return job;
 }
 
-/* Numbers that may be given out ahead of the disk, where they are. */
-enum { RESERVE = 1 << 20 };
+enum {
+    RESERVE = 1 << 20,         /* numbers that may be given out ahead of the disk, where they are */
+    MAX_GROUP_BYTES = 8 << 20, /* of ops in one transaction; so many are not kept waiting */
+};
 
 /* ---- the bodies of the threads; `ctx` is the struct disk ---- */
 void *disk_write(void *ctx); /* disk_writer.c */

@@ -8,8 +8,7 @@
 #include "disk_priv.h"
 
 enum {
-    MAX_GROUP = 4096,        /* ops in one transaction ... */
-    MAX_GROUP_BYTES = 8 << 20,
+    MAX_GROUP = 4096,        /* ops in one transaction */
     SWEEP_STEPS = 500,       /* entries that retention takes at a time when nothing else is to do */
     SWEEP_PER_OP = 2,        /* and beside each that comes in: it gains on them */
     GATHER_MS = 250,         /* without sync = always: the next commit comes this long after one */
@@ -17,7 +16,7 @@ enum {
     RETRY_MS = 1000,
 };
 
-static void wait_ms(struct disk *d, unsigned ms)
+static struct timespec in_ms(unsigned ms)
 {
     struct timespec at;
 
@@ -25,7 +24,25 @@ static void wait_ms(struct disk *d, unsigned ms)
     at.tv_nsec += (long)(ms % 1000) * 1000000;
     at.tv_sec += ms / 1000 + at.tv_nsec / 1000000000;
     at.tv_nsec %= 1000000000;
+    return at;
+}
+
+/* With the lock: sleeps for so long, or until something comes. */
+static void wait_ms(struct disk *d, unsigned ms)
+{
+    struct timespec at = in_ms(ms);
+
     pthread_cond_timedwait(&d->to_writer, &d->lock, &at);
+}
+
+/* With the lock: lets ops gather, unless a reader waits for them or they are very many. */
+static void gather(struct disk *d)
+{
+    struct timespec end = in_ms(GATHER_MS);
+
+    while (!d->is_stopping && !d->is_wanted_now && d->waiting.bytes < MAX_GROUP_BYTES &&
+           pthread_cond_timedwait(&d->to_writer, &d->lock, &end) == 0)
+        ;
 }
 
 /* ---- one transaction ---- */
@@ -99,10 +116,8 @@ static int write_group(struct disk *d, struct op_list *group, uint64_t now_ms, b
 /* With the lock: sleeps until there is something to write; false: it is all over. */
 static bool wait_for_work(struct disk *d, bool has_more)
 {
-    bool is_gathering = d->options.sync != JOURNAL_SYNC_ALWAYS && !has_more;
-
-    if (is_gathering && !d->is_stopping && !d->is_wanted_now && d->waiting.bytes < MAX_GROUP_BYTES)
-        wait_ms(d, GATHER_MS);
+    if (d->options.sync != JOURNAL_SYNC_ALWAYS && !has_more)
+        gather(d);
     while (d->waiting.count == 0 && !d->is_stopping && !has_more) {
         wait_ms(d, IDLE_MS);
         if (store_wants_sweep(d->store, d->clock_ms))
