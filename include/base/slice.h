@@ -46,6 +46,14 @@ static inline bool slice_is_nocase(struct slice a, const char *text)
     return a.n == strlen(text) && strncasecmp(a.p, text, a.n) == 0;
 }
 
+/* Copies the bytes to `p`, which has room for them; returns their end there. */
+static inline char *slice_put(char *p, struct slice s)
+{
+    if (s.n > 0)
+        memcpy(p, s.p, s.n);
+    return p + s.n;
+}
+
 /* Without the blanks and tabs at both ends. */
 struct slice slice_trim(struct slice s);
 

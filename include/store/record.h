@@ -12,6 +12,8 @@
 #include "base/slice.h"
 #include "message/notification.h"
 
+struct message; /* message/message.h */
+
 struct record {
     uint64_t seq;
     uint64_t wall_ms;    /* when it was accepted, by the system's clock: for people */
@@ -40,6 +42,9 @@ void record_seal(char *p, size_t size);
 /* Reads a record whose slices point into `bytes`. Returns 0, or -EBADMSG where it is damaged: cut
  * short, of another length, with parts that do not fit or a wrong checksum. */
 int record_read(struct record *r, struct slice bytes);
+
+/* The record as its event on the wire: a message with one reference, or NULL without memory. */
+struct message *record_encode(const struct record *r, const char *epoch);
 
 /* The checksum that a sealed record carries. */
 uint32_t record_sum(struct slice bytes);

@@ -70,10 +70,10 @@ static bool is_swamped(struct disk *d)
     return is_so;
 }
 
+/* A copy of the bytes at `at`. */
 static struct slice put(char *at, struct slice s)
 {
-    if (s.n > 0)
-        memcpy(at, s.p, s.n);
+    slice_put(at, s);
     return slice_make(at, s.n);
 }
 
@@ -169,7 +169,7 @@ static int refusal(struct disk *d)
 {
     if (d->options.sync != JOURNAL_SYNC_ALWAYS && d->trouble != 0)
         return d->trouble; /* what is out already has to get to the disk first */
-    if (is_swamped(d) || (d->reserved > 0 && d->head >= d->reserved))
+    if (is_swamped(d) || (d->state.reserved > 0 && d->head >= d->state.reserved))
         return -EAGAIN;
     return 0;
 }
@@ -242,13 +242,9 @@ static void finish_repeat(struct disk *d, struct op *op)
 static void finish_removal(struct disk *d, struct op *op)
 {
     if (op->status == 0 && (op->count > 0 || op->kind == OP_ERASE)) {
-        struct read_job *job;
-
         /* What is being read may still hold it. */
-        for (struct list *at = d->reading.next; at != &d->reading; at = at->next) {
-            job = LIST_HOLDER(at, struct read_job, link);
-            job->is_stale = true;
-        }
+        for (struct list *at = d->reading.next; at != &d->reading; at = at->next)
+            LIST_HOLDER(at, struct read_job, link)->is_stale = true;
         if (op->kind == OP_RETRACT)
             d->stats->retracted++;
         d->base.events->on_removed(d->base.ctx, op->to, op->kind == OP_RETRACT ? op->seq : 0);
@@ -342,10 +338,17 @@ static struct read_job *job_create(struct journal_read *read)
     return job;
 }
 
-static void job_free(struct read_job *job)
+/* Gives up the messages of a page that was read. */
+static void job_clear(struct read_job *job)
 {
     for (size_t i = 0; job->status == 0 && i < job->page.count; i++)
         message_unref(job->messages[i]);
+    job->page.count = 0;
+}
+
+static void job_free(struct read_job *job)
+{
+    job_clear(job);
     free(job);
 }
 
@@ -400,8 +403,7 @@ static void finish_job(struct disk *d, struct read_job *job)
     };
 
     if (job->read != NULL && job->is_stale) {
-        for (size_t i = 0; job->status == 0 && i < job->page.count; i++)
-            message_unref(job->messages[i]);
+        job_clear(job);
         submit(d, job);
         return;
     }
@@ -428,15 +430,10 @@ static void on_wake(struct ev_loop *ev, ev_async *watcher, int events)
 
     (void)ev;
     (void)events;
-    op_list_init(&done);
-    job_list_init(&read);
     pthread_mutex_lock(&d->lock);
-    while (d->done.first != NULL)
-        op_list_add(&done, op_list_take(&d->done));
-    while (d->read.first != NULL)
-        job_list_add(&read, job_list_take(&d->read));
+    op_list_move(&done, &d->done);
+    job_list_move(&read, &d->read);
     d->state = d->written;
-    d->reserved = d->written_reserved;
     trouble = d->write_trouble;
     pthread_mutex_unlock(&d->lock);
     note_trouble(d, trouble);
@@ -549,7 +546,6 @@ static int open_store(struct disk *d, const struct journal_options *o, struct er
         return error_set(why, "journal.path = %s: cannot use the journal: %s", o->path,
                          strerror(-status));
     d->state = d->written = *state;
-    d->reserved = d->written_reserved = state->reserved;
     return 0;
 }
 
@@ -601,15 +597,9 @@ static struct journal *disk_open(const struct journal_options *options, struct e
 static int emit_kept(void *ctx, const struct record *record, struct slice bytes)
 {
     struct disk *d = ctx;
-    struct notification n = {
-        .to = record->to,
-        .event = record->event,
-        .data = record->data,
-        .is_json = record->is_json,
-    };
     struct journal_entry entry = {
         .to = record->to,
-        .message = sse_encode(&n, d->epoch, record->seq, record->wall_ms),
+        .message = record_encode(record, d->epoch),
         .ttl_ms = record->expires_ms == RECORD_KEPT ? TTL_DEFAULT
                                                     : record->expires_ms - record->time_ms,
         .age_ms = d->time_ms > record->time_ms ? d->time_ms - record->time_ms : 0,

@@ -79,7 +79,6 @@ struct disk {
     char epoch[EPOCH_SIZE];
     uint64_t head;                   /* highest number given out */
     uint64_t emitted;                /* highest number emitted */
-    uint64_t reserved;               /* without sync = always: what may be given out */
     uint64_t time_ms;                /* the journal's clock, which never goes back ... */
     uint64_t time_at_ms;             /* ... at this loop time */
     bool remembers_keys;
@@ -102,7 +101,6 @@ struct disk {
     struct job_list read;
     struct store_state written;      /* state and trouble, as the writer has them */
     int write_trouble;
-    uint64_t written_reserved;
     uint64_t clock_ms;               /* time_ms as of the last tick */
     bool is_wanted_now;              /* a reader waits for what is not written yet */
     bool is_stopping;
@@ -125,6 +123,15 @@ static inline void op_list_add(struct op_list *l, struct op *op)
     l->end = &op->next;
     l->count++;
     l->bytes += op_size(op);
+}
+
+/* All of `from` becomes the list; what it was is forgotten. */
+static inline void op_list_move(struct op_list *to, struct op_list *from)
+{
+    *to = *from;
+    if (to->first == NULL)
+        to->end = &to->first;
+    op_list_init(from);
 }
 
 /* The first, which must be there. */
@@ -150,6 +157,14 @@ static inline void job_list_add(struct job_list *l, struct read_job *job)
     job->next = NULL;
     *l->end = job;
     l->end = &job->next;
+}
+
+static inline void job_list_move(struct job_list *to, struct job_list *from)
+{
+    *to = *from;
+    if (to->first == NULL)
+        to->end = &to->first;
+    job_list_init(from);
 }
 
 static inline struct read_job *job_list_take(struct job_list *l)

@@ -144,7 +144,6 @@ static void report(struct disk *d, struct op_list *group, int status)
         op_list_add(&d->done, op);
     }
     d->written = *store_state(d->store);
-    d->written_reserved = d->written.reserved;
     d->write_trouble = status;
     ev_async_send(d->ev, &d->wake);
 }

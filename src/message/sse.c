@@ -61,17 +61,10 @@ static size_t data_size(struct slice data)
     return n;
 }
 
-static char *put(char *p, struct slice s)
-{
-    if (s.n > 0)
-        memcpy(p, s.p, s.n);
-    return p + s.n;
-}
-
 static char *put_field(char *p, const char *name, struct slice value)
 {
-    p = put(p, slice_of(name));
-    p = put(p, value);
+    p = slice_put(p, slice_of(name));
+    p = slice_put(p, value);
     *p++ = '\n';
     return p;
 }
@@ -133,7 +126,7 @@ struct message *sse_encode_control(const char *event, struct slice id, uint64_t 
     m = message_create(n + sizeof "event: \n\n" - 1 + strlen(event) + lines);
     if (m == NULL)
         return NULL;
-    p = put(m->wire + m->body_at, slice_make(head, n));
+    p = slice_put(m->wire + m->body_at, slice_make(head, n));
     p = put_field(p, "event: ", slice_of(event));
     p = put_data(p, data, lines);
     *p = '\n';
@@ -153,11 +146,11 @@ struct message *sse_encode_preamble(struct slice head, bool is_chunked, uint64_t
 
     if (m == NULL)
         return NULL;
-    p = put(m->wire + m->body_at, head);
-    p = put(p, slice_make(size_line, (size_t)prefix));
-    p = put(p, slice_make(body, (size_t)n));
+    p = slice_put(m->wire + m->body_at, head);
+    p = slice_put(p, slice_make(size_line, (size_t)prefix));
+    p = slice_put(p, slice_make(body, (size_t)n));
     if (is_chunked)
-        put(p, SLICE_LITERAL("\r\n"));
+        slice_put(p, SLICE_LITERAL("\r\n"));
     /* The head stands before the first chunk, so this one message is its own framing. */
     memmove(m->wire, m->wire + m->body_at, m->body_length);
     m->length = m->body_length;

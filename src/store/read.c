@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <stdlib.h>
 #include "base/crc32c.h"
-#include "message/sse.h"
 #include "store_priv.h"
 
 struct store_reader {
@@ -142,18 +141,6 @@ static int read_entry(struct store_reader *r, uint64_t seq, struct record *recor
     return record_read(record, slice_of_val(v)) == 0 && record->seq == seq ? 0 : MDB_CORRUPTED;
 }
 
-static struct message *encode(const struct record *record, const char *epoch)
-{
-    struct notification n = {
-        .to = record->to,
-        .event = record->event,
-        .data = record->data,
-        .is_json = record->is_json,
-    };
-
-    return sse_encode(&n, epoch, record->seq, record->wall_ms);
-}
-
 static struct place *nearest(struct place *places, size_t count)
 {
     struct place *first = &places[0];
@@ -186,7 +173,7 @@ static int fill_page(struct store_reader *r, const struct store_query *q, struct
                 page->covered = after;
                 return 0;
             }
-            m = encode(&record, epoch);
+            m = record_encode(&record, epoch);
             if (m == NULL)
                 return ENOMEM;
             page->messages[page->count++] = m;
@@ -237,6 +224,13 @@ int store_read(struct store_reader *r, const struct store_query *query, struct s
 
 /* ---- all of it ---- */
 
+/* What a walk comes to, that the visitor has ended or the tree has. */
+static int end_walk(struct store_reader *r, int status, int code)
+{
+    mdb_txn_reset(r->txn);
+    return status != 0 ? status : code == MDB_NOTFOUND ? 0 : store_error(code);
+}
+
 int store_each(struct store_reader *r, uint64_t from, store_visit_fn *visit, void *ctx)
 {
     MDB_val k = val_of(&from, sizeof from);
@@ -258,8 +252,7 @@ int store_each(struct store_reader *r, uint64_t from, store_visit_fn *visit, voi
             break;
         code = mdb_cursor_get(r->entries, &k, &v, MDB_NEXT);
     }
-    mdb_txn_reset(r->txn);
-    return status != 0 ? status : code == MDB_NOTFOUND ? 0 : store_error(code);
+    return end_walk(r, status, code);
 }
 
 int store_find_tail(struct store_reader *r, size_t bytes, uint64_t *from, uint64_t *floor)
@@ -316,8 +309,7 @@ int store_each_lost(struct store_reader *r, uint64_t above, store_lost_fn *visit
             status = visit(ctx, channel, u64_of_val(v) >> 1);
         code = mdb_cursor_get(r->channels[0], &k, &v, MDB_NEXT_NODUP);
     }
-    mdb_txn_reset(r->txn);
-    return status != 0 ? status : code == MDB_NOTFOUND ? 0 : store_error(code);
+    return end_walk(r, status, code);
 }
 
 int store_each_key(struct store_reader *r, store_key_fn *visit, void *ctx)
@@ -349,6 +341,5 @@ int store_each_key(struct store_reader *r, store_key_fn *visit, void *ctx)
     }
     if (cursor != NULL)
         mdb_cursor_close(cursor);
-    mdb_txn_reset(r->txn);
-    return status != 0 ? status : code == MDB_NOTFOUND ? 0 : store_error(code);
+    return end_walk(r, status, code);
 }

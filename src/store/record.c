@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <string.h>
 #include "base/crc32c.h"
+#include "message/sse.h"
 
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "records are little-endian");
 
@@ -33,13 +34,6 @@ size_t record_size(const struct record *r)
     return sizeof(struct head) + r->to.name.n + r->event.n + r->collapse_key.n + r->data.n;
 }
 
-static char *put(char *p, struct slice s)
-{
-    if (s.n > 0)
-        memcpy(p, s.p, s.n);
-    return p + s.n;
-}
-
 void record_write(const struct record *r, char *p)
 {
     struct head head = {
@@ -57,10 +51,10 @@ void record_write(const struct record *r, char *p)
     };
 
     memcpy(p, &head, sizeof head);
-    p = put(p + sizeof head, r->to.name);
-    p = put(p, r->event);
-    p = put(p, r->collapse_key);
-    put(p, r->data);
+    p = slice_put(p + sizeof head, r->to.name);
+    p = slice_put(p, r->event);
+    p = slice_put(p, r->collapse_key);
+    slice_put(p, r->data);
 }
 
 static uint32_t sum_of(const char *p, size_t size)
@@ -109,6 +103,18 @@ int record_read(struct record *r, struct slice bytes)
     r->collapse_key = cut(&p, head.key_length);
     r->data = cut(&p, head.data_length);
     return 0;
+}
+
+struct message *record_encode(const struct record *r, const char *epoch)
+{
+    struct notification n = {
+        .to = r->to,
+        .event = r->event,
+        .data = r->data,
+        .is_json = r->is_json,
+    };
+
+    return sse_encode(&n, epoch, r->seq, r->wall_ms);
 }
 
 uint32_t record_sum(struct slice bytes)

@@ -365,7 +365,6 @@ static int open_dbs(struct store *s, bool create, bool *is_new, struct error *wh
         return code;
     }
     s->key_count = stat.ms_entries;
-    s->page_size = stat.ms_psize;
     return mdb_txn_commit(txn); /* also of a reading one: the handles stay */
 }
 

@@ -60,7 +60,6 @@ struct store {
     MDB_env *env;
     struct dbs dbs;
     int lock_fd;                 /* -1: read only */
-    unsigned page_size;
     uint64_t max_graves;
     struct store_state state;    /* of the last commit */
     struct stored_state stored;  /* likewise */
