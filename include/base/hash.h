@@ -17,7 +17,7 @@
 int hash_seed(void);
 
 /* The keyed hash of `key`. The last one is remembered: a name is looked up in several tables one
- * after another. */
+ * after another. So it and the tables are of one thread, the loop's; others have hash_keyed. */
 uint64_t hash_of(struct slice key);
 
 /* The same under a key of the caller's, for what outlives the process. */

@@ -153,9 +153,9 @@ static void repeat(struct disk *d, struct slice key, struct journal_append *appe
         answer(append, 0);
         return;
     }
-    op = op_create(OP_REPEAT, key.n);
+    op = is_swamped(d) ? NULL : op_create(OP_REPEAT, key.n);
     if (op == NULL) {
-        answer(append, -ENOMEM);
+        answer(append, -EAGAIN); /* it may be asked for again */
         return;
     }
     op->key = put(op->bytes, key);
