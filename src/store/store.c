@@ -9,13 +9,12 @@
 #include <unistd.h>
 #include "base/crc32c.h"
 #include "base/hash.h"
+#include "store/replace.h"
 #include "store_priv.h"
 
 enum {
     MAX_DBS = 8,
     MAX_READERS = 126,
-    FILE_MODE = 0600,
-    DIRECTORY_MODE = 0700,
     MIN_GRAVES = 4096,
     BYTES_PER_GRAVE = 512, /* of keep_bytes: the graves are an eighth of it at most */
 };
@@ -186,65 +185,6 @@ int state_measure(struct store *s, MDB_txn *txn, const struct stored_state *stor
 
 /* ---- opening ---- */
 
-static int make_directory(const char *path, struct error *why)
-{
-    char part[4096];
-    size_t n = strlen(path);
-
-    if (n == 0 || n >= sizeof part)
-        return error_set(why, "journal.path: a path of 1 to %zu bytes is needed", sizeof part - 1);
-    for (size_t i = 1; i <= n; i++) {
-        if (path[i] != '/' && path[i] != '\0')
-            continue;
-        memcpy(part, path, i);
-        part[i] = '\0';
-        if (mkdir(part, DIRECTORY_MODE) != 0 && errno != EEXIST)
-            return error_set(why, "journal.path = %s: cannot make the directory %s: %s", path, part,
-                             strerror(errno));
-    }
-    return 0;
-}
-
-/* Who holds the lock, as it has written into the file. */
-static void name_holder(int fd, char *out, size_t size)
-{
-    ssize_t n = pread(fd, out, size - 1, 0);
-
-    out[n > 0 ? n : 0] = '\0';
-    out[strspn(out, "0123456789")] = '\0';
-}
-
-/* One process at a time writes: the lock goes with the process, however it ends. */
-static int take_lock(struct store *s, struct error *why)
-{
-    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
-    const char *path = s->options.path;
-    char file[4096 + 32];
-    char pid[24];
-
-    snprintf(file, sizeof file, "%s/sse-notify.lock", path);
-    s->lock_fd = open(file, O_RDWR | O_CREAT | O_CLOEXEC, FILE_MODE);
-    if (s->lock_fd < 0)
-        return error_set(why, "journal.path = %s: cannot write there: %s (%s)", path,
-                         strerror(errno), file);
-    if (fcntl(s->lock_fd, F_OFD_SETLK, &lock) != 0) {
-        if (errno != EAGAIN && errno != EACCES)
-            return error_set(why, "journal.path = %s: cannot lock %s: %s", path, file,
-                             strerror(errno));
-        name_holder(s->lock_fd, pid, sizeof pid);
-        return error_set(why,
-                         "journal.path = %s is in use by process %s: end it, or give this daemon a "
-                         "path of its own",
-                         path, pid[0] != '\0' ? pid : "(unknown)");
-    }
-    snprintf(pid, sizeof pid, "%ld\n", (long)getpid());
-    if (ftruncate(s->lock_fd, 0) != 0 ||
-        pwrite(s->lock_fd, pid, strlen(pid), 0) != (ssize_t)strlen(pid))
-        return error_set(why, "journal.path = %s: cannot write %s: %s", path, file,
-                         strerror(errno));
-    return 0;
-}
-
 int dbs_open(struct dbs *dbs, MDB_txn *txn, bool create)
 {
     const unsigned numbers = MDB_DUPSORT | MDB_DUPFIXED | MDB_INTEGERDUP;
@@ -310,6 +250,8 @@ static int begin_state(struct store *s, bool is_new)
         state->lost_all = state->reserved;
         state->head = state->reserved;
     }
+    if (status == 0 && !is_new)
+        status = backup_end(s);
     state->reserved = 0;
     if (status != 0) {
         store_abort(s);
@@ -328,11 +270,11 @@ static int open_env(struct store *s, unsigned flags)
     int dead;
     int code = mdb_env_create(&s->env);
 
-    snprintf(path, sizeof path, "%s/data.mdb", s->options.path);
+    snprintf(path, sizeof path, "%s/" DATA_FILE, s->options.path);
     if (stat(path, &file) == 0 && (uint64_t)file.st_size + MAP_HEADROOM > map)
         map = (uint64_t)file.st_size + MAP_HEADROOM;
-    if (code == 0)
-        code = mdb_env_set_mapsize(s->env, map);
+    if (code == 0 && (flags & MDB_RDONLY) == 0)
+        code = mdb_env_set_mapsize(s->env, map); /* else as large as whoever writes has made it */
     if (code == 0)
         code = mdb_env_set_maxdbs(s->env, MAX_DBS);
     if (code == 0)
@@ -393,7 +335,8 @@ static void explain(const struct store *s, int code, struct error *why)
 {
     if (why != NULL && why->text[0] == '\0')
         error_set(why, "journal.path = %s: cannot open the journal: %s", s->options.path,
-                  code == MDB_INVALID || code == MDB_CORRUPTED || code == MDB_PAGE_NOTFOUND
+                  code == MDB_NOTFOUND ? DATA_FILE " is not a journal of this program's"
+                  : code == MDB_INVALID || code == MDB_CORRUPTED || code == MDB_PAGE_NOTFOUND
                       ? "it is damaged (see 'sse-notify journal repair')"
                       : mdb_strerror(code));
 }
@@ -407,8 +350,10 @@ struct store *store_open(const struct store_options *options, struct error *why)
     if (s == NULL)
         return NULL;
     why->text[0] = '\0';
-    if (make_directory(options->path, why) != 0 || take_lock(s, why) != 0)
+    if (directory_make(options->path, why) != 0 ||
+        directory_lock(options->path, &s->lock_fd, why) != 0)
         goto fail;
+    directory_clear_draft(options->path);
     code = open_env(s, options->is_unsynced ? MDB_NOSYNC : 0);
     if (code == 0)
         code = open_dbs(s, true, &is_new, why);
@@ -450,7 +395,7 @@ struct store *store_open_read_only(const char *path, struct error *why)
     if (s == NULL)
         return NULL;
     why->text[0] = '\0';
-    code = open_env(s, MDB_RDONLY);
+    code = store_find(path, why) != 0 ? ENOENT : open_env(s, MDB_RDONLY);
     if (code == 0)
         code = open_dbs(s, false, &is_new, why);
     if (code == 0)
@@ -493,16 +438,4 @@ void store_close(struct store *s)
 const struct store_state *store_state(const struct store *s)
 {
     return &s->state;
-}
-
-int store_copy(struct store *s, const char *to, bool is_compact, struct error *why)
-{
-    int code;
-
-    if (make_directory(to, why) != 0)
-        return -1;
-    code = mdb_env_copy2(s->env, to, is_compact ? MDB_CP_COMPACT : 0);
-    if (code != 0)
-        return error_set(why, "cannot copy %s to %s: %s", s->options.path, to, mdb_strerror(code));
-    return 0;
 }

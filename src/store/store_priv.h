@@ -93,6 +93,41 @@ uint64_t collapse_hash(const uint64_t hash_key[2], struct channel_name to, struc
 void stored_state_seal(struct stored_state *state);
 bool stored_state_is_sound(const struct stored_state *state);
 
+/* ---- directory.c ---- */
+#define DATA_FILE "data.mdb"             /* the first two are LMDB's names */
+#define READERS_FILE "lock.mdb"
+#define PART_FILE "data.mdb.part"        /* a copy under way */
+#define LOCK_FILE "sse-notify.lock"      /* held, with its pid, by the process that writes */
+#define DRAFT "draft"                    /* a directory: what may take the store's place */
+
+enum {
+    MAX_PATH = 4096,               /* of the directory */
+    MAX_FILE = MAX_PATH + 64,      /* of a file in it */
+    FILE_MODE = 0600,
+    DIRECTORY_MODE = 0700,
+};
+
+/* Makes the directory and those above it where they are missing. */
+int directory_make(const char *path, struct error *why);
+
+/* Takes the directory's lock; *fd (-1: not even opened) is the caller's to close in any case. */
+int directory_lock(const char *path, int *fd, struct error *why);
+
+/* Fails where there is anything but the file `but_for` in the directory. */
+int directory_check_empty(const char *path, const char *but_for, struct error *why);
+
+/* What was made, renamed or removed in the directory is safe. Return 0 or errno. */
+int directory_sync(const char *path);
+int directory_sync_parent(const char *path);
+
+/* Removes what a process that was killed has left; with the lock. */
+void directory_clear_draft(const char *path);
+
+/* ---- copy.c ---- */
+/* In a transaction: a backup that is opened becomes a store of its own. Returns 0 or -errno. */
+int backup_end(struct store *s);
+bool backup_is(MDB_txn *txn, const struct dbs *dbs);
+
 /* LMDB's codes as -errno. */
 int store_error(int code);
 

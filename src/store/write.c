@@ -103,6 +103,11 @@ int store_commit(struct store *s, uint64_t time_ms)
     return 0;
 }
 
+int store_sync(struct store *s)
+{
+    return store_error(mdb_env_sync(s->env, 1));
+}
+
 void store_reserve(struct store *s, uint64_t seq)
 {
     s->next.reserved = seq;
@@ -128,9 +133,9 @@ static int move_mark(struct store *s, const struct channel_key *key, uint64_t se
     MDB_val v;
     int code = mdb_cursor_get(s->channels, &k, &v, MDB_SET);
 
-    if (code != 0)
+    if (code != 0 && code != MDB_NOTFOUND)
         return code;
-    if ((u64_of_val(v) & MARK) != 0) {
+    if (code == 0 && (u64_of_val(v) & MARK) != 0) {
         uint64_t old = u64_of_val(v);
 
         if (old > mark)
@@ -424,4 +429,48 @@ int write_remove_grave(struct store *s, const MDB_val *key, uint64_t mark)
     if (mark >> 1 > s->next.lost_forgotten)
         s->next.lost_forgotten = mark >> 1;
     return remove_pair(s, s->dbs.channels, k.p, k.n, mark);
+}
+
+/* ---- what another store has recorded ---- */
+
+int store_continue(struct store *s, const struct store_origin *origin)
+{
+    if (origin->head < s->next.head)
+        return -EINVAL;
+    memcpy(s->next.epoch, origin->epoch, EPOCH_SIZE);
+    s->next.head = origin->head;
+    if (origin->time_ms > s->next.time_ms)
+        s->next.time_ms = origin->time_ms;
+    s->next.lost_all = origin->lost_all;
+    s->next.lost_forgotten = origin->lost_forgotten;
+    return 0;
+}
+
+int store_add_loss(struct store *s, struct channel_name channel, uint64_t seq)
+{
+    struct channel_key key;
+    uint64_t oldest = UINT64_MAX;
+    MDB_val k;
+    MDB_val v;
+    bool has_mark = false;
+    int code;
+
+    channel_key_make(&key, channel);
+    k = val_of(key.p, key.n);
+    code = mdb_cursor_get(s->channels, &k, &v, MDB_SET);
+    if (code == 0 && (u64_of_val(v) & MARK) != 0) {
+        has_mark = true;
+        code = mdb_cursor_get(s->channels, &k, &v, MDB_NEXT_DUP);
+    }
+    if (code == 0)
+        oldest = u64_of_val(v) >> 1;
+    else if (code != MDB_NOTFOUND)
+        return store_error(code);
+    if (seq >= oldest)
+        return -EINVAL;
+    code = move_mark(s, &key, seq);
+    /* A channel of which there was nothing is a grave now. */
+    if (code == 0 && !has_mark && oldest == UINT64_MAX)
+        s->next.graves++;
+    return store_error(code);
 }
