@@ -4,7 +4,7 @@
 VERSION  := 0.1.0
 BUILD    ?= build/release
 CC       ?= cc
-OPT      ?= -O2 -g
+OPT      ?= -O3 -g
 Q        := $(if $(V),,@)
 
 WARN     := -Wall -Wextra -Wpedantic -Wshadow -Wstrict-prototypes -Wmissing-prototypes \

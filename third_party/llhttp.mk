@@ -1,5 +1,5 @@
 # llhttp, the HTTP/1.1 parser: the system's library where there is one of version 9 or later
-# (Debian 13, Ubuntu 24.04), else built from the sources that Debian 12's node-llhttp installs.
+# (Debian 13), else built from the sources that node-llhttp installs (Debian 12, Ubuntu 24.04).
 # LLHTTP_STRICT_MODE=1 must be set on every unit that includes its header: without it a bare CR
 # passes as a line end and requests can be smuggled.
 ifeq ($(shell pkg-config --exists 'libllhttp >= 9' 2>/dev/null && echo yes),yes)

@@ -12,6 +12,9 @@ uint64_t clock_mono_ms(void);
 /* The same clock in nanoseconds, for measuring how long something took. */
 uint64_t clock_mono_ns(void);
 
+/* Processor time of this thread in nanoseconds. A system call, which the others are not. */
+uint64_t clock_thread_ns(void);
+
 /* Milliseconds since 1970-01-01 UTC; may jump when the system's clock is set. */
 uint64_t clock_wall_ms(void);
 

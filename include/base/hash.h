@@ -16,7 +16,8 @@
  * the first table is filled. Returns 0 or -Exxx of getrandom. */
 int hash_seed(void);
 
-/* The keyed hash of `key`. */
+/* The keyed hash of `key`. The last one is remembered: a name is looked up in several tables one
+ * after another. */
 uint64_t hash_of(struct slice key);
 
 /* The same under a key of the caller's, for what outlives the process. */
@@ -27,10 +28,15 @@ int hash_random_key(uint64_t key[2]);
 
 typedef struct slice hash_key_fn(const void *item);
 
+/* Item and hash side by side: in a large table each look-up costs one cold cache line, not two. */
+struct hash_slot {
+    void *item;    /* NULL: free */
+    uint32_t hash; /* low half of the item's */
+};
+
 struct hash_slots {
-    void **items;     /* cap pointers, NULL: free; then cap hashes in the same allocation */
-    uint32_t *hashes; /* low half of each item's hash */
-    size_t cap;       /* a power of two, or 0 */
+    struct hash_slot *at; /* cap of them */
+    size_t cap;           /* a power of two, or 0 */
     size_t count;
 };
 
@@ -48,6 +54,11 @@ void hash_table_fini(struct hash_table *t);
 
 /* The item of that key, or NULL. */
 void *hash_table_find(const struct hash_table *t, struct slice key);
+
+/* Two steps of a look-up to come: begin to fetch the slot of that key from memory, and, when that
+ * has come, the item. Done early, they let several look-ups wait for memory at the same time. */
+void hash_table_fetch_slot(const struct hash_table *t, struct slice key);
+void hash_table_fetch_item(const struct hash_table *t, struct slice key);
 
 /* Puts `item` in; its key must not be there yet. Returns 0 or -ENOMEM (nothing changed). */
 int hash_table_insert(struct hash_table *t, void *item);

@@ -67,6 +67,9 @@ void *http_stream_server_ctx(const struct http_stream *s);
  * http_stream_close then; on_closed does not come). */
 ssize_t http_stream_writev(struct http_stream *s, const struct iovec *iov, int count);
 
+/* For a writev that comes soon: begins to fetch what it needs from memory. */
+void http_stream_expect(const struct http_stream *s);
+
 /* on_writable is called once when the socket takes bytes again. */
 void http_stream_want_write(struct http_stream *s);
 

@@ -59,6 +59,9 @@ size_t history_erase(struct history *h, struct channel_name channel);
 /* The row of a channel, or NULL if nothing of it is known; valid until the history changes. */
 struct history_log *history_log(const struct history *h, struct channel_name channel);
 
+/* For a history_add to come: begins to fetch from memory where the channel is found. */
+void history_fetch(const struct history *h, struct channel_name channel);
+
 /* The oldest message behind `after` in any of the rows (NULL rows are empty), or NULL. Those with
  * a ttl of 0 come only if their number is over `since`. Borrowed. */
 struct message *history_next(struct history_log *const *logs, size_t count, uint64_t after,
@@ -82,11 +85,12 @@ void history_begin_at(struct history *h, uint64_t seq);
 /* The same for one channel. Without memory it is so for all. */
 void history_begin_channel_at(struct history *h, struct channel_name channel, uint64_t seq);
 
-/* How many entries of the rows have a number over `after`. */
-size_t history_count_after(struct history_log *const *logs, size_t count, uint64_t after);
+/* How many messages history_next would bring, one after the other. */
+size_t history_count_after(struct history_log *const *logs, size_t count, uint64_t after,
+                           uint64_t since, uint64_t now_ms);
 
-/* While a row is pinned the bound a user does not take from it (up to 16 times that bound): a
- * fan-out is under way, and its readers are coming. */
+/* While a row is pinned only age takes from it, and nothing that is newer goes by bytes: its
+ * readers are coming. Whoever pins looks at history_bytes and ends that in time. */
 void history_pin(struct history *h, struct channel_name channel, bool is_pinned);
 
 size_t history_count(const struct history *h);

@@ -8,6 +8,7 @@
 /* A channel is one line of notifications in order; a stream listens to its user's, to its topics'
  * and to everyone's. */
 enum channel_kind { CHANNEL_USER, CHANNEL_TOPIC, CHANNEL_EVERYONE };
+enum { CHANNEL_KINDS = 3 };
 
 struct channel_name {
     enum channel_kind kind;

@@ -28,7 +28,12 @@ struct listener *listener_open(const struct listener_options *options, struct lo
                                struct stats *stats, accept_fn *on_accept, void *ctx,
                                struct error *why);
 
-/* Stops accepting and closes; removes a Unix socket's file. NULL is allowed. */
+/* Makes a Unix socket's file the user's and the group's; does nothing to others. Returns 0; -ESTALE
+ * when another file stands in its place, or another -errno. */
+int listener_give_to(struct listener *l, uid_t uid, gid_t gid);
+
+/* Stops accepting and closes; removes a Unix socket's file, with a warning where it may not. NULL
+ * is allowed. */
 void listener_close(struct listener *l);
 
 /* The bound address as address_parse would read it, with the port that the system chose. */

@@ -14,7 +14,7 @@ struct loop;
 struct wheel;
 
 /* Makes the loop on epoll (libev's io_uring backend aborts on current kernels). `stats` is
- * borrowed: loop_turns and loop_longest_us are counted there. NULL on failure, with `why`. */
+ * borrowed: loop_turns and the longest turns are counted there. NULL on failure, with `why`. */
 struct loop *loop_create(struct stats *stats, struct error *why);
 void loop_destroy(struct loop *loop);
 

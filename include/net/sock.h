@@ -23,10 +23,11 @@ struct sock_ops {
 };
 
 struct sock {
-    ev_io io;
     struct wheel_node timer;
     struct loop *loop;
     const struct sock_ops *ops;
+    uint32_t postponed; /* its place among those whose events are put off, from 1; 0: not there */
+    ev_io io; /* the descriptor comes last, next to what its owner has behind it */
 };
 
 /* Takes `fd`, which must be connected and non-blocking. No event is wanted yet. */

@@ -20,6 +20,8 @@ struct notification_manager;
 struct client_sink {
     /* Bytes taken, -EAGAIN, or another -errno: the client is gone then, and close is called. */
     ssize_t (*writev)(void *sink, const struct iovec *iov, int count);
+    /* A writev comes at the end of the turn: a chance to fetch what it needs. NULL is allowed. */
+    void (*expect)(void *sink);
     /* client_on_writable is wanted once. */
     void (*want_write)(void *sink);
     /* client_on_deadline is wanted at or after due_ms. */

@@ -17,7 +17,7 @@ struct notification_manager;
 enum manager_overflow {
     OVERFLOW_CATCHUP,     /* it reads on from its cursor later: nothing is lost that is kept */
     OVERFLOW_DROP_OLDEST, /* the oldest queued go, and a gap says so */
-    OVERFLOW_DISCONNECT,  /* it is ended; its reconnect resumes */
+    OVERFLOW_DISCONNECT,  /* it is ended; its reconnect resumes, for as long as that takes */
 };
 
 struct manager_options {
@@ -54,8 +54,9 @@ bool manager_turn_end(struct notification_manager *nm, uint64_t now_ms);
 /* Tells the time; call it at least ten times a second. */
 void manager_tick(struct notification_manager *nm, uint64_t now_ms);
 
-/* Ends all streams with a bye, spread evenly over `drain_ms`, each told a reconnect time of its
- * own within the retry time and the drain time on top. New clients are ended likewise. */
+/* Ends all streams with a bye, the oldest first, spread evenly over the ticks of `drain_ms`, each
+ * told a reconnect time of its own, from the retry time on and less than that and the drain time
+ * over it. New clients are ended likewise. */
 void manager_drain(struct notification_manager *nm, uint64_t now_ms, uint64_t drain_ms);
 
 /* Ends one user's streams, or the one of `client_id` unless that is 0. Returns how many. */

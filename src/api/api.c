@@ -4,6 +4,7 @@
 #include <string.h>
 #include "addresses_priv.h"
 #include "api_priv.h"
+#include "notify_item_priv.h"
 #include "proxies_priv.h"
 
 struct api *api_create(const struct api_options *options, struct notification_manager *nm,
@@ -13,6 +14,11 @@ struct api *api_create(const struct api_options *options, struct notification_ma
 
     if (api == NULL)
         return NULL;
+    api->item = calloc(1, sizeof *api->item);
+    if (api->item == NULL) {
+        free(api);
+        return NULL;
+    }
     api->options = *options;
     api->nm = nm;
     api->loop = loop;
@@ -27,6 +33,9 @@ void api_destroy(struct api *api)
     if (api == NULL)
         return;
     addresses_fini(api);
+    notify_item_fini(api->item);
+    free(api->item);
+    buf_fini(&api->answer);
     free(api);
 }
 

@@ -8,6 +8,7 @@
 #include "net/loop.h"
 
 struct cJSON;
+struct notify_item; /* notify_item_priv.h */
 
 struct api {
     struct api_options options;
@@ -17,6 +18,8 @@ struct api {
     struct stats *stats;
     uint64_t started_ms;          /* loop_now_ms at creation */
     struct hash_table addresses;  /* struct address_count, only with max_streams_per_ip */
+    struct notify_item *item;     /* the notification being read: no handler runs within another */
+    struct buf answer;            /* to a publish, while it is made */
 };
 
 /* One an endpoint; ctx is the struct api. */

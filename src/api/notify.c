@@ -137,18 +137,27 @@ static void respond_refusal(struct http_request *r, const struct refusal *why)
         http_problem(r, why->status, "%s", why->detail);
 }
 
+/* In a buffer that stays: this is what nearly every publish comes to. */
+static void respond_success(struct post *post)
+{
+    struct buf *b = &post->api->answer;
+
+    buf_clear(b);
+    add_success(b, post->api, &post->results[0]);
+    if (b->failed)
+        api_out_of_memory(post->r);
+    else
+        http_respond(post->r, 200, "application/json", buf_slice(b));
+}
+
 static void respond(struct post *post)
 {
-    struct buf b = {0};
-
-    if (post->is_batch) {
+    if (post->is_batch)
         respond_batch(post);
-    } else if (post->results[0].refusal.status != 0) {
+    else if (post->results[0].refusal.status != 0)
         respond_refusal(post->r, &post->results[0].refusal);
-    } else {
-        add_success(&b, post->api, &post->results[0]);
-        api_respond_json(post->r, &b);
-    }
+    else
+        respond_success(post);
 }
 
 static void post_free(struct post *post)
@@ -191,18 +200,22 @@ static void on_abandoned(void *ctx)
 /* There is room for as many as post_create was told of. */
 static struct result *add_result(struct post *post)
 {
-    return &post->results[post->result_count++];
+    struct result *result = &post->results[post->result_count++];
+
+    result->refusal.status = 0; /* its detail, the largest part of all this, is left as it is */
+    result->sendings = NULL;
+    result->count = 0;
+    result->has_users = false;
+    return result;
 }
 
 static struct sending *make_sendings(struct post *post, size_t count)
 {
     struct sending *sendings =
-        count == 1 && !post->is_batch ? &post->single : calloc(count, sizeof *sendings);
+        count == 1 && !post->is_batch ? &post->single : malloc(count * sizeof *sendings);
 
-    for (size_t i = 0; sendings != NULL && i < count; i++) {
-        sendings[i].append.on_done = on_appended;
-        sendings[i].post = post;
-    }
+    for (size_t i = 0; sendings != NULL && i < count; i++)
+        sendings[i] = (struct sending){.append = {.on_done = on_appended}, .post = post};
     return sendings;
 }
 
@@ -340,14 +353,16 @@ static size_t count_elements(struct slice array)
 static struct post *post_create(struct api *api, struct http_request *r, bool is_batch,
                                 size_t count)
 {
-    struct post *post = calloc(1, sizeof *post);
+    struct post *post = malloc(sizeof *post);
 
     if (post != NULL) {
-        post->results = count <= 1 ? &post->first : calloc(count, sizeof *post->results);
+        post->results = count <= 1 ? &post->first : malloc(count * sizeof *post->results);
         post->api = api;
         post->r = r;
         post->is_batch = is_batch;
         post->pending = 1;
+        post->appends = 0;
+        post->result_count = 0;
     }
     if (post == NULL || post->results == NULL) {
         free(post);
@@ -370,7 +385,6 @@ static bool batch_is_too_long(struct api *api, struct http_request *r, size_t co
 static void take_ndjson(struct api *api, struct http_request *r, struct slice body,
                         struct slice key)
 {
-    struct notify_item item = {.user_count = 0};
     struct slice rest = body;
     size_t count = count_lines(body);
     struct post *post;
@@ -384,15 +398,14 @@ static void take_ndjson(struct api *api, struct http_request *r, struct slice bo
         struct slice line = slice_cut(&rest, '\n');
 
         if (!is_blank(line))
-            take_line(post, &item, body, line, key);
+            take_line(post, api->item, body, line, key);
     }
-    notify_item_fini(&item);
+    notify_item_relax(api->item);
     settle(post);
 }
 
 static void take_json(struct api *api, struct http_request *r, struct slice body, struct slice key)
 {
-    struct notify_item item = {.user_count = 0};
     struct slice value = json_trim(body);
     bool is_batch = json_type_of(value) == JSON_ARRAY;
     size_t count = is_batch ? count_elements(value) : 1;
@@ -406,10 +419,10 @@ static void take_json(struct api *api, struct http_request *r, struct slice body
     if (post == NULL)
         return;
     if (!is_batch)
-        take_item(post, &item, value, (size_t)(value.p - body.p), key);
+        take_item(post, api->item, value, (size_t)(value.p - body.p), key);
     while (is_batch && json_array_next(value, &cursor, &element))
-        take_batch_item(post, &item, element, (size_t)(element.p - body.p), key);
-    notify_item_fini(&item);
+        take_batch_item(post, api->item, element, (size_t)(element.p - body.p), key);
+    notify_item_relax(api->item);
     settle(post);
 }
 

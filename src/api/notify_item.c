@@ -9,6 +9,8 @@
 #include "base/hash.h"
 #include "message/json.h"
 
+enum { KEEP_BYTES = 65536 };
+
 struct field {
     struct notify_item *item;
     struct slice value;
@@ -224,26 +226,35 @@ static int read_idempotency_key(struct field *f)
     return read_key(f, &f->item->idempotency_key, &f->item->n.idempotency_key);
 }
 
+#define FIELD(name, read, is_target) {name, sizeof(name) - 1, read, is_target}
+
 static const struct {
     const char *name;
+    size_t name_length;
     int (*read)(struct field *f);
     bool is_target;
 } fields[] = {
-    {"user", read_user, true},
-    {"users", read_users, true},
-    {"topic", read_topic, true},
-    {"broadcast", read_broadcast, true},
-    {"data", read_data, false},
-    {"event", read_event, false},
-    {"ttl", read_ttl, false},
-    {"collapse_key", read_collapse_key, false},
-    {"idempotency_key", read_idempotency_key, false},
+    FIELD("user", read_user, true),
+    FIELD("users", read_users, true),
+    FIELD("topic", read_topic, true),
+    FIELD("broadcast", read_broadcast, true),
+    FIELD("data", read_data, false),
+    FIELD("event", read_event, false),
+    FIELD("ttl", read_ttl, false),
+    FIELD("collapse_key", read_collapse_key, false),
+    FIELD("idempotency_key", read_idempotency_key, false),
 };
 
 enum { FIELDS = sizeof fields / sizeof fields[0], DATA_FIELD = 4 };
 
 static int find_field(struct slice key)
 {
+    for (int i = 0; i < FIELDS; i++) /* `key` has its quotes */
+        if (key.n == fields[i].name_length + 2 &&
+            memcmp(key.p + 1, fields[i].name, fields[i].name_length) == 0)
+            return i;
+    if (memchr(key.p, '\\', key.n) == NULL)
+        return -1;
     for (int i = 0; i < FIELDS; i++)
         if (json_string_is(key, fields[i].name))
             return i;
@@ -280,11 +291,11 @@ static void reset(struct notify_item *item)
         .ttl_ms = TTL_DEFAULT,
     };
     item->user_count = 0;
-    item->names.len = 0;
-    item->data.len = 0;
-    item->event.len = 0;
-    item->collapse_key.len = 0;
-    item->idempotency_key.len = 0;
+    buf_clear(&item->names);
+    buf_clear(&item->data);
+    buf_clear(&item->event);
+    buf_clear(&item->collapse_key);
+    buf_clear(&item->idempotency_key);
 }
 
 int notify_item_read(struct notify_item *item, struct slice object, size_t at, size_t max_payload,
@@ -312,6 +323,17 @@ int notify_item_read(struct notify_item *item, struct slice object, size_t at, s
             return -EINVAL;
     }
     return check_whole(seen, why);
+}
+
+void notify_item_relax(struct notify_item *item)
+{
+    size_t held = item->user_cap * sizeof *item->users + item->names.cap + item->data.cap +
+                  item->event.cap + item->collapse_key.cap + item->idempotency_key.cap;
+
+    if (held <= KEEP_BYTES)
+        return;
+    notify_item_fini(item);
+    *item = (struct notify_item){.user_count = 0};
 }
 
 void notify_item_fini(struct notify_item *item)

@@ -31,6 +31,9 @@ int notify_item_read(struct notify_item *item, struct slice object, size_t at, s
                      struct refusal *why);
 void notify_item_fini(struct notify_item *item);
 
+/* Between items: gives back what a large one needed, and keeps what most need. */
+void notify_item_relax(struct notify_item *item);
+
 /* Sets the refusal; returns -EINVAL. */
 int refuse(struct refusal *why, int status, const char *format, ...)
     __attribute__((format(printf, 3, 4)));

@@ -23,6 +23,11 @@ static ssize_t sink_writev(void *sink, const struct iovec *iov, int count)
     return http_stream_writev(sink, iov, count);
 }
 
+static void sink_expect(void *sink)
+{
+    http_stream_expect(sink);
+}
+
 static void sink_want_write(void *sink)
 {
     http_stream_want_write(sink);
@@ -48,6 +53,7 @@ static void sink_close(void *sink, bool is_graceful)
 
 static const struct client_sink sink_ops = {
     .writev = sink_writev,
+    .expect = sink_expect,
     .want_write = sink_want_write,
     .deadline = sink_deadline,
     .close = sink_close,

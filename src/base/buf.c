@@ -12,7 +12,7 @@ void buf_fini(struct buf *b)
     *b = (struct buf){0};
 }
 
-int buf_reserve(struct buf *b, size_t more)
+int buf_grow(struct buf *b, size_t more)
 {
     size_t want;
     size_t cap = b->cap < 64 ? 64 : b->cap;
@@ -22,8 +22,6 @@ int buf_reserve(struct buf *b, size_t more)
         b->failed = true;
         return -ENOMEM;
     }
-    if (want <= b->cap)
-        return 0;
     while (cap < want)
         cap *= 2;
     p = realloc(b->p, cap);
@@ -36,44 +34,30 @@ int buf_reserve(struct buf *b, size_t more)
     return 0;
 }
 
-int buf_add(struct buf *b, const void *p, size_t n)
-{
-    if (n == 0)
-        return 0;
-    if (buf_reserve(b, n) != 0)
-        return -ENOMEM;
-    memcpy(b->p + b->len, p, n);
-    b->len += n;
-    return 0;
-}
-
-int buf_add_slice(struct buf *b, struct slice s)
-{
-    return buf_add(b, s.p, s.n);
-}
-
-int buf_add_text(struct buf *b, const char *text)
-{
-    return buf_add(b, text, strlen(text));
-}
-
-int buf_add_char(struct buf *b, char c)
-{
-    return buf_add(b, &c, 1);
-}
-
 char *format_u64(char *p, uint64_t value)
 {
+    static const char pairs[] =
+        "00010203040506070809101112131415161718192021222324"
+        "25262728293031323334353637383940414243444546474849"
+        "50515253545556575859606162636465666768697071727374"
+        "75767778798081828384858687888990919293949596979899";
     char digits[20];
-    size_t n = 0;
+    char *first = digits + sizeof digits;
+    size_t n;
 
-    do {
-        digits[n++] = (char)('0' + value % 10);
-        value /= 10;
-    } while (value != 0);
-    while (n > 0)
-        *p++ = digits[--n];
-    return p;
+    for (; value >= 100; value /= 100) { /* dividing is what costs: two digits each time */
+        first -= 2;
+        memcpy(first, &pairs[value % 100 * 2], 2);
+    }
+    if (value >= 10) {
+        first -= 2;
+        memcpy(first, &pairs[value * 2], 2);
+    } else {
+        *--first = (char)('0' + value);
+    }
+    n = (size_t)(digits + sizeof digits - first);
+    memcpy(p, first, n);
+    return p + n;
 }
 
 int buf_add_u64(struct buf *b, uint64_t value)

@@ -7,8 +7,15 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+#include "base/word.h"
 
 static uint64_t seed[2];
+
+static struct {
+    uint64_t hash;
+    size_t n;     /* 0: of no key yet */
+    char key[64];
+} last;
 
 int hash_random_key(uint64_t key[2])
 {
@@ -19,6 +26,7 @@ int hash_random_key(uint64_t key[2])
 
 int hash_seed(void)
 {
+    last.n = 0;
     return hash_random_key(seed);
 }
 
@@ -41,6 +49,19 @@ static inline void sip_round(uint64_t v[4])
     v[2] = rotate(v[2], 32);
 }
 
+/* The up to seven bytes from `whole` on, the first one lowest. */
+static uint64_t last_bytes(struct slice key, size_t whole)
+{
+    size_t n = key.n - whole;
+    uint64_t tail = 0;
+
+    if (whole > 0 && n > 0) /* the last eight bytes, less those that are not the tail's */
+        return word_load(key.p + key.n - 8) >> 8 * (8 - n);
+    for (size_t i = 0; i < n; i++)
+        tail |= (uint64_t)(unsigned char)key.p[i] << 8 * i;
+    return tail;
+}
+
 uint64_t hash_keyed(const uint64_t key[2], struct slice bytes)
 {
     uint64_t v[4] = {
@@ -51,16 +72,15 @@ uint64_t hash_keyed(const uint64_t key[2], struct slice bytes)
     };
     uint64_t tail = (uint64_t)bytes.n << 56;
     size_t whole = bytes.n & ~(size_t)7;
-    uint64_t word;
 
     for (size_t i = 0; i < whole; i += 8) {
-        memcpy(&word, bytes.p + i, 8);
+        uint64_t word = word_load(bytes.p + i);
+
         v[3] ^= word;
         sip_round(v);
         v[0] ^= word;
     }
-    for (size_t i = whole; i < bytes.n; i++)
-        tail |= (uint64_t)(unsigned char)bytes.p[i] << (8 * (i - whole));
+    tail |= last_bytes(bytes, whole);
     v[3] ^= tail;
     sip_round(v);
     v[0] ^= tail;
@@ -72,19 +92,28 @@ uint64_t hash_keyed(const uint64_t key[2], struct slice bytes)
 
 uint64_t hash_of(struct slice key)
 {
-    return hash_keyed(seed, key);
+    uint64_t hash;
+
+    if (key.n == last.n && key.n > 0 && memcmp(key.p, last.key, key.n) == 0)
+        return last.hash;
+    hash = hash_keyed(seed, key);
+    if (key.n > 0 && key.n <= sizeof last.key) {
+        last.hash = hash;
+        last.n = key.n;
+        memcpy(last.key, key.p, key.n);
+    }
+    return hash;
 }
 
 enum { MIN_SLOTS = 16, MOVES_PER_CHANGE = 16 };
 
 static int slots_make(struct hash_slots *s, size_t cap)
 {
-    void *memory = calloc(cap, sizeof *s->items + sizeof *s->hashes);
+    struct hash_slot *at = calloc(cap, sizeof *at);
 
-    if (memory == NULL)
+    if (at == NULL)
         return -ENOMEM;
-    s->items = memory;
-    s->hashes = (uint32_t *)(void *)(s->items + cap);
+    s->at = at;
     s->cap = cap;
     s->count = 0;
     return 0;
@@ -92,7 +121,7 @@ static int slots_make(struct hash_slots *s, size_t cap)
 
 static void slots_free(struct hash_slots *s)
 {
-    free(s->items);
+    free(s->at);
     *s = (struct hash_slots){0};
 }
 
@@ -100,10 +129,9 @@ static void slots_put(struct hash_slots *s, void *item, uint32_t hash)
 {
     size_t i = hash & (s->cap - 1);
 
-    while (s->items[i] != NULL)
+    while (s->at[i].item != NULL)
         i = (i + 1) & (s->cap - 1);
-    s->items[i] = item;
-    s->hashes[i] = hash;
+    s->at[i] = (struct hash_slot){item, hash};
     s->count++;
 }
 
@@ -114,19 +142,18 @@ static void slots_clear(struct hash_slots *s, size_t i)
     size_t j = i;
 
     for (;;) {
-        s->items[i] = NULL;
+        s->at[i].item = NULL;
         for (;;) {
             j = (j + 1) & mask;
-            if (s->items[j] == NULL) {
+            if (s->at[j].item == NULL) {
                 s->count--;
                 return;
             }
-            size_t home = s->hashes[j] & mask;
+            size_t home = s->at[j].hash & mask;
             if (((j - home) & mask) >= ((j - i) & mask))
                 break;
         }
-        s->items[i] = s->items[j];
-        s->hashes[i] = s->hashes[j];
+        s->at[i] = s->at[j];
         i = j;
     }
 }
@@ -137,8 +164,8 @@ static size_t slots_find(const struct hash_slots *s, hash_key_fn *key_of, struct
 {
     if (s->count == 0)
         return SIZE_MAX;
-    for (size_t i = hash & (s->cap - 1); s->items[i] != NULL; i = (i + 1) & (s->cap - 1))
-        if (s->hashes[i] == hash && slice_equal(key_of(s->items[i]), key))
+    for (size_t i = hash & (s->cap - 1); s->at[i].item != NULL; i = (i + 1) & (s->cap - 1))
+        if (s->at[i].hash == hash && slice_equal(key_of(s->at[i].item), key))
             return i;
     return SIZE_MAX;
 }
@@ -161,9 +188,29 @@ void *hash_table_find(const struct hash_table *t, struct slice key)
     size_t i = slots_find(&t->now, t->key_of, key, hash);
 
     if (i != SIZE_MAX)
-        return t->now.items[i];
+        return t->now.at[i].item;
     i = slots_find(&t->old, t->key_of, key, hash);
-    return i != SIZE_MAX ? t->old.items[i] : NULL;
+    return i != SIZE_MAX ? t->old.at[i].item : NULL;
+}
+
+void hash_table_fetch_slot(const struct hash_table *t, struct slice key)
+{
+    if (t->now.cap > 0)
+        __builtin_prefetch(&t->now.at[hash_of(key) & (t->now.cap - 1)]);
+}
+
+void hash_table_fetch_item(const struct hash_table *t, struct slice key)
+{
+    uint32_t hash = (uint32_t)hash_of(key);
+    const struct hash_slot *slot;
+
+    if (t->now.cap == 0)
+        return;
+    slot = &t->now.at[hash & (t->now.cap - 1)];
+    if (slot->item == NULL || slot->hash != hash)
+        return; /* most are at home */
+    __builtin_prefetch(slot->item);
+    __builtin_prefetch((const char *)slot->item + 64);
 }
 
 static void move_some(struct hash_table *t, size_t steps)
@@ -172,10 +219,10 @@ static void move_some(struct hash_table *t, size_t steps)
         if (t->old.count == 0 || t->moved == t->old.cap) {
             slots_free(&t->old);
             t->moved = 0;
-        } else if (t->old.items[t->moved] == NULL) {
+        } else if (t->old.at[t->moved].item == NULL) {
             t->moved++;
         } else {
-            slots_put(&t->now, t->old.items[t->moved], t->old.hashes[t->moved]);
+            slots_put(&t->now, t->old.at[t->moved].item, t->old.at[t->moved].hash);
             slots_clear(&t->old, t->moved); /* a follower may have come into this slot */
         }
     }
@@ -219,7 +266,7 @@ bool hash_table_remove(struct hash_table *t, const void *item)
         in = &t->old;
         i = slots_find(in, t->key_of, key, hash);
     }
-    if (i == SIZE_MAX || in->items[i] != item)
+    if (i == SIZE_MAX || in->at[i].item != item)
         return false;
     slots_clear(in, i);
     move_some(t, MOVES_PER_CHANGE);
@@ -232,7 +279,7 @@ void *hash_table_next(const struct hash_table *t, size_t *cursor)
 {
     while (*cursor < t->now.cap + t->old.cap) {
         size_t i = (*cursor)++;
-        void *item = i < t->now.cap ? t->now.items[i] : t->old.items[i - t->now.cap];
+        void *item = i < t->now.cap ? t->now.at[i].item : t->old.at[i - t->now.cap].item;
 
         if (item != NULL)
             return item;

@@ -228,6 +228,27 @@ int config_find_place(struct config *cfg, struct slice name, const char *origin,
     return find_listener(cfg, rest, origin, errors, out);
 }
 
+/* Of a key of another section, or of several: says which. False: no section has it. */
+static bool misplaced_key(struct slice key, const char *where, const char *shown,
+                          const char *origin, struct config_errors *errors)
+{
+    struct buf sections = {0};
+    bool is_found;
+
+    for (const struct config_option *o = config_options; o < config_options + CONFIG_OPTION_COUNT;
+         o++)
+        if (slice_is(key, o->key))
+            buf_printf(&sections, "%s[%s%s]", sections.len > 0 ? " or " : "",
+                       config_sections[o->section].name,
+                       o->section == CONFIG_SECTION_listener ? ".NAME" : "");
+    is_found = sections.len > 0;
+    if (is_found)
+        config_error(errors, origin, "%s %s: unknown key; it belongs to %.*s", where, shown,
+                     SLICE_ARG(buf_slice(&sections)));
+    buf_fini(&sections);
+    return is_found;
+}
+
 /* Of a key that resembles none: says which there are. */
 static void unknown_key(enum config_section_id section, const char *where, const char *shown,
                         const char *origin, struct config_errors *errors)
@@ -246,27 +267,23 @@ static void unknown_key(enum config_section_id section, const char *where, const
 const struct config_option *config_find_option(const struct config_place *place, struct slice key,
                                                const char *origin, struct config_errors *errors)
 {
-    const char *elsewhere = NULL; /* the section that does have this key */
     struct nearest nearest = {0};
     char where[CONFIG_PLACE_SIZE];
     char shown[VALUE_SHOWN_SIZE];
 
     for (const struct config_option *o = config_options; o < config_options + CONFIG_OPTION_COUNT;
          o++) {
-        if (o->section == place->section) {
-            if (slice_is(key, o->key))
-                return o;
-            nearest_offer(&nearest, key, o->key);
-        } else if (slice_is(key, o->key)) {
-            elsewhere = config_sections[o->section].name;
-        }
+        if (o->section != place->section)
+            continue;
+        if (slice_is(key, o->key))
+            return o;
+        nearest_offer(&nearest, key, o->key);
     }
     config_place_show(place, where);
     value_show(key, shown);
-    if (elsewhere != NULL)
-        config_error(errors, origin, "%s %s: unknown key; it belongs to [%s]", where, shown,
-                     strcmp(elsewhere, "listener") == 0 ? "listener.NAME" : elsewhere);
-    else if (nearest.text != NULL)
+    if (misplaced_key(key, where, shown, origin, errors))
+        return NULL;
+    if (nearest.text != NULL)
         config_error(errors, origin, "%s %s: unknown key; did you mean %s?", where, shown,
                      nearest.text);
     else
@@ -331,12 +348,12 @@ int config_set(struct config *cfg, const char *path, const char *value, const ch
 
 /* ---- what holds between settings ---- */
 
-/* Port 0 is another port each time. */
+/* Port 0 is another port each time; a Unix socket's path may end as it likes. */
 static bool is_taken_once(const char *address)
 {
     size_t n = strlen(address);
 
-    return n < 2 || strcmp(address + n - 2, ":0") != 0;
+    return strncmp(address, "unix:", 5) == 0 || n < 2 || strcmp(address + n - 2, ":0") != 0;
 }
 
 static int check_listener(struct config *cfg, size_t i, struct config_errors *errors)
@@ -344,9 +361,13 @@ static int check_listener(struct config *cfg, size_t i, struct config_errors *er
     struct config_listener *l = &cfg->listeners[i];
     struct config_place place = {CONFIG_SECTION_listener, l};
     const struct config_option *address = &config_options[CONFIG_listener_address];
+    int rc;
 
-    if (l->address == NULL && strcmp(l->name, CONFIG_DEFAULT_LISTENER) == 0)
-        return config_store(cfg, &place, address, slice_of(address->fallback), NULL, errors);
+    if (l->address == NULL && strcmp(l->name, CONFIG_DEFAULT_LISTENER) == 0) {
+        rc = config_store(cfg, &place, address, slice_of(address->fallback), NULL, errors);
+        if (rc != 0)
+            return rc;
+    }
     if (l->address == NULL && l->is_address_wrong)
         return -EINVAL; /* that was said already */
     if (l->address == NULL)

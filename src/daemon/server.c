@@ -248,15 +248,36 @@ static void raise_descriptor_limit(void)
         log_warning("the limit of descriptors could not be raised: %s", strerror(errno));
 }
 
-static int become_user(const char *name, struct error *why)
+/* So that `mode` is about that user and its group, and not about root. */
+static int give_listeners_to(struct server *s, const struct passwd *user, struct error *why)
+{
+    for (size_t i = 0; i < s->listener_count; i++) {
+        struct listener *l = s->listeners[i].listener;
+        int rc = listener_give_to(l, user->pw_uid, user->pw_gid);
+
+        if (rc != 0)
+            return error_set(why, "server.user = %s: cannot be given %s: %s", user->pw_name,
+                             listener_address(l), strerror(-rc));
+    }
+    return 0;
+}
+
+static int become_user(struct server *s, const char *name, struct error *why)
 {
     struct passwd *user;
 
-    if (name == NULL || geteuid() != 0)
+    if (name == NULL)
         return 0;
     user = getpwnam(name);
+    if (geteuid() != 0) {
+        if (user == NULL || user->pw_uid != geteuid())
+            log_warning("server.user = %s is ignored: only root can become another user", name);
+        return 0;
+    }
     if (user == NULL)
         return error_set(why, "server.user = %s: there is no such user", name);
+    if (give_listeners_to(s, user, why) != 0)
+        return -1;
     if (initgroups(name, user->pw_gid) != 0 || setgid(user->pw_gid) != 0 ||
         setuid(user->pw_uid) != 0)
         return error_set(why, "server.user = %s: %s", name, strerror(errno));
@@ -275,7 +296,7 @@ int server_init(struct server *s, const struct config *config, struct error *why
     for (size_t i = 0; i < config->listener_count; i++)
         if (open_listener(s, &config->listeners[i], why) != 0)
             goto fail;
-    if (become_user(config->server.user, why) != 0)
+    if (become_user(s, config->server.user, why) != 0)
         goto fail;
     return 0;
 fail:

@@ -83,6 +83,8 @@ static void unlink_conn(struct conn *c)
         server->all = c->next;
     if (c->next != NULL)
         c->next->prev = c->prev;
+    if (server->to_drain == c)
+        server->to_drain = c->next;
     server->count--;
     server->stats->connections_open--;
     c->prev = NULL;
@@ -265,10 +267,10 @@ static void route(struct conn *c, struct http_request *r)
     char allow[ROUTER_ALLOW_SIZE];
 
     if (slice_is(http_request_path(r), "*")) {
-        answer_options(r, router_methods(server->routes, r->role));
+        answer_options(r, router_methods(server->router, r->role));
         return;
     }
-    router_match(server->routes, http_request_path(r), r->role, r->method, &match);
+    router_match(server->router, http_request_path(r), r->role, r->method, &match);
     if (match.handler != NULL) {
         request_set_params(r, match.params, match.param_count);
         match.handler(server->ctx, r);

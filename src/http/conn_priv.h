@@ -48,12 +48,12 @@ struct http_stream {
 
 struct conn {
     struct sock sock;
+    struct http_stream stream;  /* beside the descriptor: a write to a stream needs nothing else */
     struct http_server *server;
     struct conn *next;          /* in the server's list of all, or in its reap list */
     struct conn *prev;
     struct conn *next_resumed;  /* in the server's list of those to go on with */
     struct http_request *request; /* being read or handled, else NULL */
-    struct http_stream stream;
     struct conn_bytes *bytes;   /* NULL: none wait */
     struct peer peer;
     uint8_t state;              /* enum conn_state */
@@ -69,7 +69,7 @@ struct conn {
 struct http_server {
     struct loop *loop;
     const struct http_limits *limits;
-    const struct http_route *routes;
+    struct router *router;
     http_filter *filter;
     void *ctx;
     struct stats *stats;
@@ -80,17 +80,19 @@ struct http_server {
     struct http_request *pool;
     size_t pool_count;
     bool is_draining;
+    struct conn *to_drain;      /* of `all`: it and those behind it are yet to be looked at */
     struct buf head;            /* the response head being made */
     uint64_t date_checked_ms;   /* loop_now_ms of the last look at the clock */
-    uint64_t date_s;            /* the second that `date` is of */
-    char date[40];
+    uint64_t date_s;            /* the second that `date_line` is of */
+    struct slice date_line;     /* in `date` */
+    char date[48];
     char read[READ_SIZE];
 };
 
 /* ---- server.c ---- */
 struct http_request *server_take_request(struct http_server *server); /* NULL: no memory */
 void server_put_request(struct http_server *server, struct http_request *r);
-const char *server_date(struct http_server *server); /* RFC 9110 5.6.7, of now */
+struct slice server_date_line(struct http_server *server); /* RFC 9110 6.6.1, of now, with CRLF */
 
 /* ---- conn.c ---- */
 extern const struct sock_ops conn_ops;

@@ -9,6 +9,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include "base/word.h"
 
 struct h1 {
     struct h1_message message;
@@ -274,6 +275,43 @@ static int check_field_line(struct h1 *h, const char *p, size_t n)
     return 0;
 }
 
+/* Index of the first byte from `i` on that is a control character or not ASCII, or n. */
+static size_t find_odd(const char *p, size_t i, size_t n)
+{
+    for (; n - i >= WORD_SIZE; i += WORD_SIZE) {
+        uint64_t w = word_load(p + i);
+        uint64_t marks = word_below(w, 0x20) | word_high(w);
+
+        if (marks != 0)
+            return i + word_first(marks);
+    }
+    while (i < n && (unsigned char)p[i] >= 0x20 && (unsigned char)p[i] < 0x80)
+        i++;
+    return i;
+}
+
+/* Whether the head is such that check_lines would find nothing to refuse behind its first line, by
+ * one look at it: nearly all are. */
+static bool is_plain(const char *p, size_t n)
+{
+    size_t i = 0;
+
+    while ((i = find_odd(p, i, n)) < n) {
+        if (p[i] == '\t') {
+            i++;
+            continue;
+        }
+        if (p[i] != '\r' || n - i < 2 || p[i + 1] != '\n')
+            return false;
+        i += 2;
+        if (i == n)
+            return true;
+        if (p[i] == ' ' || p[i] == '\t' || p[i] == ':')
+            return false;
+    }
+    return false; /* the last line has no end */
+}
+
 /* Each line must end in CRLF. 0, or H1_REFUSED. */
 static int check_lines(struct h1 *h)
 {
@@ -309,9 +347,22 @@ struct framing {
 
 static bool is_host(struct slice host)
 {
-    for (size_t i = 0; i < host.n; i++)
-        if (host.p[i] <= ' ' || strchr("/?#@\\\"<>", host.p[i]) != NULL)
+    for (size_t i = 0; i < host.n; i++) {
+        switch (host.p[i]) {
+        case '/':
+        case '?':
+        case '#':
+        case '@':
+        case '\\':
+        case '"':
+        case '<':
+        case '>':
             return false;
+        default:
+            if (host.p[i] <= ' ')
+                return false;
+        }
+    }
     return true;
 }
 
@@ -363,12 +414,25 @@ static enum h1_result check_framing(struct h1 *h, const struct framing *f)
     return H1_HEAD;
 }
 
+/* Length of a whole head's first line without its CRLF. */
+static size_t first_line(const struct h1_message *m)
+{
+    const char *cr = memchr(m->arena.p, '\r', m->arena.len);
+
+    return (size_t)(cr - m->arena.p);
+}
+
 static enum h1_result check_head(struct h1 *h)
 {
     struct h1_message *m = &h->message;
     struct framing framing = {0};
+    int status;
 
-    if (check_lines(h) != 0)
+    if (is_plain(m->arena.p, m->arena.len))
+        status = check_line(h, first_line(m));
+    else
+        status = check_lines(h);
+    if (status != 0)
         return H1_REFUSED;
     for (size_t i = 0; i < m->field_count; i++)
         if (note_field(h, &m->fields[i], &framing) != 0)

@@ -17,6 +17,7 @@ struct http_request *request_create(size_t max_head, size_t max_body)
         free(r);
         return NULL;
     }
+    r->method = HTTP_OTHER;
     return r;
 }
 
@@ -246,7 +247,8 @@ struct slice http_request_header(const struct http_request *r, const char *name)
     size_t n = strlen(name);
 
     for (size_t i = 0; i < m->field_count; i++)
-        if (m->fields[i].name.n == n && slice_is_nocase(h1_slice(m, m->fields[i].name), name))
+        if (m->fields[i].name.n == n &&
+            strncasecmp(m->arena.p + m->fields[i].name.at, name, n) == 0)
             return header_value(m, i);
     return slice_make(NULL, 0);
 }

@@ -8,7 +8,10 @@
 #include "conn_priv.h"
 #include "response_priv.h"
 
-enum { MAX_DETAIL = 1024 };
+enum {
+    MAX_DETAIL = 1024,
+    SMALL_BODY = 4096, /* is copied behind its head: one piece is cheaper to send than two */
+};
 
 const char *http_status_title(int status)
 {
@@ -82,7 +85,7 @@ void http_response_header(struct http_request *r, const char *name, struct slice
     buf_add_text(&r->headers, "\r\n");
 }
 
-static void add_field(struct buf *b, const char *name, const char *value)
+static inline void add_field(struct buf *b, const char *name, const char *value)
 {
     buf_add_text(b, name);
     buf_add_text(b, ": ");
@@ -97,7 +100,7 @@ void response_begin(struct buf *b, struct http_request *r, int status)
     buf_add_char(b, ' ');
     buf_add_text(b, http_status_title(status));
     buf_add_text(b, "\r\n");
-    add_field(b, "Date", server_date(r->conn->server));
+    buf_add_slice(b, server_date_line(r->conn->server));
 }
 
 void response_end(struct buf *b, struct http_request *r, const char *content_type,
@@ -131,8 +134,7 @@ static void respond(struct http_request *r, int status, const char *content_type
     bool is_kept = may_keep && m->is_persistent && conn_may_keep(c);
     struct buf *b = &c->server->head;
 
-    b->len = 0;
-    b->failed = false;
+    buf_clear(b);
     response_begin(b, r, status);
     if (status != 204 && status != 304 && !(is_head(r) && body.p == NULL)) {
         buf_add_text(b, "Content-Length: ");
@@ -144,13 +146,17 @@ static void respond(struct http_request *r, int status, const char *content_type
     else if (m->minor == 0)
         add_field(b, "Connection", "keep-alive");
     response_end(b, r, content_type, "no-store");
+    if (is_head(r) || status == 204 || status == 304)
+        body.n = 0;
+    if (body.n <= SMALL_BODY) {
+        buf_add_slice(b, body);
+        body.n = 0;
+    }
     if (b->failed) {
         r->on_abandoned = NULL; /* the handler has answered */
         conn_cut_for_memory(c);
         return;
     }
-    if (is_head(r) || status == 204 || status == 304)
-        body.n = 0;
     conn_answer(c, status, buf_slice(b), body, is_kept);
 }
 

@@ -3,18 +3,28 @@
 #define HTTP_ROUTER_PRIV_H
 #include "http/server.h"
 
-enum { ROUTER_ALLOW_SIZE = 80 };
+enum {
+    ROUTER_ALLOW_SIZE = 80,
+    ROUTER_MAX_SEGMENTS = 8, /* of a pattern, with the empty one before its first slash */
+};
+
+struct router; /* the table of routes with its patterns cut, once and not for each request */
 
 struct router_match {
     http_handler *handler;  /* NULL: none for that method */
-    unsigned methods;       /* bit 1 << enum http_method of all rows of that path; 0: unknown */
+    unsigned methods;       /* without a handler: bits 1 << enum http_method, of all rows of that
+                             * path; 0: unknown */
     size_t param_count;
     struct slice params[HTTP_MAX_PARAMS]; /* of the handler's row, as sent, never empty */
 };
 
+/* `routes` (ending in a row without handler) is borrowed. NULL without memory. */
+struct router *router_create(const struct http_route *routes);
+void router_destroy(struct router *router); /* NULL is allowed */
+
 /* The first row of `method`, `role` and a pattern that fits wins; a HEAD takes GET's. Literal
  * segments fit whatever their percent-encoding. `path` must pass percent_is_valid. */
-void router_match(const struct http_route *routes, struct slice path, enum http_role role,
+void router_match(const struct router *router, struct slice path, enum http_role role,
                   enum http_method method, struct router_match *out);
 
 /* Writes "GET, HEAD, POST, OPTIONS": the rows' methods, HEAD with GET, OPTIONS always; "" for 0.
@@ -22,5 +32,5 @@ void router_match(const struct http_route *routes, struct slice path, enum http_
 void router_allow(unsigned methods, char *out, size_t size);
 
 /* The methods of all rows of that role: for "OPTIONS *". */
-unsigned router_methods(const struct http_route *routes, enum http_role role);
+unsigned router_methods(const struct router *router, enum http_role role);
 #endif

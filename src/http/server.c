@@ -9,6 +9,8 @@
 #include "net/loop.h"
 #include "router_priv.h"
 
+enum { LOOKS_A_TURN = 500 };
+
 /* Frees the dead but those that the list of resumed ones still points to. */
 static void reap(struct http_server *server)
 {
@@ -28,6 +30,25 @@ static void reap(struct http_server *server)
     }
 }
 
+static bool is_idle(const struct conn *c)
+{
+    return c->state == CONN_READING && c->request == NULL && c->bytes == NULL;
+}
+
+/* Closes some of the connections that were idle when the drain began: to close one takes some
+ * microseconds. Returns whether more are to be looked at. */
+static bool drain_some(struct http_server *server)
+{
+    for (int n = 0; n < LOOKS_A_TURN && server->to_drain != NULL; n++) {
+        struct conn *c = server->to_drain;
+
+        server->to_drain = c->next;
+        if (is_idle(c) && !c->is_feeding)
+            conn_cut(c);
+    }
+    return server->to_drain != NULL;
+}
+
 /* Goes on with the connections whose handler answered late: here, and not within that answer, so
  * that a handler is never called while another one answers. */
 static bool on_turn_end(void *ctx)
@@ -44,6 +65,7 @@ static bool on_turn_end(void *ctx)
         conn_resume(c);
         c = next;
     }
+    has_more |= drain_some(server);
     reap(server);
     return has_more;
 }
@@ -58,12 +80,13 @@ struct http_server *http_server_create(struct loop *loop, const struct http_limi
         return NULL;
     server->loop = loop;
     server->limits = limits;
-    server->routes = routes;
     server->filter = filter;
     server->ctx = ctx;
     server->stats = stats;
     server->date_s = UINT64_MAX;
-    if (loop_add_turn_end(loop, on_turn_end, server) != 0) {
+    server->router = router_create(routes);
+    if (server->router == NULL || loop_add_turn_end(loop, on_turn_end, server) != 0) {
+        router_destroy(server->router);
         free(server);
         return NULL;
     }
@@ -86,6 +109,7 @@ void http_server_destroy(struct http_server *server)
         request_destroy(r);
     }
     buf_fini(&server->head);
+    router_destroy(server->router);
     free(server);
 }
 
@@ -113,21 +137,12 @@ void http_server_accept(struct http_server *server, int fd, const struct peer *p
     conn_begin(c);
 }
 
-static bool is_idle(const struct conn *c)
-{
-    return c->state == CONN_READING && c->request == NULL && c->bytes == NULL;
-}
-
 void http_server_drain(struct http_server *server)
 {
-    struct conn *next;
-
     server->is_draining = true;
-    for (struct conn *c = server->all; c != NULL; c = next) {
-        next = c->next;
-        if (is_idle(c) && !c->is_feeding)
-            conn_cut(c);
-    }
+    server->to_drain = server->all;
+    if (drain_some(server))
+        loop_wake(server->loop);
 }
 
 size_t http_server_connections(const struct http_server *server)
@@ -141,10 +156,10 @@ void http_server_allow(const struct http_server *server, struct slice path, enum
     struct router_match match;
 
     if (slice_is(path, "*")) {
-        router_allow(router_methods(server->routes, role), out, size);
+        router_allow(router_methods(server->router, role), out, size);
         return;
     }
-    router_match(server->routes, path, role, HTTP_OPTIONS, &match);
+    router_match(server->router, path, role, HTTP_OPTIONS, &match);
     router_allow(match.methods, out, size);
 }
 
@@ -155,13 +170,9 @@ struct http_request *server_take_request(struct http_server *server)
     if (r != NULL) {
         server->pool = r->next;
         server->pool_count--;
-    } else {
-        r = request_create(server->limits->max_header, server->limits->max_body);
-        if (r == NULL)
-            return NULL;
+        return r;
     }
-    request_reset(r);
-    return r;
+    return request_create(server->limits->max_header, server->limits->max_body);
 }
 
 void server_put_request(struct http_server *server, struct http_request *r)
@@ -170,13 +181,13 @@ void server_put_request(struct http_server *server, struct http_request *r)
         request_destroy(r);
         return;
     }
-    request_reset(r); /* now, so that a large body is not kept until the next request */
+    request_reset(r); /* now and not when it is taken: a large body is not kept until then */
     r->next = server->pool;
     server->pool = r;
     server->pool_count++;
 }
 
-const char *server_date(struct http_server *server)
+struct slice server_date_line(struct http_server *server)
 {
     static const char days[7][4] = {"Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"};
     static const char months[12][4] = {"Jan", "Feb", "Mar", "Apr", "May", "Jun",
@@ -185,18 +196,20 @@ const char *server_date(struct http_server *server)
     uint64_t now_s;
     time_t seconds;
     struct tm tm;
+    int n;
 
     if (now_ms == server->date_checked_ms)
-        return server->date;
+        return server->date_line;
     server->date_checked_ms = now_ms;
     now_s = loop_wall_ms(server->loop) / 1000;
     if (now_s == server->date_s)
-        return server->date;
+        return server->date_line;
     server->date_s = now_s;
     seconds = (time_t)now_s;
     gmtime_r(&seconds, &tm);
-    snprintf(server->date, sizeof server->date, "%s, %02d %s %04d %02d:%02d:%02d GMT",
-             days[tm.tm_wday], tm.tm_mday, months[tm.tm_mon], tm.tm_year + 1900, tm.tm_hour,
-             tm.tm_min, tm.tm_sec);
-    return server->date;
+    n = snprintf(server->date, sizeof server->date,
+                 "Date: %s, %02d %s %04d %02d:%02d:%02d GMT\r\n", days[tm.tm_wday], tm.tm_mday,
+                 months[tm.tm_mon], tm.tm_year + 1900, tm.tm_hour, tm.tm_min, tm.tm_sec);
+    server->date_line = slice_make(server->date, (size_t)n);
+    return server->date_line;
 }

@@ -31,6 +31,16 @@ struct http_stream *http_stream_open(struct http_request *r,
     return conn_open_stream(c, events, ctx);
 }
 
+static const struct conn *const_conn_of(const struct http_stream *s)
+{
+    return (const struct conn *)(const void *)((const char *)s - offsetof(struct conn, stream));
+}
+
+void http_stream_expect(const struct http_stream *s)
+{
+    __builtin_prefetch(&const_conn_of(s)->sock.io.fd);
+}
+
 ssize_t http_stream_writev(struct http_stream *s, const struct iovec *iov, int count)
 {
     return sock_writev(&conn_of_stream(s)->sock, iov, count);
@@ -64,11 +74,6 @@ void http_stream_close(struct http_stream *s, bool is_graceful)
     else
         conn_cut(c);
     conn_settle(c);
-}
-
-static const struct conn *const_conn_of(const struct http_stream *s)
-{
-    return (const struct conn *)(const void *)((const char *)s - offsetof(struct conn, stream));
 }
 
 void http_stream_set_ctx(struct http_stream *s, void *ctx)

@@ -9,9 +9,9 @@
 #include "message/history.h"
 #include "message/sse.h"
 
-/* Entries and keys that one tick looks at: a tick stays far under a millisecond, and ten ticks a
- * second are faster than notifications come in. */
-enum { STEPS_PER_TICK = 20000, PAGE_ENTRIES = 1024 };
+/* Entries and keys that one tick looks at: some milliseconds, as each is up to a microsecond, and
+ * ten ticks a second are faster than notifications come in. */
+enum { STEPS_PER_TICK = 8000, PAGE_ENTRIES = 1024 };
 
 struct memory {
     struct journal base;
@@ -114,6 +114,7 @@ static void memory_append(struct journal *j, const struct notification *n, uint6
     bool has_key = m->remembers_keys && n->idempotency_key.n > 0;
     struct message *message = NULL;
 
+    history_fetch(m->history, n->to);
     append->status = 0;
     append->is_duplicate = has_key && idempotency_find(&m->keys, n->idempotency_key, &append->seq);
     if (append->is_duplicate) {

@@ -9,7 +9,7 @@
 #include "base/hash.h"
 #include "base/list.h"
 
-enum { MAX_GRAVES = 65536, PINNED_FACTOR = 16, MIN_ROW = 4 };
+enum { MAX_GRAVES = 65536, MIN_ROW = 4 };
 
 struct entry {
     struct list by_age;
@@ -38,7 +38,7 @@ struct history_log {
 
 struct history {
     struct history_limits limits;
-    struct hash_table logs;
+    struct hash_table logs[CHANNEL_KINDS]; /* by name */
     struct hash_table collapse;
     struct list by_age; /* the oldest first */
     struct list by_ttl; /* in no order: looked through in turn */
@@ -56,11 +56,11 @@ struct key {
     char p[1 + MAX_CHANNEL_NAME];
 };
 
-static struct slice log_key_of(const void *item)
+static struct slice log_name_of(const void *item)
 {
     const struct history_log *log = item;
 
-    return slice_make(log->key, log->key_length);
+    return slice_make(log->key + 1, log->key_length - 1);
 }
 
 static struct slice entry_key_of(const void *item)
@@ -70,11 +70,16 @@ static struct slice entry_key_of(const void *item)
     return slice_make(e->key, e->key_length);
 }
 
+static struct slice bounded(struct slice name)
+{
+    return slice_make(name.p, name.n > MAX_CHANNEL_NAME ? MAX_CHANNEL_NAME : name.n);
+}
+
 static struct key channel_key(struct channel_name channel)
 {
     struct key key; /* its bytes past n are left as they are: this is on every delivery's way */
 
-    key.n = 1 + (channel.name.n > MAX_CHANNEL_NAME ? MAX_CHANNEL_NAME : channel.name.n);
+    key.n = 1 + bounded(channel.name).n;
     key.p[0] = (char)channel.kind;
     if (key.n > 1)
         memcpy(key.p + 1, channel.name.p, key.n - 1);
@@ -93,7 +98,8 @@ struct history *history_create(const struct history_limits *limits)
     if (h == NULL)
         return NULL;
     h->limits = *limits;
-    hash_table_init(&h->logs, log_key_of);
+    for (size_t i = 0; i < CHANNEL_KINDS; i++)
+        hash_table_init(&h->logs[i], log_name_of);
     hash_table_init(&h->collapse, entry_key_of);
     list_init(&h->by_age);
     list_init(&h->by_ttl);
@@ -170,7 +176,7 @@ static void row_remove(struct history_log *log, size_t i)
 
 static void log_free(struct history *h, struct history_log *log)
 {
-    hash_table_remove(&h->logs, log);
+    hash_table_remove(&h->logs[(int)log->key[0]], log);
     free(log->row);
     free(log);
 }
@@ -204,7 +210,8 @@ static void bury(struct history *h, struct history_log *log)
 
 static struct history_log *log_of(struct history *h, const struct key *key)
 {
-    struct history_log *log = hash_table_find(&h->logs, slice_make(key->p, key->n));
+    struct hash_table *logs = &h->logs[(int)key->p[0]];
+    struct history_log *log = hash_table_find(logs, slice_make(key->p + 1, key->n - 1));
 
     if (log != NULL)
         return log;
@@ -215,7 +222,7 @@ static struct history_log *log_of(struct history *h, const struct key *key)
     memcpy(log->key, key->p, key->n);
     log->lost = h->forgotten_lost; /* it may be one of the forgotten */
     log->lost_transient = h->forgotten_transient;
-    if (hash_table_insert(&h->logs, log) != 0) {
+    if (hash_table_insert(logs, log) != 0) {
         free(log);
         return NULL;
     }
@@ -226,9 +233,12 @@ static struct history_log *log_of(struct history *h, const struct key *key)
 
 struct history_log *history_log(const struct history *h, struct channel_name channel)
 {
-    struct key key = channel_key(channel);
+    return hash_table_find(&h->logs[channel.kind], bounded(channel.name));
+}
 
-    return hash_table_find(&h->logs, slice_make(key.p, key.n));
+void history_fetch(const struct history *h, struct channel_name channel)
+{
+    hash_table_fetch_slot(&h->logs[channel.kind], bounded(channel.name));
 }
 
 /* ---- entries ---- */
@@ -264,7 +274,8 @@ static void remove_entry(struct history *h, struct entry *e)
 {
     struct history_log *log = e->log;
 
-    take_out(h, log, row_after(log, e->message->seq - 1));
+    /* Mostly the oldest; the search would look at others, which are long out of the cache. */
+    take_out(h, log, row_at(log, 0) == e ? 0 : row_after(log, e->message->seq - 1));
     if (log->count == 0)
         bury(h, log);
 }
@@ -285,16 +296,32 @@ static void evict(struct history *h, struct entry *e, uint64_t now_ms)
     remove_entry(h, e);
 }
 
+/* The next to be evicted will have been of no interest for as long as it was kept: what evicting
+ * it looks at comes from memory while other things are done. */
+static void fetch_oldest(const struct history *h)
+{
+    const struct entry *e = LIST_HOLDER(h->by_age.next, struct entry, by_age);
+
+    __builtin_prefetch(e->log);
+    __builtin_prefetch(e->message);
+    __builtin_prefetch(e->by_age.next);
+}
+
 static void make_room(struct history *h, struct history_log *newest, uint64_t now_ms)
 {
     size_t max = h->limits.max_per_user;
 
-    if (newest->is_pinned)
-        max *= PINNED_FACTOR;
-    while (newest->key[0] == CHANNEL_USER && newest->count > max && newest->count > 1)
+    while (newest->key[0] == CHANNEL_USER && !newest->is_pinned && newest->count > max &&
+           newest->count > 1)
         evict(h, row_at(newest, 0), now_ms);
-    while (h->bytes > h->limits.max_bytes && h->count > 1)
-        evict(h, LIST_HOLDER(h->by_age.next, struct entry, by_age), now_ms);
+    while (h->bytes > h->limits.max_bytes && h->count > 1) {
+        struct entry *oldest = LIST_HOLDER(h->by_age.next, struct entry, by_age);
+
+        if (oldest->log->is_pinned)
+            break;
+        evict(h, oldest, now_ms);
+        fetch_oldest(h);
+    }
 }
 
 /* A NUL between, which no name holds: no two pairs look alike. Returns the length. */
@@ -310,14 +337,16 @@ static struct entry *entry_create(const struct history_item *item, const struct 
                                   uint64_t keep_ms, uint64_t now_ms)
 {
     size_t key_length = item->collapse_key.n == 0 ? 0 : key->n + 1 + item->collapse_key.n;
-    struct entry *e = calloc(1, sizeof *e + key_length);
+    struct entry *e = malloc(sizeof *e + key_length);
 
     if (e == NULL)
         return NULL;
-    e->message = message_ref(item->message);
-    e->at_ms = now_ms - item->age_ms; /* the clock may start below: only differences count */
-    e->is_transient = item->ttl_ms == 0;
-    e->expires_ms = UINT64_MAX;
+    *e = (struct entry){
+        .message = message_ref(item->message),
+        .at_ms = now_ms - item->age_ms, /* the clock may start below */
+        .is_transient = item->ttl_ms == 0,
+        .expires_ms = UINT64_MAX,
+    };
     if (item->ttl_ms != 0 && item->ttl_ms < keep_ms)
         e->expires_ms = e->at_ms + item->ttl_ms;
     if (key_length > 0)
@@ -364,10 +393,15 @@ static int put_in(struct history *h, struct history_log *log, struct entry *e)
 int history_add(struct history *h, const struct history_item *item, uint64_t now_ms)
 {
     struct key key = channel_key(item->to);
-    struct history_log *log = log_of(h, &key);
-    struct entry *e = log == NULL ? NULL : entry_create(item, &key, h->limits.keep_ms, now_ms);
-    int status = e == NULL || row_reserve(log) != 0 ? -ENOMEM : put_in(h, log, e);
+    struct entry *e;
+    struct history_log *log;
+    int status;
 
+    /* The entry is made while the log comes from memory, if history_fetch was called. */
+    hash_table_fetch_item(&h->logs[item->to.kind], bounded(item->to.name));
+    e = entry_create(item, &key, h->limits.keep_ms, now_ms);
+    log = e == NULL ? NULL : log_of(h, &key);
+    status = log == NULL || row_reserve(log) != 0 ? -ENOMEM : put_in(h, log, e);
     if (status >= 0)
         make_room(h, log, now_ms);
     else if (e != NULL)
@@ -457,6 +491,12 @@ size_t history_erase(struct history *h, struct channel_name channel)
     return erased;
 }
 
+/* Whether it is for a reader who was there from number `since` on. */
+static bool is_for(const struct entry *e, uint64_t since, uint64_t now_ms)
+{
+    return (!e->is_transient || e->message->seq > since) && e->expires_ms > now_ms;
+}
+
 struct message *history_next(struct history_log *const *logs, size_t count, uint64_t after,
                              uint64_t since, uint64_t now_ms)
 {
@@ -470,7 +510,7 @@ struct message *history_next(struct history_log *const *logs, size_t count, uint
 
             if (first != NULL && first->seq <= e->message->seq)
                 break;
-            if ((e->is_transient && e->message->seq <= since) || e->expires_ms <= now_ms)
+            if (!is_for(e, since, now_ms))
                 continue;
             first = e->message;
             break;
@@ -530,13 +570,17 @@ uint64_t history_lost_transient(const struct history *h, struct history_log *con
     return lost;
 }
 
-size_t history_count_after(struct history_log *const *logs, size_t count, uint64_t after)
+size_t history_count_after(struct history_log *const *logs, size_t count, uint64_t after,
+                           uint64_t since, uint64_t now_ms)
 {
     size_t n = 0;
 
-    for (size_t i = 0; i < count; i++)
-        if (logs[i] != NULL)
-            n += logs[i]->count - row_after(logs[i], after);
+    for (size_t i = 0; i < count; i++) {
+        if (logs[i] == NULL)
+            continue;
+        for (size_t k = row_after(logs[i], after); k < logs[i]->count; k++)
+            n += is_for(row_at(logs[i], k), since, now_ms);
+    }
     return n;
 }
 
@@ -563,11 +607,20 @@ uint64_t history_evicted(const struct history *h)
     return h->evicted;
 }
 
-void history_destroy(struct history *h)
+static void free_logs(struct hash_table *logs)
 {
     struct history_log *log;
     size_t cursor = 0;
 
+    while ((log = hash_table_next(logs, &cursor)) != NULL) {
+        free(log->row);
+        free(log);
+    }
+    hash_table_fini(logs);
+}
+
+void history_destroy(struct history *h)
+{
     if (h == NULL)
         return;
     while (!list_is_empty(&h->by_age)) {
@@ -576,11 +629,8 @@ void history_destroy(struct history *h)
         list_remove(&e->by_age);
         entry_free(e);
     }
-    while ((log = hash_table_next(&h->logs, &cursor)) != NULL) {
-        free(log->row);
-        free(log);
-    }
-    hash_table_fini(&h->logs);
+    for (size_t i = 0; i < CHANNEL_KINDS; i++)
+        free_logs(&h->logs[i]);
     hash_table_fini(&h->collapse);
     free(h);
 }

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include "base/word.h"
 
 struct scan {
     const char *p;
@@ -19,7 +20,7 @@ static bool fail(struct scan *s, const char *reason)
 
 static bool is_space(char c)
 {
-    return c == ' ' || c == '\t' || c == '\n' || c == '\r';
+    return c <= ' ' && (c == ' ' || c == '\t' || c == '\n' || c == '\r');
 }
 
 static bool is_digit(char c)
@@ -27,7 +28,7 @@ static bool is_digit(char c)
     return c >= '0' && c <= '9';
 }
 
-static void skip_space(struct scan *s)
+static inline void skip_space(struct scan *s)
 {
     while (s->at < s->n && is_space(s->p[s->at]))
         s->at++;
@@ -64,26 +65,43 @@ static bool scan_escape(struct scan *s)
     return true;
 }
 
+/* Goes on to the next byte of a string that means something: a quote, a backslash, a control
+ * character; or to the end. Payloads are strings, and each is scanned more than once. */
+static void skip_plain(struct scan *s)
+{
+    while (s->n - s->at >= WORD_SIZE) {
+        uint64_t w = word_load(s->p + s->at);
+        uint64_t marks = word_equal(w, '"') | word_equal(w, '\\') | word_below(w, 0x20);
+
+        if (marks != 0) {
+            s->at += word_first(marks);
+            return;
+        }
+        s->at += WORD_SIZE;
+    }
+    while (s->at < s->n && s->p[s->at] != '"' && s->p[s->at] != '\\' &&
+           (unsigned char)s->p[s->at] >= 0x20)
+        s->at++;
+}
+
 static bool scan_string(struct scan *s)
 {
     if (!next_is(s, '"'))
         return fail(s, "a string in double quotes");
     s->at++;
-    while (s->at < s->n) {
-        unsigned char c = (unsigned char)s->p[s->at];
-
-        if (c == '"') {
-            s->at++;
-            return true;
-        }
-        if (c < 0x20)
+    for (;;) {
+        skip_plain(s);
+        if (s->at == s->n)
+            return fail(s, "the closing quote of a string");
+        if (s->p[s->at] == '"')
+            break;
+        if (s->p[s->at] != '\\')
             return fail(s, "no raw control character in a string (write it as an escape)");
-        if (c != '\\')
-            s->at++;
-        else if (!scan_escape(s))
+        if (!scan_escape(s))
             return false;
     }
-    return fail(s, "the closing quote of a string");
+    s->at++;
+    return true;
 }
 
 static bool scan_digits(struct scan *s)
@@ -283,11 +301,30 @@ enum json_type json_type_of(struct slice value)
     }
 }
 
+/* Behind the string that starts at `at` of a checked text: its first quote that is not escaped,
+ * which is one with an even number of backslashes before it. */
+static size_t string_end(struct slice text, size_t at)
+{
+    const char *quote = text.p + at;
+    const char *before;
+
+    do {
+        quote++;
+        quote = memchr(quote, '"', (size_t)(text.p + text.n - quote));
+        before = quote;
+        while (before[-1] == '\\')
+            before--;
+    } while ((quote - before) % 2 != 0);
+    return (size_t)(quote + 1 - text.p);
+}
+
 /* Behind the value that starts at `at` of a checked text. */
 static size_t value_end(struct slice text, size_t at)
 {
     struct scan s = {.p = text.p, .n = text.n, .at = at};
 
+    if (text.p[at] == '"')
+        return string_end(text, at);
     (void)scan_value(&s);
     return s.at;
 }
@@ -324,8 +361,7 @@ bool json_object_next(struct slice object, size_t *cursor, struct slice *key, st
 
     if (!to_element(object, cursor))
         return false;
-    s = (struct scan){.p = object.p, .n = object.n, .at = *cursor};
-    (void)scan_string(&s);
+    s = (struct scan){.p = object.p, .n = object.n, .at = string_end(object, *cursor)};
     *key = slice_make(object.p + *cursor, s.at - *cursor);
     skip_space(&s);
     s.at++; /* the colon */
@@ -440,10 +476,7 @@ int json_add_compact(struct buf *b, struct slice value)
 
     for (const char *p = value.p; p < end;) {
         if (*p == '"') {
-            struct scan s = {.p = value.p, .n = value.n, .at = (size_t)(p - value.p)};
-
-            (void)scan_string(&s);
-            p = value.p + s.at;
+            p = value.p + string_end(value, (size_t)(p - value.p));
         } else if (is_space(*p)) {
             buf_add(b, run, (size_t)(p - run));
             run = ++p;

@@ -5,18 +5,35 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include "base/word.h"
 #include "message/id.h"
+
+/* Where the first line of `s` ends, without its line end. */
+static size_t line_length(struct slice s)
+{
+    size_t i = 0;
+
+    for (; s.n - i >= WORD_SIZE; i += WORD_SIZE) {
+        uint64_t w = word_load(s.p + i);
+        uint64_t marks = word_equal(w, '\n') | word_equal(w, '\r');
+
+        if (marks != 0)
+            return i + word_first(marks);
+    }
+    while (i < s.n && s.p[i] != '\n' && s.p[i] != '\r')
+        i++;
+    return i;
+}
 
 /* Cuts the next line off `*rest`; false at the end. A text always has one line more than it has
  * line ends. */
 static bool next_line(struct slice *rest, struct slice *line)
 {
-    size_t i = 0;
+    size_t i;
 
     if (rest->p == NULL)
         return false;
-    while (i < rest->n && rest->p[i] != '\n' && rest->p[i] != '\r')
-        i++;
+    i = line_length(*rest);
     *line = slice_make(rest->p, i);
     if (i == rest->n) {
         *rest = (struct slice){NULL, 0};
@@ -59,11 +76,15 @@ static char *put_field(char *p, const char *name, struct slice value)
     return p;
 }
 
-static char *put_data(char *p, struct slice data)
+/* `size` is data_size's, which tells a single line, as most payloads are: each line adds more to it
+ * than its line end takes away. */
+static char *put_data(char *p, struct slice data, size_t size)
 {
     struct slice rest = not_null(data);
     struct slice line;
 
+    if (size == sizeof "data: \n" - 1 + data.n)
+        return put_field(p, "data: ", data);
     while (next_line(&rest, &line))
         p = put_field(p, "data: ", line);
     return p;
@@ -74,8 +95,9 @@ struct message *sse_encode(const struct notification *n, const char *epoch, uint
 {
     char id[ID_TEXT_SIZE];
     size_t id_length = id_format(epoch, seq, id);
-    size_t size = sizeof "id: \nevent: \n\n" - 1 + id_length + n->event.n + data_size(n->data);
-    struct message *m = message_create(size);
+    size_t lines = data_size(n->data);
+    struct message *m = message_create(sizeof "id: \nevent: \n\n" - 1 + id_length + n->event.n +
+                                       lines);
     char *p;
 
     if (m == NULL)
@@ -85,7 +107,7 @@ struct message *sse_encode(const struct notification *n, const char *epoch, uint
     m->event_length = (uint32_t)n->event.n;
     p = put_field(p, "event: ", n->event);
     m->data_at = (uint32_t)(p - m->wire);
-    p = put_data(p, n->data);
+    p = put_data(p, n->data, lines);
     *p++ = '\n';
     assert(p == m->wire + m->body_at + m->body_length);
     m->seq = seq;
@@ -98,6 +120,7 @@ struct message *sse_encode_control(const char *event, struct slice id, uint64_t 
                                    struct slice data)
 {
     char head[64 + MAX_ID_BYTES];
+    size_t lines = data_size(data);
     size_t n = 0;
     struct message *m;
     char *p;
@@ -107,12 +130,12 @@ struct message *sse_encode_control(const char *event, struct slice id, uint64_t 
                               (unsigned long long)retry_ms);
     if (id.n > 0 && id.n <= MAX_ID_BYTES)
         n += (size_t)snprintf(head + n, sizeof head - n, "id: %.*s\n", SLICE_ARG(id));
-    m = message_create(n + sizeof "event: \n\n" - 1 + strlen(event) + data_size(data));
+    m = message_create(n + sizeof "event: \n\n" - 1 + strlen(event) + lines);
     if (m == NULL)
         return NULL;
     p = put(m->wire + m->body_at, slice_make(head, n));
     p = put_field(p, "event: ", slice_of(event));
-    p = put_data(p, data);
+    p = put_data(p, data, lines);
     *p = '\n';
     return m;
 }

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <ev.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdio.h>
@@ -13,6 +14,7 @@
 #include <unistd.h>
 #include "base/log.h"
 #include "net/loop.h"
+#include "sock_priv.h"
 
 enum {
     BACKLOG = 4096,       /* the kernel cuts it to net.core.somaxconn */
@@ -78,7 +80,8 @@ static void on_connection(struct ev_loop *ev, ev_io *watcher, int events)
 
     (void)ev;
     (void)events;
-    for (int i = 0; i < ACCEPTS_A_TURN; i++) {
+    /* A new connection's first request is read and handled at once: it counts as an event does. */
+    for (int i = 0; i < ACCEPTS_A_TURN && (i == 0 || !loop_is_late(l->loop)); i++) {
         struct sockaddr_storage from = {0};
         socklen_t length = sizeof from;
         int fd = accept4(l->fd, (struct sockaddr *)&from, &length, SOCK_NONBLOCK | SOCK_CLOEXEC);
@@ -254,17 +257,50 @@ struct listener *listener_open(const struct listener_options *options, struct lo
     return l;
 }
 
-void listener_close(struct listener *l)
+static bool is_own_file(const struct listener *l, const struct stat *st)
+{
+    return st->st_dev == l->device && st->st_ino == l->inode;
+}
+
+int listener_give_to(struct listener *l, uid_t uid, gid_t gid)
+{
+    struct stat st;
+    int result = 0;
+    int fd;
+
+    if (l->path[0] == '\0')
+        return 0;
+    /* By a descriptor, so that it is this file and no other that is there by then. */
+    fd = open(l->path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0)
+        return -errno;
+    if (fstat(fd, &st) != 0)
+        result = -errno;
+    else if (!is_own_file(l, &st))
+        result = -ESTALE;
+    else if (fchownat(fd, "", uid, gid, AT_EMPTY_PATH) != 0)
+        result = -errno;
+    close(fd);
+    return result;
+}
+
+static void remove_file(const struct listener *l)
 {
     struct stat st;
 
+    if (l->path[0] == '\0' || lstat(l->path, &st) != 0 || !is_own_file(l, &st))
+        return;
+    if (unlink(l->path) != 0)
+        log_warning("the file of %s stays until the next start: %s", l->address, strerror(errno));
+}
+
+void listener_close(struct listener *l)
+{
     if (l == NULL)
         return;
     ev_io_stop(loop_ev(l->loop), &l->io);
     ev_timer_stop(loop_ev(l->loop), &l->pause);
-    if (l->path[0] != '\0' && lstat(l->path, &st) == 0 && st.st_dev == l->device &&
-        st.st_ino == l->inode)
-        unlink(l->path);
+    remove_file(l);
     if (l->fd >= 0)
         close(l->fd);
     free(l);

@@ -8,12 +8,16 @@
 #include <string.h>
 #include "base/clock.h"
 #include "base/log.h"
+#include "net/sock.h"
 #include "net/wheel.h"
 #include "sock_priv.h"
 
 enum {
     MAX_HOOKS = 8,
-    WHEEL_BUDGET = 2000, /* nodes a turn: a heartbeat's write each is some 10 ms at worst */
+    CPU_READ_US = 250,   /* of turns between two readings of the processor time */
+    EVENTS_NS = 8000000, /* of events a turn: however many come at once, and libev takes as many as
+                            there are, hooks, deadlines and the clock get their turn */
+    WHEEL_BUDGET = 500,  /* nodes a turn: each may be a connection to close, some 10 us */
 };
 
 struct loop {
@@ -21,6 +25,13 @@ struct loop {
     struct stats *stats;
     uint64_t now_ms;
     uint64_t turn_began_ns; /* 0: none has begun */
+    bool is_late;           /* this turn has handled events for EVENTS_NS */
+    struct sock **postponed; /* whose events are for the next turn; NULL: it is gone */
+    size_t postponed_count;
+    size_t postponed_cap;
+    size_t postponed_at;    /* those before it are handled */
+    uint64_t cpu_ns;        /* the thread's processor time when it was last read */
+    uint64_t unread_us;     /* of turns since then */
     ev_prepare prepare;
     ev_check check;
     ev_idle idle;           /* active while something waits for the next turn */
@@ -35,6 +46,84 @@ struct loop {
     struct wheel wheel;
 };
 
+bool loop_is_late(struct loop *loop)
+{
+    if (!loop->is_late)
+        loop->is_late = clock_mono_ns() - loop->turn_began_ns >= EVENTS_NS;
+    return loop->is_late;
+}
+
+/* Drops those that are handled, from the front. */
+static void drop_handled(struct loop *loop)
+{
+    size_t count = 0;
+
+    for (size_t i = loop->postponed_at; i < loop->postponed_count; i++) {
+        struct sock *s = loop->postponed[i];
+
+        if (s == NULL)
+            continue;
+        loop->postponed[count++] = s;
+        s->postponed = (uint32_t)count;
+    }
+    loop->postponed_at = 0;
+    loop->postponed_count = count;
+}
+
+/* Makes room for one more. */
+static int reserve_postponed(struct loop *loop)
+{
+    size_t cap = loop->postponed_cap == 0 ? 64 : loop->postponed_cap * 2;
+    struct sock **socks;
+
+    if (loop->postponed_count < loop->postponed_cap)
+        return 0;
+    if (loop->postponed_at > loop->postponed_cap / 2) {
+        drop_handled(loop);
+        return 0;
+    }
+    socks = realloc(loop->postponed, cap * sizeof(struct sock *));
+    if (socks == NULL)
+        return -ENOMEM;
+    loop->postponed = socks;
+    loop->postponed_cap = cap;
+    return 0;
+}
+
+bool loop_postpone(struct loop *loop, struct sock *s)
+{
+    if (reserve_postponed(loop) != 0)
+        return false;
+    loop->postponed[loop->postponed_count++] = s;
+    s->postponed = (uint32_t)loop->postponed_count;
+    return true;
+}
+
+void loop_forget(struct loop *loop, struct sock *s)
+{
+    if (s->postponed != 0)
+        loop->postponed[s->postponed - 1] = NULL;
+    s->postponed = 0;
+}
+
+/* Handles what earlier turns have put off, the oldest first, before what this turn brings: else
+ * those that libev calls last would never have their turn under a steady overload. */
+static void run_postponed(struct loop *loop)
+{
+    while (loop->postponed_at < loop->postponed_count && !loop_is_late(loop)) {
+        struct sock *s = loop->postponed[loop->postponed_at++];
+
+        if (s == NULL)
+            continue;
+        s->postponed = 0;
+        sock_on_postponed(s);
+    }
+    if (loop->postponed_at < loop->postponed_count)
+        return;
+    loop->postponed_at = 0;
+    loop->postponed_count = 0;
+}
+
 static void on_check(struct ev_loop *ev, ev_check *watcher, int events)
 {
     struct loop *loop = watcher->data;
@@ -43,6 +132,30 @@ static void on_check(struct ev_loop *ev, ev_check *watcher, int events)
     (void)events;
     loop->turn_began_ns = clock_mono_ns();
     loop->now_ms = loop->turn_began_ns / 1000000;
+    loop->is_late = false;
+    run_postponed(loop);
+}
+
+/* The processor time of a turn that took `us` by the clock. What the machine did besides is not in
+ * it, and sleeping costs none, so the end of one turn is the start of the next. Short turns are
+ * taken together, as a reading costs about a microsecond; so a long one may be told up to
+ * CPU_READ_US longer than it was, though never longer than `us`. */
+static void count_cpu(struct loop *loop, uint64_t us)
+{
+    uint64_t now_ns;
+    uint64_t cpu_us;
+
+    loop->unread_us += us;
+    if (loop->unread_us < CPU_READ_US)
+        return;
+    now_ns = clock_thread_ns();
+    cpu_us = (now_ns - loop->cpu_ns) / 1000;
+    if (cpu_us > us)
+        cpu_us = us;
+    if (cpu_us > loop->stats->loop_longest_cpu_us)
+        loop->stats->loop_longest_cpu_us = cpu_us;
+    loop->cpu_ns = now_ns;
+    loop->unread_us = 0;
 }
 
 static void count_turn(struct loop *loop)
@@ -50,11 +163,14 @@ static void count_turn(struct loop *loop)
     uint64_t us;
 
     loop->stats->loop_turns++;
-    if (loop->turn_began_ns == 0)
+    if (loop->turn_began_ns == 0) {
+        loop->cpu_ns = clock_thread_ns();
         return;
+    }
     us = (clock_mono_ns() - loop->turn_began_ns) / 1000;
     if (us > loop->stats->loop_longest_us)
         loop->stats->loop_longest_us = us;
+    count_cpu(loop, us);
 }
 
 static void on_prepare(struct ev_loop *ev, ev_prepare *watcher, int events)
@@ -72,7 +188,7 @@ static void on_prepare(struct ev_loop *ev, ev_prepare *watcher, int events)
     for (size_t i = 0; i < loop->hook_count; i++)
         has_more |= loop->hooks[i].run(loop->hooks[i].ctx);
     log_flush();
-    if (has_more || loop->is_woken)
+    if (has_more || loop->is_woken || loop->postponed_count > 0)
         ev_idle_start(ev, &loop->idle);
     else
         ev_idle_stop(ev, &loop->idle);
@@ -132,6 +248,7 @@ void loop_destroy(struct loop *loop)
     if (loop == NULL)
         return;
     ev_loop_destroy(loop->ev);
+    free(loop->postponed);
     free(loop);
 }
 

@@ -16,7 +16,20 @@ static void on_io(struct ev_loop *ev, ev_io *watcher, int events)
     struct sock *s = watcher->data;
 
     (void)ev;
+    if (s->postponed != 0 || (loop_is_late(s->loop) && loop_postpone(s->loop, s)))
+        return;
     s->ops->on_event(s, (unsigned)events & (NET_READ | NET_WRITE));
+}
+
+/* What is wanted, as if all of it had come: to try is cheaper than to remember what was told, which
+ * may have changed. */
+void sock_on_postponed(struct sock *s)
+{
+    unsigned events = sock_wants(s);
+
+    ev_clear_pending(loop_ev(s->loop), &s->io); /* the same event, told once more */
+    if (events != 0)
+        s->ops->on_event(s, events);
 }
 
 void sock_on_due(struct wheel_node *node, uint64_t now_ms)
@@ -38,6 +51,7 @@ void sock_close(struct sock *s)
 {
     ev_io_stop(loop_ev(s->loop), &s->io); /* first: libev asserts on a closed descriptor */
     wheel_clear(loop_wheel(s->loop), &s->timer);
+    loop_forget(s->loop, s);
     close(s->io.fd);
     s->io.fd = -1;
 }

@@ -20,13 +20,6 @@ void client_stop_reading(struct client *c)
     c->reading = NULL;
 }
 
-void client_forget_losses(struct client *c)
-{
-    c->told = 0;
-    if (c->reading != NULL)
-        memset(c->reading->known, 0, c->reading->read.channel_count * sizeof(uint64_t));
-}
-
 static void tell_gap_after_cursor(struct client *c, uint64_t resumed_at)
 {
     char after[ID_TEXT_SIZE];
@@ -70,8 +63,29 @@ static uint64_t lost_to(const struct client *c, struct history_log *const *logs,
     return transient > c->since && transient > lost ? transient : lost;
 }
 
-/* Whether anything is lost that the client has not got and does not know of: `lost` by the journal,
- * since its last page, or `transient`, with a ttl of 0, by the window. */
+/* The highest number of a channel that is lost and was not told: the journal has not got it, and
+ * the window, which may keep more of the channel than the journal, has not got it either. */
+static uint64_t lost_anew(const struct catch_up *reading, struct history_log *const *logs,
+                          size_t count)
+{
+    uint64_t lost = 0;
+
+    for (size_t i = 0; i < count; i++) {
+        uint64_t number = history_lost(reading->client->nm->window, &logs[i], 1);
+
+        if (number > reading->known[i])
+            number = reading->known[i];
+        if (number <= reading->told[i])
+            continue;
+        reading->told[i] = number;
+        if (number > lost)
+            lost = number;
+    }
+    return lost;
+}
+
+/* Whether anything is lost that the client has not got and does not know of: `lost` of what is kept
+ * for replay, or `transient`, with a ttl of 0. */
 static bool misses(struct client *c, uint64_t lost, uint64_t transient)
 {
     uint64_t known = c->cursor;
@@ -79,7 +93,8 @@ static bool misses(struct client *c, uint64_t lost, uint64_t transient)
     if (c->is_from_start && c->since > known)
         known = c->since; /* but what came after it was opened is its business */
     c->is_from_start = false;
-    return lost > known || (transient > c->since && transient > c->cursor && transient > c->told);
+    return lost > known || (transient > c->since && transient > c->cursor &&
+                            transient > c->reading->told_transient);
 }
 
 /* Queues what the window has up to number `end`; false: no room, or dead. */
@@ -110,8 +125,8 @@ static uint64_t resume_place(const struct client *c, const struct journal_page *
     return m != NULL && m->seq <= place ? m->seq - 1 : place;
 }
 
-/* A page could not be read. For want of memory it is asked for again when the client's deadline
- * comes; what is damaged will not get better: it is told as lost, and the window goes on. */
+/* A page could not be read. For want of memory it is asked for again with the client's heartbeat;
+ * what is damaged will not get better: it is told as lost, and the window goes on. */
 static void on_unread(struct client *c, int status, struct history_log *const *logs, size_t count)
 {
     uint64_t lost = lost_to(c, logs, count, history_lost(c->nm->window, logs, count));
@@ -141,10 +156,10 @@ static void on_page(struct journal_read *read, const struct journal_page *page)
     }
     client_mark_dirty(c);
     transient = history_lost_transient(c->nm->window, logs, count);
-    if (misses(c, page->lost, transient)) {
+    if (misses(c, lost_anew(reading, logs, count), transient)) {
         uint64_t place = resume_place(c, page, logs, count);
 
-        c->told = transient;
+        reading->told_transient = transient;
         tell_gap_after_cursor(c, place);
         c->cursor = place; /* whatever is lost next is lost behind it */
     }
@@ -165,12 +180,13 @@ static int start_reading(struct client *c)
     struct channel_name names[MAX_CHANNELS];
     size_t n = channel_names(c, names);
     struct catch_up *reading =
-        calloc(1, sizeof *reading + n * (sizeof names[0] + sizeof(uint64_t)));
+        calloc(1, sizeof *reading + n * (sizeof names[0] + 2 * sizeof(uint64_t)));
 
     if (reading == NULL)
         return -ENOMEM;
     reading->client = c;
     reading->known = (uint64_t *)(void *)(reading->channels + n);
+    reading->told = reading->known + n;
     reading->read = (struct journal_read){
         .channels = reading->channels,
         .channel_count = n,
@@ -201,16 +217,12 @@ static void skip_to_newest(struct client *c, struct history_log *const *logs, si
 {
     struct notification_manager *nm = c->nm;
     uint64_t lost = history_lost(nm->window, logs, count);
-    size_t waiting = history_count_after(logs, count, c->cursor);
+    size_t waiting = history_count_after(logs, count, c->cursor, c->since, nm->now_ms);
     uint64_t at = c->cursor;
 
     c->is_dropping = false;
     for (; waiting > nm->options.queue; waiting--) {
-        struct message *m = history_next(logs, count, at, c->since, nm->now_ms);
-
-        if (m == NULL)
-            break;
-        at = m->seq;
+        at = history_next(logs, count, at, c->since, nm->now_ms)->seq;
         nm->stats->dropped_oldest++;
     }
     if (lost > at)
@@ -227,7 +239,6 @@ static void set_live(struct client *c)
     client_stop_reading(c);
     if (c->cursor < c->nm->head)
         c->cursor = c->nm->head;
-    c->told = 0;
     c->is_resuming = false;
     c->is_from_start = false;
 }
@@ -243,8 +254,7 @@ static bool catch_up_step(struct client *c)
 
     if (c->is_dropping) {
         skip_to_newest(c, logs, count);
-        if (c->is_dead)
-            return false;
+        return true; /* if its gap has left room */
     }
     lost = lost_to(c, logs, count, history_lost(c->nm->window, logs, count));
     if (lost > c->cursor) {
@@ -263,4 +273,6 @@ void client_catch_up(struct client *c)
            c->ring.count < c->nm->options.queue &&
            (c->reading == NULL || !c->reading->is_under_way) && catch_up_step(c))
         ;
+    if (!c->is_dead && c->is_behind && c->cursor >= c->nm->head)
+        set_live(c); /* its ring is full, but of all that there is */
 }

@@ -39,11 +39,27 @@ void channels_fini(struct notification_manager *nm)
     free(nm->everyone);
 }
 
+static const struct hash_table *table_of(const struct notification_manager *nm,
+                                         struct channel_name name)
+{
+    return name.kind == CHANNEL_USER ? &nm->users : &nm->topics;
+}
+
 struct channel *channel_find(const struct notification_manager *nm, struct channel_name name)
 {
     if (name.kind == CHANNEL_EVERYONE)
         return nm->everyone;
-    return hash_table_find(name.kind == CHANNEL_USER ? &nm->users : &nm->topics, name.name);
+    return hash_table_find(table_of(nm, name), name.name);
+}
+
+void channel_fetch(const struct notification_manager *nm, struct channel_name name, bool is_begun)
+{
+    if (name.kind == CHANNEL_EVERYONE)
+        return;
+    if (is_begun)
+        hash_table_fetch_item(table_of(nm, name), name.name);
+    else
+        hash_table_fetch_slot(table_of(nm, name), name.name);
 }
 
 struct channel *channel_need(struct notification_manager *nm, struct channel_name name)

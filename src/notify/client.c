@@ -1,7 +1,8 @@
 /* client.c - what one stream is owed: queued and written. catch_up.c serves those behind.
  *
  * While a client is live, everything of its channels up to the manager's head is queued, written,
- * or owed by a fan-out that is under way. While it is behind, nothing after `cursor` is queued.
+ * or owed by a fan-out that is under way. While it is behind, nothing after `cursor` is queued: it
+ * resumes, its socket was too slow, or it waits for a page of the journal.
  * A client that ended is only marked: whoever is on the stack may still look at it, and it is
  * freed from the dirty list. */
 #include "notify/client.h"
@@ -20,7 +21,9 @@
 enum {
     MAX_IOV = 64,
     FLUSH_BYTES = 256 * 1024,  /* that one client writes before others have their turn */
-    CONTROL_ROOM = 64,         /* control events that a full ring still takes */
+    BYTES_A_FLUSH = 32 * 1024, /* so many cost as much as one flush more */
+    CONTROL_ROOM = 64,         /* retracts that a full ring still takes, ... */
+    LAST_ROOM = 3,             /* ... and behind them a gap, the bye and the last chunk */
     MAX_USER_AGENT = 256,
     CUT_AFTER_MS = 5000,       /* that an ending client has to take its bye */
 };
@@ -85,6 +88,7 @@ void client_release(struct client *c, const char *reason)
                   log_u64("delivered", c->delivered), log_u64("queued", c->ring.count),
                   log_u64("ms", nm->now_ms - c->opened_ms));
     leave_channels(c);
+    nm->ending -= c->is_ending;
     client_set_behind(c, false);
     client_stop_reading(c);
     ring_clear(&c->ring);
@@ -113,27 +117,35 @@ void client_cut_for_memory(struct client *c)
 
 /* ---- queueing ---- */
 
-/* Queues `m` and drops the caller's reference; NULL is a message that found no memory. The client
- * may be dead afterwards. */
+/* Queues a control event, which has room always, and drops the caller's reference; NULL is a
+ * message that found no memory. The client may be dead afterwards. */
 static void tell_and_unref(struct client *c, struct message *m)
 {
-    int status = m == NULL ? -ENOMEM
-                           : ring_push(&c->ring, m, c->nm->options.queue + CONTROL_ROOM);
+    int status = -ENOMEM;
 
+    if (m != NULL)
+        status = ring_push(&c->ring, m, c->nm->options.queue + CONTROL_ROOM + LAST_ROOM);
     message_unref(m);
-    if (status == -ENOMEM)
+    assert(status != -ENOBUFS);
+    if (status != 0)
         client_cut_for_memory(c);
     else
         client_mark_dirty(c);
 }
 
-void client_tell(struct client *c, struct message *m)
+void client_tell_retract(struct client *c, struct message *m)
 {
-    if (!c->is_dead && !c->is_ending)
-        tell_and_unref(c, message_ref(m));
+    if (c->is_dead || c->is_ending)
+        return;
+    if (m == NULL || ring_push(&c->ring, m, c->nm->options.queue + CONTROL_ROOM) != 0) {
+        c->nm->stats->retracts_untold++;
+        c->owes_gap = true;
+    }
+    client_mark_dirty(c);
 }
 
-void client_tell_gap(struct client *c, const char *reason, struct slice after, uint64_t resumed_at)
+static struct message *encode_gap(struct client *c, const char *reason, struct slice after,
+                                  uint64_t resumed_at)
 {
     struct buf data = {0};
     char id[ID_TEXT_SIZE];
@@ -151,7 +163,30 @@ void client_tell_gap(struct client *c, const char *reason, struct slice after, u
     log_event(LOG_INFO, "gap", log_hex("client", c->id),
               log_slice("user", channel_name_of(c->user).name),
               log_text("reason", reason), log_slice("after", after), log_text("resumed_at", id));
-    tell_and_unref(c, m);
+    return m;
+}
+
+void client_tell_gap(struct client *c, const char *reason, struct slice after, uint64_t resumed_at)
+{
+    tell_and_unref(c, encode_gap(c, reason, after, resumed_at));
+}
+
+/* Tells the gap for a retract that was not told. Without memory for it the client owes it still. */
+static void pay_debt(struct client *c)
+{
+    char id[ID_TEXT_SIZE];
+    struct message *m;
+
+    if (!c->owes_gap || c->is_ending)
+        return;
+    m = encode_gap(c, "overflow", slice_make(id, id_format(c->nm->epoch, c->cursor, id)),
+                   c->cursor);
+    if (m != NULL &&
+        ring_push(&c->ring, m, c->nm->options.queue + CONTROL_ROOM + LAST_ROOM) == 0) {
+        c->nm->stats->gaps_overflow++;
+        c->owes_gap = false;
+    }
+    message_unref(m);
 }
 
 bool client_queue(struct client *c, struct message *m)
@@ -159,6 +194,8 @@ bool client_queue(struct client *c, struct message *m)
     int status = ring_push(&c->ring, m, c->nm->options.queue);
 
     if (status == 0) {
+        if (c->ops->expect != NULL)
+            c->ops->expect(c->sink);
         c->cursor = m->seq;
         client_mark_dirty(c);
     } else if (status == -ENOMEM) {
@@ -245,51 +282,6 @@ static bool write_some(struct client *c, size_t *written)
     return true;
 }
 
-/* Writes what is queued and catches up, as far as the socket goes; past `budget` bytes the rest
- * waits for the next turn. The client may be dead afterwards. */
-static void flush(struct client *c, size_t budget)
-{
-    size_t written = 0;
-
-    while (!c->is_blocked) {
-        if (!write_some(c, &written))
-            return;
-        if (c->ring.count == 0)
-            client_catch_up(c);
-        if (c->is_dead)
-            return;
-        if (c->ring.count == 0)
-            break;
-        if (written >= budget) {
-            client_mark_dirty(c);
-            return;
-        }
-    }
-    if (c->ring.count > 0)
-        return;
-    ring_relax(&c->ring);
-    if (c->is_ending)
-        finish(c, true, bye_names[c->bye]);
-}
-
-void clients_flush(struct notification_manager *nm, size_t most)
-{
-    while (nm->dirty != NULL && most-- > 0) {
-        struct client *c = nm->dirty;
-
-        nm->dirty = c->next_dirty;
-        if (nm->dirty == NULL)
-            nm->dirty_end = &nm->dirty;
-        c->is_dirty = false;
-        if (c->is_dead)
-            free(c);
-        else
-            flush(c, FLUSH_BYTES);
-    }
-}
-
-/* ---- what comes for it ---- */
-
 /* Takes all that is not begun out of the queue, from its first notification on, and goes back to
  * before that. Gaps behind it are told again: in their place they would have too high an id. */
 static void unqueue(struct client *c)
@@ -301,7 +293,7 @@ static void unqueue(struct client *c)
     if (first == c->ring.count)
         return;
     c->cursor = ring_at(&c->ring, first)->seq - 1;
-    client_forget_losses(c);
+    client_stop_reading(c); /* a page that is under way goes on from too far */
     for (uint32_t i = c->ring.count; i > first; i--)
         if (ring_at(&c->ring, i - 1)->seq > 0 || ring_at(&c->ring, i - 1)->is_gap)
             ring_remove(&c->ring, i - 1);
@@ -324,6 +316,70 @@ static void overflow(struct client *c)
     client_set_behind(c, true);
 }
 
+/* The socket takes no more: all that the client has not got fits into its queue, or it overflows.
+ * But what it resumes with may be as long as it likes. */
+static void check_room(struct client *c)
+{
+    if (!c->is_behind || c->is_resuming || c->is_dropping || c->is_ending ||
+        c->nm->options.overflow == OVERFLOW_CATCHUP)
+        return;
+    client_catch_up(c);
+    if (!c->is_dead && c->is_behind && c->ring.count >= c->nm->options.queue)
+        overflow(c);
+}
+
+/* Writes what is queued and catches up, as far as the socket goes; past `budget` bytes the rest
+ * waits for the next turn. Returns the bytes of the rounds that went out whole. The client may be
+ * dead afterwards. */
+static size_t flush(struct client *c, size_t budget)
+{
+    size_t written = 0;
+
+    while (!c->is_blocked && write_some(c, &written)) {
+        if (c->ring.count == 0) {
+            pay_debt(c);
+            client_catch_up(c);
+        }
+        if (c->is_dead || c->ring.count == 0)
+            break;
+        if (written >= budget) {
+            client_mark_dirty(c);
+            return written;
+        }
+    }
+    if (c->is_dead)
+        return written;
+    if (c->is_blocked) {
+        check_room(c);
+        return written;
+    }
+    ring_relax(&c->ring);
+    if (c->is_ending)
+        finish(c, true, bye_names[c->bye]);
+    return written;
+}
+
+void clients_flush(struct notification_manager *nm, size_t most)
+{
+    size_t cost = 0;
+
+    while (nm->dirty != NULL && cost < most) {
+        struct client *c = nm->dirty;
+
+        cost++;
+        nm->dirty = c->next_dirty;
+        if (nm->dirty == NULL)
+            nm->dirty_end = &nm->dirty;
+        c->is_dirty = false;
+        if (c->is_dead)
+            free(c);
+        else
+            cost += flush(c, FLUSH_BYTES) / BYTES_A_FLUSH;
+    }
+}
+
+/* ---- what comes for it ---- */
+
 void client_deliver(struct client *c, struct message *m)
 {
     if (c->is_dead || c->is_behind || c->is_ending || m->seq <= c->cursor)
@@ -345,12 +401,8 @@ bool client_update(struct client *c)
         return false;
     client_set_behind(c, true);
     client_catch_up(c);
-    if (c->is_dead)
-        return true;
-    if (!c->is_blocked)
-        flush(c, FLUSH_BYTES);
-    else if (c->is_behind && c->ring.count >= c->nm->options.queue)
-        overflow(c);
+    if (!c->is_dead)
+        flush(c, SIZE_MAX); /* it must not stay behind, as if it were slow */
     return true;
 }
 
@@ -374,16 +426,19 @@ void client_end(struct client *c, enum client_bye reason)
     } else {
         stats->streams_closed_by_age++;
     }
+    client_stop_reading(c);
+    pay_debt(c);
     snprintf(data, sizeof data, "{\"reason\":\"%s\"}", bye_names[reason]);
     tell_and_unref(c, sse_encode_control("bye", slice_make(NULL, 0), retry_ms, slice_of(data)));
     if (c->is_dead)
         return;
     c->bye = reason;
     if (c->is_chunked)
-        client_tell(c, nm->last_chunk);
+        tell_and_unref(c, message_ref(nm->last_chunk));
     if (c->is_dead)
         return;
     c->is_ending = true;
+    nm->ending++;
     c->ops->deadline(c->sink, nm->now_ms + CUT_AFTER_MS);
 }
 
@@ -426,12 +481,10 @@ void client_on_deadline(struct client *c, uint64_t now_ms)
     }
     if (c->ring.count == 0 && now_ms - c->written_ms >= nm->options.heartbeat_ms) {
         nm->stats->heartbeats++;
-        client_tell(c, c->has_ping_events ? nm->ping : nm->heartbeat);
+        tell_and_unref(c, message_ref(c->has_ping_events ? nm->ping : nm->heartbeat));
         if (c->is_dead)
             return;
     }
-    if (c->is_behind)
-        client_mark_dirty(c); /* a page that could not be read is asked for again */
     set_deadline(c);
 }
 
@@ -530,8 +583,11 @@ static int queue_preamble(struct client *c, const struct client_options *o)
     size_t n = id_format(c->nm->epoch, c->cursor, id);
     struct message *m = sse_encode_preamble(o->head, c->is_chunked, c->nm->options.retry_ms, c->id,
                                             slice_make(id, n));
-    int status = m == NULL ? -ENOMEM : ring_push(&c->ring, m, RING_MAX);
+    int status = m == NULL ? -ENOMEM : ring_reserve(&c->ring);
 
+    /* With room for more: who is cut before it has read its first id misses what came so far. */
+    if (status == 0)
+        status = ring_push(&c->ring, m, RING_MAX);
     message_unref(m);
     return status;
 }

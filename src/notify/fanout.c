@@ -19,6 +19,14 @@ struct fanout {
 /* A visit that finds nothing to do costs a little too. */
 enum { IDLE_VISITS_PER_UNIT = 32 };
 
+/* What a walk owes is in the window, or else in the journal: of a topic and of everyone that keeps
+ * as many as bytes allow, but of a user it may keep fewer than come during one walk. */
+static void pin(struct notification_manager *nm, const struct channel *channel, bool is_pinned)
+{
+    if (channel->kind == CHANNEL_USER)
+        history_pin(nm->window, channel_name_of(channel), is_pinned);
+}
+
 int fanout_start(struct notification_manager *nm, struct channel *channel)
 {
     struct fanout *f = channel->fanout;
@@ -31,8 +39,8 @@ int fanout_start(struct notification_manager *nm, struct channel *channel)
         f->next = channel->clients.next;
         channel->fanout = f;
         list_add_last(&nm->fanouts, &f->link);
-        history_pin(nm->window, channel_name_of(channel), true);
     }
+    pin(nm, channel, true); /* each time: the row may be a new one */
     f->stop = f->next;
     f->is_round = true;
     return 0;
@@ -40,7 +48,7 @@ int fanout_start(struct notification_manager *nm, struct channel *channel)
 
 void fanout_end(struct notification_manager *nm, struct fanout *f)
 {
-    history_pin(nm->window, channel_name_of(f->channel), false);
+    pin(nm, f->channel, false);
     f->channel->fanout = NULL;
     list_remove(&f->link);
     free(f);
@@ -93,4 +101,25 @@ void fanouts_run(struct notification_manager *nm, size_t most)
         list_remove(first);
         list_add_last(&nm->fanouts, first);
     }
+}
+
+static struct fanout *first_of_user(const struct notification_manager *nm)
+{
+    for (struct list *at = nm->fanouts.next; at != &nm->fanouts; at = at->next) {
+        struct fanout *f = LIST_HOLDER(at, struct fanout, link);
+
+        if (f->channel->kind == CHANNEL_USER)
+            return f;
+    }
+    return NULL;
+}
+
+void fanouts_finish_pinned(struct notification_manager *nm)
+{
+    struct fanout *f;
+    bool has_cost;
+
+    while ((f = first_of_user(nm)) != NULL) /* a visit may end the channel, and the walk with it */
+        if (!step(f, &has_cost))
+            fanout_end(nm, f);
 }

@@ -34,28 +34,23 @@ struct catch_up {
     struct journal_read read;
     struct client *client;
     bool is_under_way;
-    uint64_t *known;            /* behind the names, in the same allocation */
+    uint64_t told_transient;    /* number up to which losses with a ttl of 0 are told */
+    uint64_t *known;            /* behind the names, in the same allocation: the read's, ... */
+    uint64_t *told;             /* ... and what of it is lost to the client and told to it */
     struct channel_name channels[];
 };
 
+/* What a delivery looks at comes first, then what a visit of a fan-out does besides: of one of very
+ * many streams all of it is cold. */
 struct client {
     struct list in_user;
-    struct list in_everyone;
-    struct client *next_dirty;
     struct notification_manager *nm;
-    struct channel *user;
-    struct topic_link *topics;      /* topic_count of them; NULL without topics */
-    const struct client_sink *ops;
-    void *sink;
-    struct interned *user_agent;
-    struct catch_up *reading;       /* NULL unless the journal is read for it */
+    struct client *next_dirty;
     struct ring ring;
-    uint64_t id;
     uint64_t cursor;                /* number up to which all that is its own was queued */
-    uint64_t since;                 /* newest number when it was opened */
-    uint64_t told;                  /* number up to which losses with a ttl of 0 are told */
+    void *sink;
+    const struct client_sink *ops;
     uint64_t last_seq;              /* number of the last notification written whole */
-    uint64_t opened_ms;
     uint64_t written_ms;            /* when bytes last left */
     uint32_t offset;                /* bytes of the oldest message in the ring that were written */
     uint32_t delivered;             /* notifications written whole */
@@ -68,10 +63,20 @@ struct client {
     bool is_resuming : 1;           /* behind since it was opened */
     bool is_from_start : 1;         /* what was lost before is none of its business */
     bool is_dropping : 1;           /* behind, and only the newest of what it missed is wanted */
+    bool owes_gap : 1;              /* a retract found no room or memory: a gap is due for it */
     bool is_blocked : 1;            /* the socket took less than was given: want_write is on */
     bool is_ending : 1;             /* its bye is queued: nothing more is */
     bool is_dirty : 1;              /* in the list of those to be flushed, or freed */
     bool is_dead : 1;               /* gone, and freed at its turn in that list */
+    struct channel *user;
+    struct topic_link *topics;      /* topic_count of them; NULL without topics */
+    struct catch_up *reading;       /* NULL unless the journal is read for it */
+    uint64_t since;                 /* newest number when it was opened */
+    uint64_t told;                  /* number up to which losses with a ttl of 0 are told */
+    struct list in_everyone;
+    struct interned *user_agent;
+    uint64_t id;
+    uint64_t opened_ms;
 };
 
 struct notification_manager {
@@ -97,8 +102,10 @@ struct notification_manager {
     uint64_t tick_ms;               /* of the last tick, which is the journal's time: what has a
                                      * ttl is gone from the window no later than from there */
     uint64_t next_client;           /* mixed into an id */
+    size_t ending;                  /* clients whose bye is queued */
     uint64_t drain_end_ms;          /* 0: not draining */
     uint64_t drain_ms;
+    uint64_t drain_due;             /* streams still to be ended of the share that is due */
 };
 
 /* ---- channel.c ---- */
@@ -107,6 +114,9 @@ void channels_fini(struct notification_manager *nm);
 
 /* NULL: nobody listens. */
 struct channel *channel_find(const struct notification_manager *nm, struct channel_name name);
+
+/* For a channel_find to come: begins to fetch its slot, and when that `is_begun`, the channel. */
+void channel_fetch(const struct notification_manager *nm, struct channel_name name, bool is_begun);
 
 /* The channel, made if need be; NULL without memory. Pair: channel_release. */
 struct channel *channel_need(struct notification_manager *nm, struct channel_name name);
@@ -133,8 +143,9 @@ void client_deliver(struct client *c, struct message *m);
  * live. Returns whether it cost anything. May end the client. */
 bool client_update(struct client *c);
 
-/* A control event: queued, even a little over the limit. */
-void client_tell(struct client *c, struct message *m);
+/* A retract, NULL where it found no memory: queued, even a little over the limit. Where that fails
+ * the client gets a gap as soon as it has room, so that its page loads its state again. */
+void client_tell_retract(struct client *c, struct message *m);
 
 /* Queues the bye and ends the client when all is written. */
 void client_end(struct client *c, enum client_bye reason);
@@ -167,11 +178,8 @@ void clients_flush(struct notification_manager *nm, size_t most);
  * nothing is left. The client may be dead afterwards. */
 void client_catch_up(struct client *c);
 
-/* Gives up a page that was asked for. */
+/* Gives up a page that was asked for, and forgets which losses were told. */
 void client_stop_reading(struct client *c);
-
-/* Losses that were told are told again: it goes back to before them. */
-void client_forget_losses(struct client *c);
 
 /* ---- fanout.c ---- */
 /* Every client of the channel gets what is new, in slices, from manager_turn_end on. */
@@ -179,6 +187,9 @@ int fanout_start(struct notification_manager *nm, struct channel *channel);
 
 /* Walks on, for at most `most` clients that cost something. */
 void fanouts_run(struct notification_manager *nm, size_t most);
+
+/* Walks those to their end that keep the window from making room. */
+void fanouts_finish_pinned(struct notification_manager *nm);
 
 /* `link` is about to leave the channel. */
 void fanout_skip(struct fanout *f, struct list *link);

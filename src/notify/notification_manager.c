@@ -14,7 +14,8 @@ enum {
     DIRECT_CLIENTS = 64, /* a channel of up to so many is served at once, a larger one in slices */
     FLUSHES_A_TURN = 256,
     VISITS_A_TURN = 128, /* of a fan-out: about a millisecond of system calls */
-    WINDOW_STEPS = 20000,
+    WINDOW_STEPS = 8000, /* each is up to a microsecond: what expires is long out of the cache */
+    ENDS_A_TURN = 2000,  /* streams that a drain ends at a time */
     TICK_MS = 100,
 };
 
@@ -67,6 +68,7 @@ static void on_entry(void *ctx, const struct journal_entry *entry)
     uint32_t streams = 0;
 
     nm->head = entry->message->seq;
+    channel_fetch(nm, entry->to, true);
     if (history_add(nm->window, &item, nm->tick_ms) < 0) {
         nm->stats->out_of_memory++;
         history_lose(nm->window, &item); /* whoever needs it reads it from the journal */
@@ -78,6 +80,8 @@ static void on_entry(void *ctx, const struct journal_entry *entry)
         if (streams <= DIRECT_CLIENTS || fanout_start(nm, channel) != 0)
             serve_directly(channel, entry->message);
     }
+    if (history_bytes(nm->window) / 2 > nm->options.window_bytes)
+        fanouts_finish_pinned(nm);
     if (entry->origin != NULL)
         entry->origin->streams = streams;
 }
@@ -88,21 +92,16 @@ static void tell_retracted(struct notification_manager *nm, struct channel_name 
     char id[ID_TEXT_SIZE];
     char data[ID_TEXT_SIZE + 16];
     struct message *m;
-    struct list *next;
 
     if (channel == NULL)
         return;
     id_format(nm->epoch, seq, id);
     snprintf(data, sizeof data, "{\"id\":\"%s\"}", id);
     m = sse_encode_control("retract", slice_make(NULL, 0), 0, slice_of(data));
-    if (m == NULL) {
+    if (m == NULL)
         nm->stats->out_of_memory++;
-        return;
-    }
-    for (struct list *at = channel->clients.next; at != &channel->clients; at = next) {
-        next = at->next;
-        client_tell(channel_client(channel, at), m);
-    }
+    for (struct list *at = channel->clients.next; at != &channel->clients; at = at->next)
+        client_tell_retract(channel_client(channel, at), m);
     message_unref(m);
 }
 
@@ -222,24 +221,17 @@ void manager_send_notification(struct notification_manager *nm, const struct not
         append->on_done(append);
         return;
     }
+    history_fetch(nm->window, n->to);
+    channel_fetch(nm, n->to, false);
     journal_append(nm->journal, n, wall_ms, append);
 }
 
-bool manager_turn_end(struct notification_manager *nm, uint64_t now_ms)
-{
-    nm->now_ms = now_ms;
-    clients_flush(nm, FLUSHES_A_TURN);
-    fanouts_run(nm, VISITS_A_TURN);
-    return nm->dirty != NULL || !list_is_empty(&nm->fanouts);
-}
-
-/* Ends the share of the streams that is due by now. */
+/* Ends the streams that are due by now, or so many of them that no turn is long. */
 static void drain_some(struct notification_manager *nm)
 {
-    uint64_t left_ms = nm->drain_end_ms > nm->now_ms ? nm->drain_end_ms - nm->now_ms : 0;
-    uint64_t rounds = left_ms / TICK_MS + 1;
-    uint64_t most = (nm->everyone->count + rounds - 1) / rounds;
+    uint64_t most = nm->drain_due < ENDS_A_TURN ? nm->drain_due : ENDS_A_TURN;
 
+    nm->drain_due -= most;
     for (struct list *at = nm->everyone->clients.next; at != &nm->everyone->clients && most > 0;) {
         struct client *c = channel_client(nm->everyone, at);
 
@@ -251,6 +243,26 @@ static void drain_some(struct notification_manager *nm)
     }
 }
 
+/* Ends the share of the streams that is due by now. */
+static void drain_share(struct notification_manager *nm)
+{
+    uint64_t left_ms = nm->drain_end_ms > nm->now_ms ? nm->drain_end_ms - nm->now_ms : 0;
+    uint64_t rounds = left_ms / TICK_MS + 1;
+
+    nm->drain_due = (nm->everyone->count - nm->ending + rounds - 1) / rounds;
+    drain_some(nm);
+}
+
+bool manager_turn_end(struct notification_manager *nm, uint64_t now_ms)
+{
+    nm->now_ms = now_ms;
+    clients_flush(nm, FLUSHES_A_TURN);
+    fanouts_run(nm, VISITS_A_TURN);
+    if (nm->drain_due > 0)
+        drain_some(nm);
+    return nm->dirty != NULL || nm->drain_due > 0 || !list_is_empty(&nm->fanouts);
+}
+
 void manager_tick(struct notification_manager *nm, uint64_t now_ms)
 {
     nm->now_ms = now_ms;
@@ -258,7 +270,7 @@ void manager_tick(struct notification_manager *nm, uint64_t now_ms)
     history_expire(nm->window, now_ms, WINDOW_STEPS);
     update_stats(nm);
     if (nm->drain_end_ms != 0)
-        drain_some(nm);
+        drain_share(nm);
 }
 
 void manager_drain(struct notification_manager *nm, uint64_t now_ms, uint64_t drain_ms)
@@ -269,7 +281,7 @@ void manager_drain(struct notification_manager *nm, uint64_t now_ms, uint64_t dr
     nm->drain_ms = drain_ms;
     nm->drain_end_ms = now_ms + drain_ms;
     if (drain_ms == 0)
-        drain_some(nm);
+        drain_share(nm);
 }
 
 size_t manager_kick(struct notification_manager *nm, struct slice user, uint64_t client_id)

@@ -323,7 +323,7 @@ static int put_number(struct store *s, MDB_dbi dbi, uint64_t key, uint64_t value
 
 int store_append(struct store *s, char *record, size_t size)
 {
-    struct record r;
+    struct record r = {.seq = 0};
     MDB_val k = val_of(&r.seq, sizeof r.seq);
     MDB_val v = val_of(record, size);
     int code = 0;

@@ -167,19 +167,37 @@ test('cut again and again while notifications come', async () => {
     }
 });
 
-test('the daemon is killed and started again: the page is told of the gap', async () => {
+test('the daemon is killed and started again: the page goes on and misses nothing', async () => {
     await listen(`${daemon.url}/notifications/alice`);
     await hears(1, 'open');
-    const sent = await daemon.notify({ user: 'alice', data: 'before' });
-    await hears(1);
+    await sendMany('alice', 0, 5);
+    await hears(5);
     await daemon.kill();
     await until('the loss', async () => (await heard()).some((item) => item.event === 'lost'));
-    await daemon.start(); // the memory journal has forgotten: another epoch
-    const [gap] = await hears(1, 'gap');
-    assert.equal(JSON.parse(gap.data).reason, 'unknown-id');
-    assert.equal(JSON.parse(gap.data).after, sent.id);
-    await daemon.notify({ user: 'alice', data: 'after' });
-    assert.deepEqual(dataOf(await hears(2)), ['before', 'after']);
+    await daemon.start();
+    await sendMany('alice', 5, 10);
+    assert.deepEqual(dataOf(await hears(10)), numbers(10));
+    assert.deepEqual((await heard()).filter((item) => item.event === 'gap'), []);
+});
+
+test('the journal ends with the process: the page is told of the gap', async () => {
+    const forgetful = await new Daemon(['http.allowed_origins=*', 'journal.type=memory']).start();
+    try {
+        await listen(`${forgetful.url}/notifications/alice`);
+        await hears(1, 'open');
+        const sent = await forgetful.notify({ user: 'alice', data: 'before' });
+        await hears(1);
+        await forgetful.kill();
+        await until('the loss', async () => (await heard()).some((item) => item.event === 'lost'));
+        await forgetful.start(); // another epoch
+        const [gap] = await hears(1, 'gap');
+        assert.equal(JSON.parse(gap.data).reason, 'unknown-id');
+        assert.equal(JSON.parse(gap.data).after, sent.id);
+        await forgetful.notify({ user: 'alice', data: 'after' });
+        assert.deepEqual(dataOf(await hears(2)), ['before', 'after']);
+    } finally {
+        await forgetful.stop();
+    }
 });
 
 test('more was missed than is kept: the page is told of the gap, and gets the rest', async () => {

@@ -76,6 +76,7 @@ static size_t sum(struct slice s)
 /* What a handler would do with it. */
 static void use(struct http_request *r)
 {
+    static struct router *router;
     struct router_match match;
     struct slice name;
     struct slice value;
@@ -89,7 +90,10 @@ static void use(struct http_request *r)
         return;
     }
     must(request_on_done(r) == 0);
-    router_match(routes, http_request_path(r), HTTP_ALL, r->method, &match);
+    if (router == NULL)
+        router = router_create(routes);
+    must(router != NULL);
+    router_match(router, http_request_path(r), HTTP_ALL, r->method, &match);
     if (match.handler != NULL)
         request_set_params(r, match.params, match.param_count);
     for (int i = 0; i < HTTP_MAX_PARAMS; i++)

@@ -51,18 +51,21 @@ def quote(text):
 # ---- the daemon ----
 
 class Daemon:
-    """The program under test. `options` are "section.key=value". No file of its grows past
-    `file_limit` bytes, if that is given."""
+    """The program under test. `options` are "section.key=value"; no file of its grows past
+    `file_limit` bytes, if that is given; `process` goes to Popen."""
 
-    def __init__(self, *options, env=None, arguments=(), file_limit=None, start=True):
+    def __init__(self, *options, env=None, arguments=(), file_limit=None, start=True, **process):
         self.options = list(options)
         self.arguments = list(arguments)
         self.limit = ["prlimit", f"--fsize={file_limit}:"] if file_limit else []
         self.env = {k: v for k, v in os.environ.items() if not k.startswith("SSE_NOTIFY_")}
         self.home = tempfile.mkdtemp(prefix="sse-notify-test-")  # its journal is there
         atexit.register(shutil.rmtree, self.home, ignore_errors=True)
+        if "user" in process:
+            shutil.chown(self.home, process["user"])
         self.env |= {"STATE_DIRECTORY": self.home} | (env or {})
         self.port = 0
+        self.popen = process
         self.process = None
         self.lines = []  # of the log, as they came
         self.news = threading.Condition()
@@ -78,7 +81,8 @@ class Daemon:
     def start(self):
         self.lines = []
         self.process = subprocess.Popen(self.command(), env=self.env, stdin=subprocess.DEVNULL,
-                                        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+                                        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+                                        **self.popen)
         self.reader = threading.Thread(target=self._read, args=(self.process.stderr,), daemon=True)
         self.reader.start()
         address = self.wait_log("listening")["address"]
@@ -462,7 +466,7 @@ class Stream:
         self.parser = EventParser()
         self.comments = []
         self.retry = None
-        self.raw = b""        # the body without its framing
+        self.raw = bytearray()  # the body without its framing; grows in place
         self.ended = None     # "last-chunk", "closed"
         self.head = None
         self.start_id = None  # of the id-only block

@@ -101,6 +101,11 @@ int stream_reader_feed(struct stream_reader *r, struct slice bytes)
     return r->is_chunked ? read_chunks(r, bytes) : sse_parser_feed(r->parser, bytes.p, bytes.n);
 }
 
+bool stream_reader_is_whole(const struct stream_reader *r)
+{
+    return !r->is_chunked || r->state == OVER;
+}
+
 /* ---- as a text ---- */
 
 struct transcript {

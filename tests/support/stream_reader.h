@@ -27,6 +27,9 @@ void stream_reader_fini(struct stream_reader *r);
 /* Returns 0, -EPROTO where the framing is wrong, or what sse_parser_feed returned. */
 int stream_reader_feed(struct stream_reader *r, struct slice bytes);
 
+/* Whether the body has come to its end as it should: with its last chunk, if it has chunks. */
+bool stream_reader_is_whole(const struct stream_reader *r);
+
 /* Writes the stream in `bytes` down as one text: type(data)#N for an event with id EPOCH-N, {text}
  * for a comment, <ms> for a retry, a blank behind each; "EPOCH-" within data becomes "#", and what
  * follows "connected " in a comment is left out. Returns as stream_reader_feed. */

@@ -122,6 +122,35 @@ static void a_payload_over_the_bound_is_too_large(void **state)
     assert_refused(json, 413, "65 bytes; publish.max_payload allows at most 64");
 }
 
+static void an_item_is_read_after_one_that_found_no_memory(void **state)
+{
+    struct refusal why;
+
+    (void)state;
+    item.names.failed = item.data.failed = true;
+    assert_int_equal(read_item("{\"user\":\"a\",\"data\":\"b\"}", &why), 0);
+    assert_slice(item.n.to.name, "a");
+    assert_slice(item.n.data, "b");
+}
+
+static void what_a_large_item_needed_is_given_back(void **state)
+{
+    static char json[200000];
+    struct refusal why;
+
+    (void)state;
+    assert_int_equal(read_item("{\"user\":\"a\",\"data\":\"b\"}", &why), 0);
+    notify_item_relax(&item);
+    assert_non_null(item.names.p);
+    snprintf(json, sizeof json, "{\"user\":\"a\",\"data\":\"%0150000d\"}", 0);
+    assert_refused(json, 413, "150000 bytes");
+    notify_item_relax(&item);
+    assert_null(item.data.p);
+    assert_null(item.names.p);
+    assert_int_equal(read_item("{\"users\":[\"a\"],\"data\":\"b\"}", &why), 0);
+    assert_int_equal(item.user_count, 1);
+}
+
 static int end(void **state)
 {
     (void)state;
@@ -138,6 +167,8 @@ int main(void)
         cmocka_unit_test(seconds_become_milliseconds),
         cmocka_unit_test(what_is_wrong_is_named_with_its_place),
         cmocka_unit_test(a_payload_over_the_bound_is_too_large),
+        cmocka_unit_test(an_item_is_read_after_one_that_found_no_memory),
+        cmocka_unit_test(what_a_large_item_needed_is_given_back),
     };
 
     return cmocka_run_group_tests(tests, NULL, end);

@@ -2,6 +2,7 @@
 #include "base/buf.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include "support/cm.h"
 
 static void pieces_are_put_together_in_order(void **state)
@@ -140,6 +141,28 @@ static void numbers_are_written_in_full(void **state)
     }
 }
 
+static void assert_formatted(uint64_t value)
+{
+    char text[21];
+    char expected[21];
+    char *end = format_u64(text, value);
+
+    *end = '\0';
+    snprintf(expected, sizeof expected, "%llu", (unsigned long long)value);
+    assert_string_equal(text, expected);
+}
+
+static void numbers_are_formatted_as_printf_would(void **state)
+{
+    (void)state;
+    for (uint64_t value = 0; value < 20000; value++)
+        assert_formatted(value);
+    for (uint64_t power = 1; power < UINT64_MAX / 10; power *= 10)
+        for (uint64_t digit = 1; digit < 10; digit++)
+            for (uint64_t near = 0; near < 3; near++)
+                assert_formatted(power * digit + near - 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -151,6 +174,7 @@ int main(void)
         cmocka_unit_test(reserved_room_is_used_without_moving),
         cmocka_unit_test(dropping_the_front_keeps_the_rest),
         cmocka_unit_test(numbers_are_written_in_full),
+        cmocka_unit_test(numbers_are_formatted_as_printf_would),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -72,6 +72,25 @@ static void an_empty_table_finds_nothing(void **state)
     hash_table_fini(&t);
 }
 
+static void fetching_ahead_changes_nothing(void **state)
+{
+    struct hash_table t;
+    struct item item = {.key = "a"};
+
+    (void)state;
+    hash_table_init(&t, key_of);
+    hash_table_fetch_slot(&t, slice_of("a")); /* while there are no slots */
+    hash_table_fetch_item(&t, slice_of("a"));
+    assert_int_equal(hash_table_insert(&t, &item), 0);
+    hash_table_fetch_slot(&t, slice_of("a"));
+    hash_table_fetch_item(&t, slice_of("a"));
+    hash_table_fetch_item(&t, slice_of("b"));
+    hash_table_fetch_item(&t, slice_make(NULL, 0));
+    assert_ptr_equal(hash_table_find(&t, slice_of("a")), &item);
+    assert_null(hash_table_find(&t, slice_of("b")));
+    hash_table_fini(&t);
+}
+
 static void keys_are_bytes_and_may_be_empty_or_hold_nul(void **state)
 {
     struct item empty = {.key = ""};
@@ -197,6 +216,52 @@ static void every_byte_and_the_length_change_the_hash(void **state)
     }
 }
 
+/* Of the bytes 0, 1, 2 ... under key 0, at every alignment and up to the end of a block. */
+static void the_hash_is_siphash_1_3(void **state)
+{
+    static const uint64_t sips[] = {
+        0xd1fba762150c532cu, 0x68a914128e01e473u, 0x010bac45c41e3669u, 0x4d4c9a4a8ef6e0adu,
+        0x7cc43f98813e4dbdu, 0x5abe2169dff36275u, 0xe3c25f87624f1cdbu, 0x2f098ab0c751325au,
+        0xead411e67ebe2eeau, 0x75927f9d95124362u, 0xaf9f77a65ab51a1du, 0xfe64ce8b6617fcffu,
+        0xa6baf4fb0f9fe1c2u, 0xa0cf3211850f8e0du, 0x7f86049379fbfe67u, 0xf30eb725bb91c9eau,
+        0x8972188433a5c5b7u, 0x4883c49a2c009c1du, 0xadc2c0b63044067du, 0x091f4a3329f87d19u,
+        0x639e355ae68c0100u, 0xb17bef2cb5213239u, 0xf8aeb1066236ccfeu, 0x37332b1389daa4ffu,
+        0x31185a47af932f3au,
+    };
+
+    (void)state;
+    for (size_t n = 0; n < sizeof sips / sizeof sips[0]; n++) {
+        for (size_t lead = 0; lead < 9; lead++) {
+            char *block = malloc(lead + n + (lead + n == 0));
+
+            assert_non_null(block);
+            for (size_t i = 0; i < n; i++)
+                block[lead + i] = (char)i;
+            assert_true(hash_of(slice_make(block + lead, n)) == sips[n]);
+            free(block);
+        }
+    }
+}
+
+static void a_hash_asked_for_again_is_the_same(void **state)
+{
+    char key[100];
+
+    (void)state;
+    memset(key, 'k', sizeof key);
+    for (size_t n = 0; n < sizeof key; n++) {
+        uint64_t first = hash_of(slice_make(key, n));
+
+        assert_true(hash_of(slice_make(key, n)) == first);
+        for (size_t i = 0; i < n; i++) {
+            key[i] = 'l';
+            assert_true(hash_of(slice_make(key, n)) != first);
+            key[i] = 'k';
+        }
+        assert_true(hash_of(slice_make(key, n)) == first);
+    }
+}
+
 static void hashes_of_like_keys_spread_over_the_slots(void **state)
 {
     enum { BUCKETS = 256, PER_BUCKET = 64 };
@@ -227,11 +292,14 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_empty_table_finds_nothing),
+        cmocka_unit_test(fetching_ahead_changes_nothing),
         cmocka_unit_test(keys_are_bytes_and_may_be_empty_or_hold_nul),
         cmocka_unit_test(another_item_with_the_same_key_is_not_removed),
         cmocka_unit_test(growing_to_many_and_shrinking_to_none_loses_nothing),
         cmocka_unit_test(random_changes_agree_with_the_model_for_every_seed),
         cmocka_unit_test(every_byte_and_the_length_change_the_hash),
+        cmocka_unit_test(the_hash_is_siphash_1_3),
+        cmocka_unit_test(a_hash_asked_for_again_is_the_same),
         cmocka_unit_test(hashes_of_like_keys_spread_over_the_slots),
         cmocka_unit_test(a_seed_changes_the_hash), /* last: the others repeat under key 0 */
     };

@@ -156,6 +156,37 @@ static void malformed_headers_are_refused(void **state)
     refuses_slice(SLICE_LITERAL("GET / HTTP/1.1\r\n" HOST "A: \0\r\n\r\n"), 400);
 }
 
+/* A request with one header of `n` letters, of which `odd` replaces those at `at`. */
+static const char *odd_header(size_t n, size_t at, const char *odd)
+{
+    static char text[128];
+    size_t head = (size_t)snprintf(text, sizeof text, "GET / HTTP/1.1\r\n" HOST "A: ");
+
+    memset(text + head, 'v', n);
+    memcpy(text + head + at, odd, strlen(odd));
+    strcpy(text + head + n, "\r\n\r\n");
+    return text;
+}
+
+static void an_odd_byte_is_found_wherever_it_stands(void **state)
+{
+    enum { LONGEST = 20 };
+
+    (void)state;
+    for (size_t n = 3; n < LONGEST; n++) {
+        for (size_t at = 0; at + 3 <= n; at++) {
+            takes(odd_header(n, at, ""), "", "/", "");
+            takes(odd_header(n, at, "\t"), "", "/", "");
+            refuses(odd_header(n, at, "\x80"), 400);
+            refuses(odd_header(n, at, "\xff"), 400);
+            refuses(odd_header(n, at, "\r"), 400);
+            refuses(odd_header(n, at, "\n"), 400);
+            refuses(odd_header(n, at, "\r\n "), 400);
+            refuses(odd_header(n, at, "\r\n:"), 400);
+        }
+    }
+}
+
 static void the_host_must_be_there_once(void **state)
 {
     (void)state;
@@ -345,6 +376,7 @@ int main(void)
         cmocka_unit_test(the_request_line_is_strict),
         cmocka_unit_test(other_versions_are_refused),
         cmocka_unit_test(malformed_headers_are_refused),
+        cmocka_unit_test(an_odd_byte_is_found_wherever_it_stands),
         cmocka_unit_test(the_host_must_be_there_once),
         cmocka_unit_test(doubtful_framing_is_refused),
         cmocka_unit_test(malformed_chunks_are_refused),

@@ -43,11 +43,12 @@ static const struct http_route routes[] = {
     {0, NULL, 0, NULL},
 };
 
+static struct router *router;
 static struct router_match found;
 
 static http_handler *find(enum http_method method, const char *path, enum http_role role)
 {
-    router_match(routes, slice_of(path), role, method, &found);
+    router_match(router, slice_of(path), role, method, &found);
     return found.handler;
 }
 
@@ -97,6 +98,43 @@ static void a_path_that_fits_no_row_is_unknown(void **state)
     }
 }
 
+static void a_path_of_more_segments_than_any_row_is_unknown(void **state)
+{
+    char path[64] = "/users/a/streams/b";
+
+    (void)state;
+    while (strlen(path) + 3 < sizeof path) {
+        strcat(path, "/c");
+        assert_null(find(HTTP_DELETE, path, HTTP_ALL));
+        assert_int_equal(found.methods, 0);
+    }
+}
+
+static void a_name_may_stand_in_any_segment_and_four_times(void **state)
+{
+    static const struct http_route odd[] = {
+        {HTTP_GET, "/:a/:b/x/:c/:d/y/z", HTTP_PUBLIC, stream},
+        {HTTP_GET, "/:a", HTTP_PUBLIC, history},
+        {HTTP_GET, "/", HTTP_PUBLIC, notify},
+        {0, NULL, 0, NULL},
+    };
+    struct router *own = router_create(odd);
+
+    (void)state;
+    assert_non_null(own);
+    router_match(own, slice_of("/1/2/%78/3/4/y/z"), HTTP_ALL, HTTP_GET, &found);
+    assert_ptr_equal(found.handler, stream);
+    assert_int_equal(found.param_count, 4);
+    assert_true(slice_is(found.params[2], "3"));
+    router_match(own, slice_of("/%2f"), HTTP_ALL, HTTP_GET, &found);
+    assert_ptr_equal(found.handler, history);
+    router_match(own, slice_of("/"), HTTP_ALL, HTTP_GET, &found);
+    assert_ptr_equal(found.handler, notify);
+    assert_int_equal(router_methods(own, HTTP_ALL), 1u << HTTP_GET);
+    assert_int_equal(router_methods(own, HTTP_INTERNAL), 0);
+    router_destroy(own);
+}
+
 static void a_row_of_another_role_does_not_exist(void **state)
 {
     (void)state;
@@ -141,17 +179,33 @@ static void escapes_are_decoded_and_the_rest_kept(void **state)
     assert_false(percent_is_valid(slice_of("/%")));
 }
 
+static int make_router(void **state)
+{
+    (void)state;
+    router = router_create(routes);
+    return router == NULL ? -1 : 0;
+}
+
+static int end_router(void **state)
+{
+    (void)state;
+    router_destroy(router);
+    return 0;
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_path_finds_its_row_and_parameters),
         cmocka_unit_test(rows_of_one_path_differ_by_method),
         cmocka_unit_test(a_path_that_fits_no_row_is_unknown),
+        cmocka_unit_test(a_path_of_more_segments_than_any_row_is_unknown),
+        cmocka_unit_test(a_name_may_stand_in_any_segment_and_four_times),
         cmocka_unit_test(a_row_of_another_role_does_not_exist),
         cmocka_unit_test(literal_segments_fit_whatever_their_encoding),
         cmocka_unit_test(the_allowed_methods_are_listed),
         cmocka_unit_test(escapes_are_decoded_and_the_rest_kept),
     };
 
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return cmocka_run_group_tests(tests, make_router, end_router);
 }

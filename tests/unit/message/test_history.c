@@ -64,7 +64,30 @@ static void channels_are_merged_in_order_of_numbers(void **state)
         at = seq;
     }
     assert_null(history_next(logs, 2, at, 0, 0));
-    assert_int_equal(history_count_after(logs, 2, 4), 5);
+    assert_int_equal(history_count_after(logs, 2, 4, 0, 0), 5);
+    history_destroy(h);
+}
+
+static void what_is_pinned_stays_until_it_is_not(void **state)
+{
+    struct history *h = history_of(2000, 1000, 3);
+    size_t before;
+
+    (void)state;
+    add(h, alice, 1, TTL_DEFAULT, NULL, 0);
+    history_pin(h, alice, true);
+    for (uint64_t seq = 2; seq <= 20; seq++)
+        add(h, alice, seq, TTL_DEFAULT, NULL, 0);
+    assert_int_equal(history_count(h), 20);
+    assert_int_equal(lost_of(h, alice), 0);
+    before = history_bytes(h);
+    add(h, news, 21, TTL_DEFAULT, NULL, 0); /* nor does another's push it out, or go itself */
+    assert_true(history_bytes(h) > before && before > 2000);
+    history_pin(h, alice, false);
+    add(h, news, 22, TTL_DEFAULT, NULL, 0);
+    assert_true(history_bytes(h) <= 2000);
+    add(h, alice, 23, TTL_DEFAULT, NULL, 0);
+    assert_int_equal(lost_of(h, alice), 18);
     history_destroy(h);
 }
 
@@ -281,6 +304,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(channels_are_merged_in_order_of_numbers),
+        cmocka_unit_test(what_is_pinned_stays_until_it_is_not),
         cmocka_unit_test(the_bound_a_user_takes_the_oldest_and_says_so),
         cmocka_unit_test(the_bound_in_bytes_takes_the_oldest_of_all_but_never_the_newest),
         cmocka_unit_test(age_takes_and_says_so_but_a_ttl_of_its_own_is_no_loss),

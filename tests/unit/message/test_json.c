@@ -77,6 +77,45 @@ static void what_is_wrong_is_found_at_its_byte(void **state)
     assert_wrong_at(slice_make("\"\\\0\"", 4), 2);
 }
 
+/* A string of `n` letters but for `odd` at `at`, in quotes, behind `lead` blanks. */
+static struct slice odd_string(char *text, size_t lead, size_t n, size_t at, const char *odd)
+{
+    memset(text, ' ', lead);
+    text[lead] = '"';
+    memset(text + lead + 1, 'a', n);
+    memcpy(text + lead + 1 + at, odd, strlen(odd));
+    text[lead + 1 + n] = '"';
+    return slice_make(text, lead + n + 2);
+}
+
+static void strings_are_scanned_right_at_every_length_and_place(void **state)
+{
+    enum { LONGEST = 40 };
+    char text[LONGEST + 16];
+    size_t offset;
+    const char *reason;
+
+    (void)state;
+    for (size_t lead = 0; lead < 9; lead++) {
+        for (size_t n = 0; n < LONGEST; n++) {
+            struct slice whole = odd_string(text, lead, n, 0, "");
+
+            assert_int_equal(check_bytes(whole, &offset, &reason), 0);
+            assert_wrong_at(slice_make(whole.p, whole.n - 1), whole.n - 1);
+            for (size_t at = 0; at < n; at++) {
+                assert_wrong_at(odd_string(text, lead, n, at, "\x1f"), lead + 1 + at);
+                assert_wrong_at(odd_string(text, lead, n, at, "\""), lead + 2 + at);
+                assert_wrong_at(odd_string(text, lead, n, at, "\xff"), lead + 1 + at);
+                assert_int_equal(check_bytes(odd_string(text, lead, n, at, "\x7f"), &offset,
+                                             &reason), 0);
+            }
+            for (size_t at = 0; at + 2 <= n; at++)
+                assert_int_equal(check_bytes(odd_string(text, lead, n, at, "\\\""), &offset,
+                                             &reason), 0);
+        }
+    }
+}
+
 static void bytes_that_are_not_utf8_are_wrong_where_they_begin(void **state)
 {
     (void)state;
@@ -159,6 +198,29 @@ static void elements_are_walked_as_they_stand(void **state)
     assert_true(json_array_next(array, &cursor, &value));
     assert_slice(value, "-0.0");
     assert_false(json_array_next(array, &cursor, &value));
+}
+
+/* Strings of backslashes and quotes, escaped each, which end behind an even number of them. */
+static void a_string_ends_at_its_first_quote_without_an_escape(void **state)
+{
+    (void)state;
+    for (unsigned bits = 0; bits < 256; bits++) {
+        char text[64] = "[\"";
+        struct slice value;
+        size_t cursor = 0;
+
+        for (unsigned i = 0; i < 8; i++)
+            strcat(text, (bits >> i & 1) != 0 ? "\\\"" : i % 3 == 0 ? "a" : "\\\\");
+        strcat(text, "\",\"\",7]");
+        assert_is_json(text);
+        assert_true(json_array_next(slice_of(text), &cursor, &value));
+        assert_int_equal(value.n, strlen(text) - 7);
+        assert_true(json_array_next(slice_of(text), &cursor, &value));
+        assert_slice(value, "\"\"");
+        assert_true(json_array_next(slice_of(text), &cursor, &value));
+        assert_slice(value, "7");
+        assert_false(json_array_next(slice_of(text), &cursor, &value));
+    }
 }
 
 static void an_empty_container_has_nothing_to_walk(void **state)
@@ -258,11 +320,13 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_the_standard_allows_is_json),
         cmocka_unit_test(what_is_wrong_is_found_at_its_byte),
+        cmocka_unit_test(strings_are_scanned_right_at_every_length_and_place),
         cmocka_unit_test(bytes_that_are_not_utf8_are_wrong_where_they_begin),
         cmocka_unit_test(nesting_is_bounded),
         cmocka_unit_test(a_value_tells_its_type),
         cmocka_unit_test(members_are_walked_as_they_stand),
         cmocka_unit_test(elements_are_walked_as_they_stand),
+        cmocka_unit_test(a_string_ends_at_its_first_quote_without_an_escape),
         cmocka_unit_test(an_empty_container_has_nothing_to_walk),
         cmocka_unit_test(a_name_is_known_through_its_escapes),
         cmocka_unit_test(strings_are_read_as_utf8),

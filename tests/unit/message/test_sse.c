@@ -32,6 +32,17 @@ static void assert_data_bytes(struct slice data, const char *lines, struct slice
     message_unref(m);
 }
 
+/* The same lines, whatever is read back. */
+static void assert_lines(struct slice data, const char *lines)
+{
+    struct message *m = encode(data);
+    struct slice body = message_wire(m, false);
+
+    body.p += strlen("id: abcdefgh-42\nevent: ready\n");
+    assert_memory_equal(body.p, lines, strlen(lines));
+    message_unref(m);
+}
+
 static void assert_data(const char *data, const char *lines, const char *back)
 {
     assert_data_bytes(slice_of(data), lines, slice_of(back));
@@ -65,6 +76,31 @@ static void each_line_of_the_payload_is_a_line_of_data(void **state)
     assert_data("one\n", "data: one\ndata: \n", "one\n");
     assert_data("\n", "data: \ndata: \n", "\n");
     assert_data("\r\r\n", "data: \ndata: \ndata: \n", "\n\n");
+}
+
+/* Line ends at every place of payloads of every short length, each in a block of its own so that a
+ * sanitizer sees a byte read behind its end. */
+static void a_line_end_is_found_wherever_it_stands(void **state)
+{
+    enum { LONGEST = 34 };
+
+    (void)state;
+    for (size_t n = 1; n < LONGEST; n++) {
+        for (size_t at = 0; at < n; at++) {
+            char *data = malloc(n);
+            char lines[LONGEST + 16];
+
+            assert_non_null(data);
+            memset(data, '\x0b', n); /* next to both line ends */
+            snprintf(lines, sizeof lines, "data: %.*s\ndata: %.*s\n", (int)at, data,
+                     (int)(n - at - 1), data + at + 1);
+            data[at] = '\n';
+            assert_data_bytes(slice_make(data, n), lines, slice_make(data, n));
+            data[at] = '\r';
+            assert_lines(slice_make(data, n), lines);
+            free(data);
+        }
+    }
 }
 
 static void an_empty_payload_is_an_empty_line_of_data(void **state)
@@ -149,6 +185,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_event_has_id_name_data_and_a_blank_line),
         cmocka_unit_test(each_line_of_the_payload_is_a_line_of_data),
+        cmocka_unit_test(a_line_end_is_found_wherever_it_stands),
         cmocka_unit_test(an_empty_payload_is_an_empty_line_of_data),
         cmocka_unit_test(blanks_and_colons_at_a_lines_start_are_kept),
         cmocka_unit_test(a_nul_within_the_payload_is_kept),

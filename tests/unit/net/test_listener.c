@@ -17,6 +17,7 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
+#include "base/clock.h"
 #include "base/log.h"
 #include "net/listener.h"
 #include "net/loop.h"
@@ -26,6 +27,7 @@ static struct loop *loop;
 static int accepted[8];
 static size_t accepted_count;
 static struct peer last_peer;
+static uint64_t accept_ns; /* that handling a new connection takes */
 
 static void on_accept(void *ctx, int fd, const struct peer *peer)
 {
@@ -33,6 +35,8 @@ static void on_accept(void *ctx, int fd, const struct peer *peer)
     assert_true(accepted_count < 8);
     accepted[accepted_count++] = fd;
     last_peer = *peer;
+    for (uint64_t end = clock_mono_ns() + accept_ns; clock_mono_ns() < end;)
+        ;
 }
 
 static int set_up(void **state)
@@ -43,6 +47,7 @@ static int set_up(void **state)
     log_setup(LOG_ERROR, LOG_TEXT, STDERR_FILENO, false);
     memset(&stats, 0, sizeof stats);
     accepted_count = 0;
+    accept_ns = 0;
     loop = loop_create(&stats, &why);
     return loop == NULL ? -1 : 0;
 }
@@ -105,6 +110,25 @@ static void the_system_chooses_a_port_and_connections_come(void **state)
     getsockopt(accepted[0], IPPROTO_TCP, TCP_USER_TIMEOUT, &option, &length);
     assert_int_equal(option, 12345);
     close(fd);
+    listener_close(l);
+}
+
+static void connections_that_take_long_are_spread_over_turns(void **state)
+{
+    struct listener *l = listen_on("127.0.0.1:0", NULL);
+    int fds[4];
+
+    (void)state;
+    assert_non_null(l);
+    for (int i = 0; i < 4; i++)
+        fds[i] = connect_to(l);
+    accept_ns = 10000000; /* more than a turn has for its events */
+    for (size_t i = 1; i <= 4; i++) {
+        accept_until(i);
+        assert_int_equal(accepted_count, i);
+    }
+    for (int i = 0; i < 4; i++)
+        close(fds[i]);
     listener_close(l);
 }
 
@@ -190,6 +214,63 @@ static void a_stale_unix_socket_is_replaced_and_one_in_use_is_not(void **state)
     rmdir(folder);
 }
 
+static void file_of_a_unix_socket_is_given_to_a_user(void **state)
+{
+    char folder[] = "/tmp/test_listener.XXXXXX";
+    uid_t uid = geteuid() == 0 ? 65534 : geteuid(); /* only root can give files away */
+    gid_t gid = geteuid() == 0 ? 65533 : getegid();
+    char address[64];
+    struct listener *l;
+    struct stat st;
+
+    (void)state;
+    make_path(address, sizeof address, folder);
+    l = listen_on(address, NULL);
+    assert_non_null(l);
+    assert_int_equal(listener_give_to(l, uid, gid), 0);
+    assert_int_equal(stat(address + 5, &st), 0);
+    assert_int_equal(st.st_uid, uid);
+    assert_int_equal(st.st_gid, gid);
+    assert_int_equal(st.st_mode & 0777, 0600);
+    listener_close(l);
+    assert_int_equal(stat(address + 5, &st), -1);
+    rmdir(folder);
+}
+
+static void another_file_in_the_place_of_the_socket_is_not_given_away_nor_removed(void **state)
+{
+    char folder[] = "/tmp/test_listener.XXXXXX";
+    char address[64];
+    struct listener *l;
+    struct stat before;
+    struct stat after;
+
+    (void)state;
+    make_path(address, sizeof address, folder);
+    l = listen_on(address, NULL);
+    assert_non_null(l);
+    assert_int_equal(unlink(address + 5), 0);
+    assert_int_equal(listener_give_to(l, 65534, 65534), -ENOENT);
+    assert_int_equal(symlink("/etc/passwd", address + 5), 0);
+    assert_int_equal(stat(address + 5, &before), 0);
+    assert_int_equal(listener_give_to(l, 65534, 65534), -ESTALE);
+    assert_int_equal(stat(address + 5, &after), 0);
+    assert_int_equal(after.st_uid, before.st_uid);
+    listener_close(l);
+    assert_int_equal(unlink(address + 5), 0);
+    rmdir(folder);
+}
+
+static void a_tcp_listener_has_no_file_to_give(void **state)
+{
+    struct listener *l = listen_on("127.0.0.1:0", NULL);
+
+    (void)state;
+    assert_non_null(l);
+    assert_int_equal(listener_give_to(l, 65534, 65534), 0);
+    listener_close(l);
+}
+
 static void a_file_that_is_no_socket_is_left_alone(void **state)
 {
     char folder[] = "/tmp/test_listener.XXXXXX";
@@ -259,12 +340,20 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(the_system_chooses_a_port_and_connections_come, set_up,
                                         tear_down),
+        cmocka_unit_test_setup_teardown(connections_that_take_long_are_spread_over_turns, set_up,
+                                        tear_down),
         cmocka_unit_test_setup_teardown(all_addresses_take_ipv4, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_port_in_use_is_named, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_unix_socket_has_its_mode_and_goes_with_its_listener,
                                         set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_stale_unix_socket_is_replaced_and_one_in_use_is_not,
                                         set_up, tear_down),
+        cmocka_unit_test_setup_teardown(file_of_a_unix_socket_is_given_to_a_user, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(
+            another_file_in_the_place_of_the_socket_is_not_given_away_nor_removed, set_up,
+            tear_down),
+        cmocka_unit_test_setup_teardown(a_tcp_listener_has_no_file_to_give, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_file_that_is_no_socket_is_left_alone, set_up, tear_down),
         cmocka_unit_test_setup_teardown(without_descriptors_accepting_pauses_and_goes_on, set_up,
                                         tear_down),

@@ -47,7 +47,8 @@ static void settle(struct world *w)
     assert_false(manager_turn_end(w->nm, 0));
 }
 
-static int begin_with(void **state, enum manager_overflow overflow, size_t per_user)
+static int begin_bounded(void **state, enum manager_overflow overflow, size_t per_user,
+                         size_t window_bytes)
 {
     struct journal_options jo = {
         .keep_ms = 60000,
@@ -57,7 +58,7 @@ static int begin_with(void **state, enum manager_overflow overflow, size_t per_u
     };
     struct manager_options mo = {
         .heartbeat_ms = 15000, .retry_ms = 2000, .queue = QUEUE, .overflow = overflow,
-        .window_bytes = 1 << 20, .keep_ms = 60000, .keep_per_user = per_user,
+        .window_bytes = window_bytes, .keep_ms = 60000, .keep_per_user = per_user,
     };
     struct world *w = calloc(1, sizeof *w);
     struct error why;
@@ -74,6 +75,11 @@ static int begin_with(void **state, enum manager_overflow overflow, size_t per_u
     return 0;
 }
 
+static int begin_with(void **state, enum manager_overflow overflow, size_t per_user)
+{
+    return begin_bounded(state, overflow, per_user, 1 << 20);
+}
+
 static int begin(void **state)
 {
     return begin_with(state, OVERFLOW_CATCHUP, 100);
@@ -82,6 +88,22 @@ static int begin(void **state)
 static int begin_one_user(void **state)
 {
     return begin_with(state, OVERFLOW_CATCHUP, 2);
+}
+
+/* A window of three notifications, and two that are kept of a user. */
+static int begin_one_user_with_a_small_window(void **state)
+{
+    return begin_bounded(state, OVERFLOW_CATCHUP, 2, 1000);
+}
+
+static int begin_with_few_kept(void **state)
+{
+    return begin_bounded(state, OVERFLOW_CATCHUP, 3, 1 << 20);
+}
+
+static int begin_dropping(void **state)
+{
+    return begin_with(state, OVERFLOW_DROP_OLDEST, 100);
 }
 
 static int begin_disconnecting(void **state)
@@ -130,6 +152,24 @@ static size_t count_served(const struct world *w, const char *text)
 
     for (int i = 0; i < STREAMS; i++)
         n += memmem(w->sinks[i].bytes.p, w->sinks[i].bytes.len, text, strlen(text)) != NULL;
+    return n;
+}
+
+static void ignore_removal(struct journal_removal *removal)
+{
+    (void)removal;
+}
+
+static size_t count_of(const struct world *w, int i, const char *text)
+{
+    const struct buf *bytes = &w->sinks[i].bytes;
+    const char *at = bytes->p;
+    size_t n = 0;
+
+    while ((at = memmem(at, bytes->len - (size_t)(at - bytes->p), text, strlen(text))) != NULL) {
+        at += strlen(text);
+        n++;
+    }
     return n;
 }
 
@@ -253,6 +293,105 @@ static void a_burst_reaches_all_streams_of_a_user_whatever_is_kept(void **state)
     assert_true(w->stats.window_evicted > 0);
 }
 
+/* Neither the window nor the journal would have kept what the walk owes. The window keeps it, and
+ * grows no further than to twice its bytes: then the walk is done at once. */
+static void a_burst_reaches_all_streams_of_a_user_whatever_the_window_holds(void **state)
+{
+    struct world *w = *state;
+    size_t most = 0;
+
+    for (int i = 0; i < 40; i++) {
+        send(w, CHANNEL_USER, "u0", "x");
+        most = w->stats.window_bytes > most ? w->stats.window_bytes : most;
+    }
+    settle(w);
+    for (int i = 0; i < STREAMS; i++) {
+        assert_int_equal(count_of(w, i, "data: x"), 40);
+        assert_int_equal(count_of(w, i, "event: gap"), 0);
+    }
+    assert_true(most > 1000 && most < 3000);
+    send(w, CHANNEL_USER, "u0", "x");
+    assert_int_equal(w->stats.window_entries, 2);
+}
+
+/* The row in the window is another one then. */
+static void a_burst_reaches_all_streams_of_a_user_after_an_erasure_too(void **state)
+{
+    struct world *w = *state;
+    struct journal_removal removal = {.on_done = ignore_removal};
+
+    send(w, CHANNEL_USER, "u0", "erased");
+    journal_erase(w->journal, (struct channel_name){CHANNEL_USER, {"u0", 2}}, &removal);
+    assert_int_equal(removal.count, 1);
+    for (int i = 0; i < 8; i++)
+        send(w, CHANNEL_USER, "u0", "x");
+    settle(w);
+    for (int i = 0; i < STREAMS; i++)
+        assert_reads(w, i, "n(x)#2 n(x)#3 n(x)#4 n(x)#5 n(x)#6 n(x)#7 n(x)#8 n(x)#9 ");
+}
+
+/* More than a flush writes of one stream before others have their turn, and then more of its own
+ * than is kept of a user: a stream that takes everything has missed nothing. */
+static void a_visit_leaves_nothing_for_later_to_a_stream_that_takes_it(void **state)
+{
+    static char data[200 * 1024];
+    struct world *w = *state;
+
+    memset(data, 'x', sizeof data - 1);
+    for (int i = 0; i < 3; i++)
+        send(w, CHANNEL_TOPIC, "all", data);
+    manager_turn_end(w->nm, 0);
+    assert_int_equal(count_of(w, 5, "event: n"), 3);
+    for (int i = 0; i < 5; i++)
+        send(w, CHANNEL_USER, "u5", "y");
+    settle(w);
+    assert_int_equal(count_of(w, 5, "data: y"), 5);
+    assert_int_equal(count_of(w, 5, "event: gap"), 0);
+}
+
+/* What is left when a socket takes no more fits the queue, or the stream is ended, be it that it
+ * took nothing from the start or that it blocks in the middle of what a walk owes it. */
+static void a_stream_that_blocks_within_a_visit_is_ended_where_that_is_wished(void **state)
+{
+    struct world *w = *state;
+    size_t before = w->sinks[0].bytes.len;
+    size_t one;
+
+    send(w, CHANNEL_TOPIC, "all", "x");
+    settle(w);
+    one = w->sinks[0].bytes.len - before;
+    for (int i = 7; i < 10; i++)
+        w->sinks[i].room = (size_t)(i - 6) * one + 1; /* for one and a bit, two, three */
+    for (int i = 0; i < QUEUE + 2; i++)
+        send(w, CHANNEL_TOPIC, "all", "x");
+    settle(w);
+    assert_true(w->sinks[7].is_closed);
+    assert_false(w->sinks[7].is_graceful);
+    assert_int_equal(w->stats.streams_closed_by_overflow, 1);
+    assert_int_equal(w->stats.streams_behind, 0);
+    for (int i = 8; i < 10; i++) {
+        assert_false(w->sinks[i].is_closed);
+        fake_sink_open_up(&w->sinks[i], w->clients[i], FAKE_SINK_ENDLESS, 0);
+    }
+    settle(w);
+    for (int i = 8; i < 11; i++)
+        assert_reads(w, i, "n(x)#1 n(x)#2 n(x)#3 n(x)#4 n(x)#5 n(x)#6 n(x)#7 ");
+}
+
+static void a_stream_that_blocks_within_a_visit_drops_its_oldest_where_that_is_wished(void **state)
+{
+    struct world *w = *state;
+
+    w->sinks[7].room = 1;
+    for (int i = 0; i < QUEUE + 4; i++)
+        send(w, CHANNEL_TOPIC, "all", "x");
+    settle(w);
+    fake_sink_open_up(&w->sinks[7], w->clients[7], FAKE_SINK_ENDLESS, 0);
+    settle(w);
+    assert_reads(w, 7, "n(x)#1 gap({\"reason\":\"overflow\",\"after\":\"#1\","
+                       "\"resumed_at\":\"#4\"})#4 n(x)#5 n(x)#6 n(x)#7 n(x)#8 ");
+}
+
 static void a_stream_too_slow_for_a_walk_is_ended_where_that_is_wished(void **state)
 {
     struct world *w = *state;
@@ -281,6 +420,20 @@ int main(void)
         TEST(a_walk_ends_with_its_channel),
         cmocka_unit_test_setup_teardown(
             a_burst_reaches_all_streams_of_a_user_whatever_is_kept, begin_one_user, end),
+        cmocka_unit_test_setup_teardown(
+            a_burst_reaches_all_streams_of_a_user_whatever_the_window_holds,
+            begin_one_user_with_a_small_window, end),
+        cmocka_unit_test_setup_teardown(
+            a_burst_reaches_all_streams_of_a_user_after_an_erasure_too,
+            begin_one_user_with_a_small_window, end),
+        cmocka_unit_test_setup_teardown(
+            a_visit_leaves_nothing_for_later_to_a_stream_that_takes_it, begin_with_few_kept, end),
+        cmocka_unit_test_setup_teardown(
+            a_stream_that_blocks_within_a_visit_is_ended_where_that_is_wished,
+            begin_disconnecting, end),
+        cmocka_unit_test_setup_teardown(
+            a_stream_that_blocks_within_a_visit_drops_its_oldest_where_that_is_wished,
+            begin_dropping, end),
         cmocka_unit_test_setup_teardown(
             a_stream_too_slow_for_a_walk_is_ended_where_that_is_wished, begin_disconnecting, end),
     };

@@ -300,6 +300,92 @@ static void an_idle_stream_gets_heartbeats_and_a_kicked_one_a_bye(void **state)
     fake_sink_fini(&sink);
 }
 
+static void ignore_removal(struct journal_removal *removal)
+{
+    (void)removal;
+}
+
+/* Sends one after the other and takes it back; all of it reaches one who takes nothing. */
+static void send_and_retract(int times)
+{
+    struct journal_removal removal = {.on_done = ignore_removal};
+
+    for (int i = 0; i < times; i++) {
+        send_to(CHANNEL_USER, "alice", "x");
+        journal_retract(w.journal, (struct channel_name){CHANNEL_USER, {"alice", 5}},
+                        manager_head(w.nm), &removal);
+    }
+}
+
+static size_t count_of(const struct fake_sink *sink, const char *text)
+{
+    const char *at = sink->bytes.p;
+    size_t n = 0;
+
+    while ((at = memmem(at, sink->bytes.len - (size_t)(at - sink->bytes.p), text,
+                        strlen(text))) != NULL) {
+        at += strlen(text);
+        n++;
+    }
+    return n;
+}
+
+static void assert_ends_with(const struct fake_sink *sink, const char *text)
+{
+    size_t n = strlen(text);
+
+    assert_true(sink->bytes.len >= n);
+    assert_slice(slice_make(sink->bytes.p + sink->bytes.len - n, n), text);
+}
+
+static void a_retract_that_found_no_room_is_told_by_a_gap(void **state)
+{
+    struct fake_sink sink = {.room = FAKE_SINK_ENDLESS};
+    struct client *c;
+
+    (void)state;
+    world_begin(2, OVERFLOW_CATCHUP, 100, 1 << 20);
+    c = open_at(&sink, "alice", NULL);
+    settle();
+    sink.room = 0;
+    send_and_retract(100); /* one notification is queued, and retracts up to 64 over the queue */
+    settle();
+    fake_sink_open_up(&sink, c, FAKE_SINK_ENDLESS, w.now_ms);
+    settle();
+    assert_int_equal(count_of(&sink, "event: retract"), 65);
+    assert_int_equal(count_of(&sink, "event: gap"), 1);
+    assert_int_equal(w.stats.retracts_untold, 35);
+    assert_int_equal(w.stats.gaps_overflow, 1);
+    send_and_retract(1); /* with room again it is told as itself */
+    settle();
+    assert_int_equal(count_of(&sink, "event: retract"), 66);
+    assert_int_equal(count_of(&sink, "event: gap"), 1);
+    world_end();
+    fake_sink_fini(&sink);
+}
+
+static void a_stream_full_of_retracts_gets_its_gap_and_its_bye(void **state)
+{
+    struct fake_sink sink = {.room = FAKE_SINK_ENDLESS};
+    struct client *c;
+
+    (void)state;
+    world_begin(2, OVERFLOW_CATCHUP, 100, 1 << 20);
+    c = open_at(&sink, "alice", NULL);
+    settle();
+    sink.room = 0;
+    send_and_retract(100);
+    assert_int_equal(manager_kick(w.nm, slice_of("alice"), 0), 1);
+    fake_sink_open_up(&sink, c, FAKE_SINK_ENDLESS, w.now_ms);
+    settle();
+    assert_true(sink.is_closed && sink.is_graceful);
+    assert_int_equal(count_of(&sink, "event: retract"), 65);
+    assert_int_equal(count_of(&sink, "event: gap"), 1);
+    assert_ends_with(&sink, "event: bye\ndata: {\"reason\":\"kicked\"}\n\n\r\n0\r\n\r\n");
+    world_end();
+    fake_sink_fini(&sink);
+}
+
 static void a_peer_that_fails_is_freed_and_others_go_on(void **state)
 {
     struct fake_sink broken = {.room = FAKE_SINK_ENDLESS, .error = -ECONNRESET};
@@ -331,6 +417,8 @@ int main(void)
         cmocka_unit_test(disconnect_ends_a_stream_that_is_too_slow),
         cmocka_unit_test(a_large_channel_is_served_in_slices_and_in_order),
         cmocka_unit_test(an_idle_stream_gets_heartbeats_and_a_kicked_one_a_bye),
+        cmocka_unit_test(a_retract_that_found_no_room_is_told_by_a_gap),
+        cmocka_unit_test(a_stream_full_of_retracts_gets_its_gap_and_its_bye),
         cmocka_unit_test(a_peer_that_fails_is_freed_and_others_go_on),
     };
 

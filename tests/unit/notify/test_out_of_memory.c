@@ -97,6 +97,7 @@ struct viewer {
     uint64_t seqs[MAX_SEQS]; /* of all its streams */
     size_t seq_count;
     bool heard_gap;
+    bool heard_retract;
     bool was_cut;
     char last_id[ID_TEXT_SIZE];
 };
@@ -224,6 +225,8 @@ static int hear_event(void *arg, const struct sse_event *event)
     snprintf(v->last_id, sizeof v->last_id, "%.*s", SLICE_ARG(event->last_event_id));
     if (slice_is(event->type, "gap"))
         v->heard_gap = true;
+    if (slice_is(event->type, "retract"))
+        v->heard_retract = true;
     if (!slice_is(event->type, "n"))
         return 0;
     assert_int_equal(id_parse(event->last_event_id, manager_epoch(w.nm), &seq), 0);
@@ -443,6 +446,51 @@ static void what_was_refused_has_not_happened(void **state)
     with_each_failure(send_refused);
 }
 
+static void ignore_removal(struct journal_removal *removal)
+{
+    (void)removal;
+}
+
+/* Whoever is open is told of it by itself or by a gap; with memory for neither, as soon as there
+ * is some. */
+static bool retract(size_t nth, bool is_lasting)
+{
+    static struct viewer v[2];
+    struct journal_append append;
+    struct journal_removal removal = {.on_done = ignore_removal};
+    bool has_failed;
+
+    world_begin();
+    memset(v, 0, sizeof v);
+    for (int i = 0; i < 2; i++)
+        assert_true(view(&v[i], "alice", FAKE_SINK_ENDLESS));
+    assert_int_equal(send_with(to_user("alice", "text"), &append), 0);
+    settle();
+    fail_from(nth, is_lasting);
+    journal_retract(w.journal, (struct channel_name){CHANNEL_USER, {"alice", 5}}, append.seq,
+                    &removal);
+    settle();
+    has_failed = fail_never();
+    assert_int_equal(removal.count, 1);
+    for (int i = 0; i < 2; i++)
+        client_on_deadline(v[i].client, manager_options.heartbeat_ms);
+    settle();
+    for (int i = 0; i < 2; i++) {
+        read_stream(&v[i]);
+        assert_false(v[i].sink.is_closed);
+        assert_true(v[i].heard_retract != v[i].heard_gap);
+        assert_true(has_failed || v[i].heard_retract);
+    }
+    world_end();
+    return has_failed;
+}
+
+static void a_retract_that_finds_no_memory_is_told_by_a_gap(void **state)
+{
+    (void)state;
+    with_each_failure(retract);
+}
+
 static bool kick(size_t nth, bool is_lasting)
 {
     static struct viewer v[2];
@@ -476,6 +524,7 @@ int main(void)
         cmocka_unit_test(a_stream_is_opened_whole_or_refused_without_a_trace),
         cmocka_unit_test(what_was_taken_reaches_everybody),
         cmocka_unit_test(what_was_refused_has_not_happened),
+        cmocka_unit_test(a_retract_that_finds_no_memory_is_told_by_a_gap),
         cmocka_unit_test(a_stream_that_cannot_be_told_bye_is_cut),
     };
 

@@ -107,9 +107,11 @@ static void an_empty_ring_holds_no_memory(void **state)
 
     (void)state;
     push(&r, 1);
+    push(&r, 2);
     ring_relax(&r);
-    assert_int_equal(r.count, 1); /* it is in use */
+    assert_int_equal(r.count, 2); /* it is in use */
     assert_takes(&r, 1);
+    assert_takes(&r, 2);
     assert_non_null(r.slots); /* kept for what comes next ... */
     ring_relax(&r);
     assert_null(r.slots); /* ... until asked */
@@ -122,12 +124,59 @@ static void an_empty_ring_holds_no_memory(void **state)
     ring_clear(&r);
 }
 
+static void a_message_alone_needs_no_memory(void **state)
+{
+    struct ring r = {0};
+
+    (void)state;
+    for (uint64_t seq = 1; seq < 4; seq++) {
+        push(&r, seq);
+        assert_int_equal(r.cap, 0);
+        assert_int_equal(ring_at(&r, 0)->seq, seq);
+        assert_takes(&r, seq);
+        assert_null(r.slots);
+        ring_relax(&r);
+    }
+    push(&r, 4);
+    ring_remove(&r, 0);
+    assert_null(r.slots);
+    assert_int_equal(r.count, 0);
+    push(&r, 5);
+    ring_clear(&r);
+    assert_null(r.slots);
+    push(&r, 6);
+    push(&r, 7); /* the one moves over */
+    assert_takes(&r, 6);
+    assert_takes(&r, 7);
+    ring_clear(&r);
+}
+
+static void reserved_slots_take_what_is_there(void **state)
+{
+    struct ring r = {0};
+
+    (void)state;
+    assert_int_equal(ring_reserve(&r), 0);
+    assert_int_equal(r.count, 0);
+    push(&r, 1);
+    assert_true(r.cap > 1);
+    assert_int_equal(ring_reserve(&r), 0);
+    assert_takes(&r, 1);
+    ring_relax(&r);
+    push(&r, 2);
+    assert_int_equal(ring_reserve(&r), 0);
+    assert_takes(&r, 2);
+    ring_clear(&r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(messages_leave_in_the_order_they_came),
         cmocka_unit_test(a_full_ring_refuses_and_changes_nothing),
         cmocka_unit_test(one_message_can_be_removed_from_anywhere),
+        cmocka_unit_test(a_message_alone_needs_no_memory),
+        cmocka_unit_test(reserved_slots_take_what_is_there),
         cmocka_unit_test(an_empty_ring_holds_no_memory),
     };
 

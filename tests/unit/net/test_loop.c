@@ -1,0 +1,200 @@
+/* test_loop.c - how long turns are told to be, and that no number of events makes one long. */
+#include "net/loop.h"
+
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+#include "base/clock.h"
+#include "net/sock.h"
+#include "support/cm.h"
+
+enum { SOCKS = 24, MS = 1000000, WORK_NS = 2 * MS, LONG_NS = 30 * MS };
+
+struct peer_sock {
+    struct sock sock;
+    int peer;
+    size_t handled;  /* events */
+    size_t at;       /* the order in which the first one was */
+    size_t turn;     /* of the first one */
+};
+
+static struct stats stats;
+static struct loop *loop;
+static struct peer_sock socks[SOCKS];
+static size_t handled;
+static size_t turns;
+static struct peer_sock *victim; /* closed by the first that is handled */
+
+static void burn(uint64_t ns)
+{
+    uint64_t end = clock_thread_ns() + ns;
+
+    while (clock_thread_ns() < end)
+        ;
+}
+
+static int make_loop(void **state)
+{
+    struct error why;
+
+    (void)state;
+    stats = (struct stats){0};
+    handled = turns = 0;
+    victim = NULL;
+    loop = loop_create(&stats, &why);
+    return loop == NULL ? -1 : 0;
+}
+
+static int end_loop(void **state)
+{
+    (void)state;
+    loop_destroy(loop);
+    return 0;
+}
+
+/* ---- the clocks ---- */
+
+static bool burn_once(void *ctx)
+{
+    (void)ctx;
+    if (++turns == 2)
+        burn(LONG_NS);
+    if (turns == 4)
+        loop_stop(loop);
+    return true;
+}
+
+static void a_turn_that_works_is_long_by_both_clocks(void **state)
+{
+    (void)state;
+    assert_int_equal(loop_add_turn_end(loop, burn_once, NULL), 0);
+    loop_run(loop);
+    assert_int_equal(stats.loop_turns, 4);
+    assert_true(stats.loop_longest_cpu_us >= LONG_NS / 1000);
+    assert_true(stats.loop_longest_us >= stats.loop_longest_cpu_us);
+}
+
+static bool sleep_once(void *ctx)
+{
+    struct timespec pause = {.tv_nsec = LONG_NS};
+
+    (void)ctx;
+    if (++turns == 2)
+        nanosleep(&pause, NULL);
+    if (turns == 4)
+        loop_stop(loop);
+    return true;
+}
+
+static void a_turn_that_is_kept_waiting_is_long_by_the_wall_clock_only(void **state)
+{
+    (void)state;
+    assert_int_equal(loop_add_turn_end(loop, sleep_once, NULL), 0);
+    loop_run(loop);
+    assert_true(stats.loop_longest_us >= LONG_NS / 1000);
+    assert_true(stats.loop_longest_cpu_us < LONG_NS / 1000 / 2);
+}
+
+/* ---- many events ---- */
+
+static void on_event(struct sock *s, unsigned events)
+{
+    struct peer_sock *p = (struct peer_sock *)(void *)s;
+    char byte;
+
+    assert_true((events & NET_READ) != 0);
+    assert_int_equal(sock_read(s, &byte, 1), 1);
+    if (p->handled++ == 0) {
+        p->at = handled++;
+        p->turn = turns;
+    }
+    if (victim != NULL) {
+        sock_close(&victim->sock);
+        victim = NULL;
+        handled++;
+    }
+    burn(WORK_NS);
+}
+
+static void on_deadline(struct sock *s, uint64_t now_ms)
+{
+    (void)s;
+    (void)now_ms;
+}
+
+static const struct sock_ops ops = {on_event, on_deadline};
+
+static bool until_all_are_handled(void *ctx)
+{
+    (void)ctx;
+    turns++;
+    if (handled == SOCKS)
+        loop_stop(loop);
+    return false;
+}
+
+static void open_all(void)
+{
+    for (size_t i = 0; i < SOCKS; i++) {
+        int ends[2];
+
+        assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, ends), 0);
+        socks[i] = (struct peer_sock){.peer = ends[1]};
+        sock_open(&socks[i].sock, loop, ends[0], &ops);
+        sock_want(&socks[i].sock, NET_READ);
+        assert_int_equal(write(ends[1], "x", 1), 1);
+    }
+    assert_int_equal(loop_add_turn_end(loop, until_all_are_handled, NULL), 0);
+}
+
+static void close_all(void)
+{
+    for (size_t i = 0; i < SOCKS; i++) {
+        if (socks[i].sock.io.fd >= 0)
+            sock_close(&socks[i].sock);
+        close(socks[i].peer);
+    }
+}
+
+static void events_that_come_at_once_are_spread_over_turns(void **state)
+{
+    (void)state;
+    open_all();
+    loop_run(loop);
+    for (size_t i = 0; i < SOCKS; i++) {
+        assert_int_equal(socks[i].handled, 1);
+        for (size_t k = 0; k < SOCKS; k++) /* in the order in which they were put off */
+            assert_true(socks[i].turn <= socks[k].turn || socks[i].at > socks[k].at);
+    }
+    assert_true(turns > 3);
+    assert_true(stats.loop_longest_cpu_us < SOCKS * WORK_NS / 1000 / 2);
+    close_all();
+}
+
+static void what_is_closed_while_its_event_is_put_off_hears_nothing(void **state)
+{
+    (void)state;
+    open_all();
+    victim = &socks[SOCKS / 2];
+    loop_run(loop);
+    assert_int_equal(socks[SOCKS / 2].handled, 0);
+    for (size_t i = 0; i < SOCKS; i++)
+        assert_int_equal(socks[i].handled, i == SOCKS / 2 ? 0 : 1);
+    close_all();
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(a_turn_that_works_is_long_by_both_clocks, make_loop,
+                                        end_loop),
+        cmocka_unit_test_setup_teardown(a_turn_that_is_kept_waiting_is_long_by_the_wall_clock_only,
+                                        make_loop, end_loop),
+        cmocka_unit_test_setup_teardown(events_that_come_at_once_are_spread_over_turns, make_loop,
+                                        end_loop),
+        cmocka_unit_test_setup_teardown(what_is_closed_while_its_event_is_put_off_hears_nothing,
+                                        make_loop, end_loop),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
