@@ -46,7 +46,7 @@ int directory_lock(const char *path, int *fd, struct error *why)
     char pid[24];
 
     snprintf(file, sizeof file, "%s/" LOCK_FILE, path);
-    *fd = open(file, O_RDWR | O_CREAT | O_CLOEXEC, FILE_MODE);
+    *fd = open(file, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, FILE_MODE);
     if (*fd < 0)
         return error_set(why, "journal.path = %s: cannot write there: %s (%s)", path,
                          strerror(errno), file);
@@ -140,6 +140,29 @@ int directory_check_empty(const char *path, const char *but_for, struct error *w
     return status;
 }
 
+void directory_give_to_owner(const char *path)
+{
+    static const char *const files[] = {DATA_FILE, READERS_FILE, LOCK_FILE};
+    struct stat owner;
+    int fd;
+
+    if (geteuid() != 0)
+        return;
+    fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        return;
+    for (size_t i = 0; fstat(fd, &owner) == 0 && i < sizeof files / sizeof files[0]; i++) {
+        struct stat file;
+
+        /* A link could lead to any file of root's. */
+        if (fstatat(fd, files[i], &file, AT_SYMLINK_NOFOLLOW) != 0 || !S_ISREG(file.st_mode) ||
+            file.st_nlink != 1 || file.st_uid != 0 || owner.st_uid == 0)
+            continue;
+        (void)!fchownat(fd, files[i], owner.st_uid, owner.st_gid, AT_SYMLINK_NOFOLLOW);
+    }
+    close(fd);
+}
+
 /* ---- a draft ---- */
 
 struct store_lock {
@@ -187,6 +210,7 @@ void store_unlock(struct store_lock *lock)
     if (lock == NULL)
         return;
     directory_clear_draft(lock->path);
+    directory_give_to_owner(lock->path);
     close(lock->fd);
     free(lock);
 }

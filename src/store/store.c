@@ -429,6 +429,7 @@ void store_close(struct store *s)
         mdb_env_sync(s->env, 1);
     if (s->env != NULL)
         mdb_env_close(s->env);
+    directory_give_to_owner(s->options.path);
     if (s->lock_fd >= 0)
         close(s->lock_fd);
     free((void *)(uintptr_t)s->options.path);

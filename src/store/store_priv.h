@@ -120,6 +120,10 @@ int directory_check_empty(const char *path, const char *but_for, struct error *w
 int directory_sync(const char *path);
 int directory_sync_parent(const char *path);
 
+/* What root has made in a directory of somebody else's is given to them: it is the daemon's, which
+ * must be able to open it. Nobody but root can, and for others it does nothing. */
+void directory_give_to_owner(const char *path);
+
 /* Removes what a process that was killed has left; with the lock. */
 void directory_clear_draft(const char *path);
 

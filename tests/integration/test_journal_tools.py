@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import threading
 import time
+import unittest
 
 from harness import BIN, DEADLINE, OneDaemonATest, main, run, wait_for
 
@@ -486,6 +487,29 @@ class Refusals(Case):
         self.assertFalse(os.path.exists(out) or os.path.exists(out + ".part"))
         self.assertEqual(pathlib.Path(daemon.home, "data.mdb").read_bytes(), before)
         self.assertFalse(os.path.exists(f"{daemon.home}/draft"))
+
+
+class Owner(Case):
+    @unittest.skipUnless(os.geteuid() == 0, "only root can act for somebody else")
+    def test_what_root_makes_belongs_to_whom_the_directory_belongs_to(self):
+        home = self.scratch()
+        path = os.path.join(home, "journal")
+        os.mkdir(path, 0o700)
+        os.chown(path, 1234, 2345)
+        mine = os.path.join(home, "mine")
+        pathlib.Path(mine).write_text("root's")
+        for command in (("import",), ("stats",), ("import", "--append"), ("compact",), ("stats",),
+                        ("export",)):
+            self.journal(*command, "--path", path, stdin=self.lines(3))
+            for name in os.listdir(path):
+                info = os.stat(os.path.join(path, name))
+                self.assertEqual((name, info.st_uid, info.st_gid), (name, 1234, 2345))
+        # What the owner could put there to get hold of another file is left alone.
+        os.unlink(f"{path}/lock.mdb")
+        os.unlink(f"{path}/sse-notify.lock")
+        os.link(mine, f"{path}/sse-notify.lock")
+        self.journal("compact", "--path", path)
+        self.assertEqual(os.stat(mine).st_uid, 0)
 
 
 class Compact(Case):
