@@ -13,8 +13,6 @@
 
 enum { TICK_MS = 100, MARK_MAP_HEADROOM = 1 << 20 };
 
-#define BACKUP_KEY "backup" /* in the database `state`: what is there is the copy of another */
-
 struct copying {
     MDB_env *env;
     int fd;
@@ -75,29 +73,50 @@ static int copy_to_fd(struct store *s, int fd, store_progress_fn *on_progress, v
     return code != 0 ? code : fsync(fd) != 0 ? errno : 0;
 }
 
-/* ---- a backup knows that it is one ---- */
+/* ---- a copy knows what it is ---- */
 
-static int put_mark(MDB_env *env)
+static int put_state(MDB_txn *txn, bool is_backup)
 {
-    MDB_val key = val_of(BACKUP_KEY, strlen(BACKUP_KEY));
-    MDB_val value = val_of("", 1);
+    MDB_val key = val_of("state", 5);
+    struct stored_state state;
+    MDB_val value;
+    MDB_dbi dbi;
+    int code = mdb_dbi_open(txn, "state", 0, &dbi);
+
+    if (code == 0)
+        code = mdb_get(txn, dbi, &key, &value);
+    if (code != 0)
+        return code;
+    if (value.mv_size != sizeof state)
+        return MDB_CORRUPTED;
+    memcpy(&state, value.mv_data, sizeof state);
+    if (!stored_state_is_sound(&state))
+        return MDB_CORRUPTED;
+    state.txn = mdb_txn_id(txn);
+    state.is_backup = is_backup || state.is_backup != 0;
+    stored_state_seal(&state);
+    value = val_of(&state, sizeof state);
+    return mdb_put(txn, dbi, &key, &value, 0);
+}
+
+/* A commit syncs. */
+static int commit_state(MDB_env *env, bool is_backup)
+{
     MDB_txn *txn;
-    MDB_dbi state;
     int code = mdb_txn_begin(env, NULL, 0, &txn);
 
     if (code != 0)
         return code;
-    code = mdb_dbi_open(txn, "state", 0, &state);
+    code = put_state(txn, is_backup);
     if (code == 0)
-        code = mdb_put(txn, state, &key, &value, 0);
-    if (code != 0) {
-        mdb_txn_abort(txn);
-        return code;
-    }
-    return mdb_txn_commit(txn); /* with a sync */
+        return mdb_txn_commit(txn);
+    mdb_txn_abort(txn);
+    return code;
 }
 
-static int mark_backup(const char *file, uint64_t size)
+/* LMDB numbers the transactions of a compact copy from 1 on: both heads of the file get a state
+ * that knows its number. */
+static int mark_copy(const char *file, uint64_t size, bool is_backup)
 {
     MDB_env *env;
     int code = mdb_env_create(&env);
@@ -109,28 +128,10 @@ static int mark_backup(const char *file, uint64_t size)
         code = mdb_env_set_maxdbs(env, 1);
     if (code == 0)
         code = mdb_env_open(env, file, MDB_NOSUBDIR | MDB_NOLOCK, FILE_MODE);
-    if (code == 0)
-        code = put_mark(env);
+    for (int i = 0; code == 0 && i < 2; i++)
+        code = commit_state(env, is_backup);
     mdb_env_close(env);
     return code;
-}
-
-bool backup_is(MDB_txn *txn, const struct dbs *dbs)
-{
-    MDB_val key = val_of(BACKUP_KEY, strlen(BACKUP_KEY));
-    MDB_val value;
-
-    return mdb_get(txn, dbs->state, &key, &value) == 0;
-}
-
-int backup_end(struct store *s)
-{
-    MDB_val key = val_of(BACKUP_KEY, strlen(BACKUP_KEY));
-    int code = mdb_del(s->txn, s->dbs.state, &key, NULL);
-
-    if (code == MDB_NOTFOUND)
-        return 0;
-    return code != 0 ? store_error(code) : epoch_create(s->next.epoch);
 }
 
 /* ---- the whole of it ---- */
@@ -148,7 +149,7 @@ static int copy_to_part(struct store *s, const char *part, bool is_backup,
     if (code == 0 && fstat(fd, &file) != 0)
         code = errno;
     close(fd);
-    return code == 0 && is_backup ? mark_backup(part, (uint64_t)file.st_size) : code;
+    return code == 0 ? mark_copy(part, (uint64_t)file.st_size, is_backup) : code;
 }
 
 int store_copy(struct store *s, const char *to, bool is_backup, store_progress_fn *on_progress,

@@ -36,6 +36,14 @@ bool stored_state_is_sound(const struct stored_state *state)
            memchr(state->epoch, '\0', EPOCH_SIZE) == state->epoch + EPOCH_LENGTH;
 }
 
+uint32_t stored_key_sum(const struct stored_key *head, struct slice text, uint64_t seq)
+{
+    uint32_t sum = crc32c(0, (const char *)head + sizeof head->sum,
+                          sizeof *head - sizeof head->sum);
+
+    return crc32c(crc32c(sum, text.p, text.n), &seq, sizeof seq);
+}
+
 void channel_key_make(struct channel_key *key, struct channel_name channel)
 {
     size_t n = channel.name.n > MAX_CHANNEL_NAME ? MAX_CHANNEL_NAME : channel.name.n;
@@ -185,26 +193,26 @@ int state_measure(struct store *s, MDB_txn *txn, const struct stored_state *stor
 
 /* ---- opening ---- */
 
+#define NUMBERS (MDB_DUPSORT | MDB_DUPFIXED | MDB_INTEGERDUP)
+
+const struct db_kind db_kinds[DB_COUNT] = {
+    [DB_ENTRIES] = {"entries", MDB_INTEGERKEY},
+    [DB_CHANNELS] = {"channels", NUMBERS},
+    [DB_TTL] = {"ttl", MDB_INTEGERKEY | NUMBERS},
+    [DB_COLLAPSE] = {"collapse", MDB_INTEGERKEY},
+    [DB_KEYS] = {"keys", MDB_INTEGERKEY},
+    [DB_STATE] = {"state", 0},
+};
+
 int dbs_open(struct dbs *dbs, MDB_txn *txn, bool create)
 {
-    const unsigned numbers = MDB_DUPSORT | MDB_DUPFIXED | MDB_INTEGERDUP;
-    const struct {
-        const char *name;
-        unsigned flags;
-        MDB_dbi *dbi;
-    } wanted[] = {
-        {"entries", MDB_INTEGERKEY, &dbs->entries},
-        {"channels", numbers, &dbs->channels},
-        {"ttl", MDB_INTEGERKEY | numbers, &dbs->ttl},
-        {"collapse", MDB_INTEGERKEY, &dbs->collapse},
-        {"keys", MDB_INTEGERKEY, &dbs->keys},
-        {"state", 0, &dbs->state},
-    };
+    MDB_dbi *const all[DB_COUNT] = {&dbs->entries,  &dbs->channels, &dbs->ttl,
+                                    &dbs->collapse, &dbs->keys,     &dbs->state};
     int code = 0;
 
-    for (size_t i = 0; i < sizeof wanted / sizeof wanted[0] && code == 0; i++)
-        code = mdb_dbi_open(txn, wanted[i].name, wanted[i].flags | (create ? MDB_CREATE : 0),
-                            wanted[i].dbi);
+    for (size_t i = 0; i < DB_COUNT && code == 0; i++)
+        code = mdb_dbi_open(txn, db_kinds[i].name, db_kinds[i].flags | (create ? MDB_CREATE : 0),
+                            all[i]);
     return code;
 }
 
@@ -250,14 +258,23 @@ static int begin_state(struct store *s, bool is_new)
         state->lost_all = state->reserved;
         state->head = state->reserved;
     }
-    if (status == 0 && !is_new)
-        status = backup_end(s);
+    if (status == 0 && state->is_backup != 0) {
+        state->is_backup = 0;
+        status = epoch_create(state->epoch);
+    }
     state->reserved = 0;
     if (status != 0) {
         store_abort(s);
         return status;
     }
-    return store_commit(s, state->time_ms);
+    status = store_commit(s, state->time_ms);
+    /* A compact copy numbers its transactions from 1 on: both heads of the file get a state that
+     * knows its number. */
+    if (status == 0 && s->is_renumbered)
+        status = store_begin(s);
+    if (status == 0 && s->is_renumbered)
+        status = store_commit(s, state->time_ms);
+    return status;
 }
 
 static int open_env(struct store *s, unsigned flags)
@@ -300,13 +317,13 @@ static int open_dbs(struct store *s, bool create, bool *is_new, struct error *wh
     *is_new = code == MDB_NOTFOUND;
     if (create && code == MDB_NOTFOUND)
         code = 0;
+    s->is_renumbered = create && !*is_new && code == 0 && s->stored.txn + 1 != mdb_txn_id(txn);
     if (code == 0)
-        code = mdb_stat(txn, s->dbs.keys, &stat);
+        code = mdb_stat(txn, s->dbs.state, &stat);
     if (code != 0) {
         mdb_txn_abort(txn);
         return code;
     }
-    s->key_count = stat.ms_entries;
     s->page_size = stat.ms_psize;
     return mdb_txn_commit(txn); /* also of a reading one: the handles stay */
 }

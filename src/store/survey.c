@@ -72,7 +72,7 @@ static int survey(struct store_reader *r, struct store_survey *out)
     out->lost_all = stored.lost_all;
     out->lost_forgotten = stored.lost_forgotten;
     out->commit = mdb_txn_id(r->txn);
-    out->is_backup = backup_is(r->txn, &r->s->dbs);
+    out->is_backup = stored.is_backup != 0;
     return 0;
 }
 

@@ -8,7 +8,6 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
-#include "base/crc32c.h"
 #include "store_priv.h"
 
 int store_begin(struct store *s)
@@ -52,6 +51,7 @@ static int put_state(struct store *s)
     MDB_val key = val_of("state", 5);
     MDB_val value = val_of(&s->next, sizeof s->next);
 
+    s->next.txn = mdb_txn_id(s->txn);
     stored_state_seal(&s->next);
     return mdb_put(s->txn, s->dbs.state, &key, &value, 0);
 }
@@ -76,7 +76,6 @@ static bool has_no_room(const struct store *s)
 int store_commit(struct store *s, uint64_t time_ms)
 {
     struct store_state state = s->state;
-    MDB_stat keys;
     int code;
 
     if (time_ms > s->next.time_ms)
@@ -84,8 +83,6 @@ int store_commit(struct store *s, uint64_t time_ms)
     code = put_state(s);
     if (code == 0)
         code = state_measure(s, s->txn, &s->next, &state);
-    if (code == 0)
-        code = mdb_stat(s->txn, s->dbs.keys, &keys);
     if (code != 0) {
         store_abort(s);
         return store_error(code);
@@ -99,7 +96,6 @@ int store_commit(struct store *s, uint64_t time_ms)
     state.collapsed += s->collapsed;
     s->state = state;
     s->stored = s->next;
-    s->key_count = keys.ms_entries;
     return 0;
 }
 
@@ -211,6 +207,7 @@ int write_remove(struct store *s, const struct record *record, struct slice byte
         memcpy(copy + name_n, r.collapse_key.p, r.collapse_key.n);
     r.to.name.p = copy;
     r.collapse_key.p = copy + name_n;
+    s->next.entries--;
     s->next.entries_sum -= record_sum(bytes);
     code = mdb_del(s->txn, s->dbs.entries, &key, NULL);
     if (code == 0)
@@ -336,8 +333,8 @@ int store_append(struct store *s, char *record, size_t size)
         code = collapse(s, r.to, r.collapse_key);
     if (code == 0)
         code = mdb_cursor_put(s->entries, &k, &v, MDB_APPEND);
-    if (code == 0)
-        s->next.entries_sum += record_sum(slice_make(record, size));
+    s->next.entries++;
+    s->next.entries_sum += record_sum(slice_make(record, size));
     if (code == 0)
         code = add_to_channel(s, &r);
     if (code == 0 && r.expires_ms != RECORD_KEPT)
@@ -365,8 +362,9 @@ int store_add_key(struct store *s, uint64_t seq, uint64_t time_ms, struct slice 
 
     if (code != 0)
         return store_error(code);
-    head.sum = crc32c(0, (const char *)&head + sizeof head.sum, sizeof head - sizeof head.sum);
-    head.sum = crc32c(head.sum, key.p, key.n);
+    head.sum = stored_key_sum(&head, key, seq);
+    s->next.keys++;
+    s->next.keys_sum += head.sum;
     memcpy(v.mv_data, &head, sizeof head);
     memcpy((char *)v.mv_data + sizeof head, key.p, key.n);
     return 0;
