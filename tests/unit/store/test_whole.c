@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -272,6 +273,57 @@ static void a_store_that_is_read_is_not_replaced(void **state)
     assert_int_equal(store_state(store)->head, 1); /* it was as it is */
 }
 
+/* Looks at the store, waits for the word of the other end, and looks again. */
+static int look_twice(int fd)
+{
+    struct error why;
+    struct store *s = store_open_read_only(path, &why);
+    struct store_reader *r = s == NULL ? NULL : store_reader_create(s);
+    struct store_survey all;
+    char c;
+
+    if (r == NULL || store_survey(r, &all) != 0 || all.last_seq != 1 || write(fd, "1", 1) != 1 ||
+        read(fd, &c, 1) != 1)
+        return 1;
+    return store_survey(r, &all) == 0 && all.last_seq == 1300 ? 0 : 2;
+}
+
+static void a_reader_follows_a_store_that_outgrows_its_map(void **state)
+{
+    int ends[2];
+    int status;
+    pid_t pid;
+    char c;
+
+    (void)state;
+    options.is_unsynced = true;
+    options.keep_per_user = SIZE_MAX;
+    reopen();
+    add(alice, 1, 0);
+    store_close(store); /* a child would share the lock */
+    store = NULL;
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, ends), 0);
+    pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        close(ends[0]);
+        _exit(look_twice(ends[1]));
+    }
+    close(ends[1]);
+    assert_int_equal(read(ends[0], &c, 1), 1);
+    options.keep_bytes = 1 << 30; /* and the map with it */
+    reopen();
+    assert_int_equal(store_begin(store), 0);
+    for (uint64_t seq = 2; seq <= 1300; seq++)
+        assert_int_equal(put(alice, seq, 0, 0, NULL, 60000), 0);
+    commit(0);
+    assert_int_equal(write(ends[0], "2", 1), 1);
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), 0);
+    close(ends[0]);
+}
+
 static void what_a_killed_tool_has_left_is_removed(void **state)
 {
     struct store_options draft = options;
@@ -454,6 +506,7 @@ int main(void)
                                         begin, end),
         cmocka_unit_test_setup_teardown(a_draft_takes_the_place_of_the_store, begin, end),
         cmocka_unit_test_setup_teardown(a_store_that_is_read_is_not_replaced, begin, end),
+        cmocka_unit_test_setup_teardown(a_reader_follows_a_store_that_outgrows_its_map, begin, end),
         cmocka_unit_test_setup_teardown(what_a_killed_tool_has_left_is_removed, begin, end),
         cmocka_unit_test_setup_teardown(a_survey_tells_what_is_there, begin, end),
         cmocka_unit_test_setup_teardown(more_channels_than_one_snapshot_has_are_walked_once_each,
