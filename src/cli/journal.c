@@ -38,6 +38,17 @@ static void print_help(FILE *to)
           to);
 }
 
+/* A file that is damaged can lead LMDB to where there is nothing. To look at all of it first would
+ * keep a daemon from starting for as long as that takes. */
+static void on_fault(int signal_number)
+{
+    static const char text[] = "sse-notify journal: the file is damaged and cannot be read on\n";
+
+    (void)signal_number;
+    (void)!write(STDERR_FILENO, text, sizeof text - 1);
+    _exit(EXIT_REFUSED);
+}
+
 int command_journal(int argc, char **argv)
 {
     if (argc < 2) {
@@ -55,6 +66,8 @@ int command_journal(int argc, char **argv)
             continue;
         signal(SIGPIPE, SIG_IGN);
         signal(SIGXFSZ, SIG_IGN); /* a file that may not grow is a disk that is full */
+        signal(SIGBUS, on_fault);
+        signal(SIGSEGV, on_fault);
         return commands[i].run(argc - 1, argv + 1);
     }
     fprintf(stderr, "sse-notify journal: there is no command '%s'\n\n", argv[1]);
@@ -64,11 +77,10 @@ int command_journal(int argc, char **argv)
 
 /* ---- where the journal is ---- */
 
-int journal_place_configure(struct journal_place *place, const struct command *command)
+int journal_place_configure(struct journal_place *place)
 {
     struct config_errors errors = {.count = 0};
 
-    (void)command;
     if (place->has_config)
         return -1;
     if (config_load(&place->config, place->file, place->overrides.items, place->overrides.count,
@@ -88,7 +100,7 @@ int journal_place_find(struct journal_place *place, const struct command *comman
         return wrong_usage(command, "--path: the journal's directory is needed");
     if (place->path != NULL && place->file == NULL && place->overrides.count == 0)
         return -1;
-    code = journal_place_configure(place, command);
+    code = journal_place_configure(place);
     if (code >= 0 || place->path != NULL)
         return code;
     if (place->config.journal.type != CONFIG_JOURNAL_DISK) {

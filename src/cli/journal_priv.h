@@ -41,7 +41,7 @@ struct journal_place {
 int journal_place_find(struct journal_place *place, const struct command *command);
 
 /* Reads the configuration where that was not needed to find the directory. Returns likewise. */
-int journal_place_configure(struct journal_place *place, const struct command *command);
+int journal_place_configure(struct journal_place *place);
 
 void journal_place_fini(struct journal_place *place);
 

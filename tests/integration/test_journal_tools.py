@@ -691,6 +691,17 @@ class Output(Case):
             self.assertEqual(done.returncode, 1, command)
             self.assertIn("Bad file descriptor", done.stderr)
 
+    def test_a_damaged_file_ends_it_and_is_named(self):
+        path = self.scratch()
+        self.journal("import", "--path", path, stdin=self.lines(3000))
+        file = pathlib.Path(path, "data.mdb")
+        data = file.read_bytes()
+        for byte in (b"\xff", b"\0", b"\x41"):
+            file.write_bytes(data[:3 * 4096] + byte * (len(data) - 3 * 4096))
+            for command in ("export", "stats"):
+                done = self.journal(command, "--path", path, status=1)
+                self.assertIn("damaged", done.stderr)
+
     def test_a_file_gets_its_name_when_it_is_whole(self):
         path = self.many()
         file = os.path.join(self.scratch(), "out")
