@@ -4,6 +4,7 @@
 #define BASE_CLOCK_H
 #include <stddef.h>
 #include <stdint.h>
+#include "base/slice.h"
 
 /* Milliseconds of a clock that never jumps; its zero means nothing. */
 uint64_t clock_mono_ms(void);
@@ -22,4 +23,8 @@ uint64_t clock_wall_ms(void);
 
 /* Writes `wall_ms` as RFC 3339 with milliseconds, in UTC: 2026-11-24T04:05:06.789Z. */
 void clock_format(uint64_t wall_ms, char out[CLOCK_TEXT_SIZE]);
+
+/* Reads a time of RFC 3339 5.6 from 1970 to 9999, with Z or an offset; what is finer than a
+ * millisecond is dropped. Returns 0 or -EINVAL. */
+int clock_parse(struct slice text, uint64_t *wall_ms);
 #endif

@@ -7,13 +7,14 @@
 
 enum exit_code {
     EXIT_OK = 0,
-    EXIT_REFUSED = 1,      /* the server refused, or the request failed */
+    EXIT_REFUSED = 1,      /* the server refused, the request failed, a journal is damaged */
     EXIT_USAGE = 2,        /* wrong usage or wrong configuration */
     EXIT_UNREACHABLE = 3,  /* could not connect, after the retries asked for */
 };
 
 int command_send(int argc, char **argv);
 int command_tail(int argc, char **argv);
+int command_journal(int argc, char **argv);
 int command_check_config(int argc, char **argv);
 int command_version(int argc, char **argv);
 #endif

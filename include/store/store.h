@@ -53,7 +53,7 @@ struct store_state {
  * process holds it (and which), a newer format, no permission, no room. */
 struct store *store_open(const struct store_options *options, struct error *why);
 
-/* Opens for reading beside a process that may be writing: for tools. */
+/* Opens for reading beside a process that may be writing: for tools. Never makes a store. */
 struct store *store_open_read_only(const char *path, struct error *why);
 
 /* Closes; a store that was written to remembers that nothing is missing. NULL is allowed. */
@@ -97,6 +97,28 @@ bool store_wants_sweep(struct store *s, uint64_t time_ms);
 
 int store_commit(struct store *s, uint64_t time_ms);
 void store_abort(struct store *s);
+
+/* Commits that were made without sync are safe from power loss too. Returns 0 or -errno. */
+int store_sync(struct store *s);
+
+/* ---- writing: what was recorded by another store; between store_begin and store_commit ---- */
+
+/* What a store may take over from another whose record it continues. */
+struct store_origin {
+    char epoch[EPOCH_SIZE];
+    uint64_t head;
+    uint64_t time_ms;        /* the other's clock */
+    uint64_t lost_all;       /* as in survey.h */
+    uint64_t lost_forgotten;
+};
+
+/* The store goes on as the other, all of whose entries it has: ids given out there mean the same
+ * here. Returns 0; -EINVAL where its head is below a number that is recorded here. */
+int store_continue(struct store *s, const struct store_origin *origin);
+
+/* A bound took this number from the channel. Returns 0; -EINVAL where the channel has an entry of
+ * that number or an older one; -errno. */
+int store_add_loss(struct store *s, struct channel_name channel, uint64_t seq);
 
 /* ---- reading ---- */
 
@@ -143,7 +165,12 @@ int store_each_lost(struct store_reader *r, uint64_t above, store_lost_fn *visit
 typedef int store_key_fn(void *ctx, uint64_t seq, uint64_t time_ms, struct slice key);
 int store_each_key(struct store_reader *r, store_key_fn *visit, void *ctx);
 
-/* Copies the store, as of now, into the directory `to`, which must be empty or absent; with
- * `is_compact` without its free pages. */
-int store_copy(struct store *s, const char *to, bool is_compact, struct error *why);
+/* Copies the store, as of its last commit, into the directory `to`, which must be empty or absent,
+ * without its free pages; what is there at the end is safe on disk, and whole or not there at all.
+ * Ids that are given out after the copy may name other notifications there: a backup draws a new
+ * epoch when it is opened for writing. `on_progress` (NULL: none) is told every so often how many
+ * bytes of about how many there are. Returns 0, or -1 with `why`. */
+typedef void store_progress_fn(void *ctx, uint64_t bytes, uint64_t of);
+int store_copy(struct store *s, const char *to, bool is_backup, store_progress_fn *on_progress,
+               void *ctx, struct error *why);
 #endif

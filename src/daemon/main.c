@@ -12,6 +12,7 @@ static const struct {
     {"serve", command_serve, "run the daemon (what happens without a command)"},
     {"send", command_send, "send a notification"},
     {"tail", command_tail, "follow a user's stream and print what comes"},
+    {"journal", command_journal, "check, export, back up or repair the journal on disk"},
     {"check-config", command_check_config, "check the configuration and end"},
     {"version", command_version, "print the version"},
 };

@@ -4,14 +4,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include "base/crc32c.h"
-#include "store_priv.h"
-
-struct store_reader {
-    struct store *s;
-    MDB_txn *txn;        /* reset between the calls */
-    MDB_cursor *entries;
-    MDB_cursor *channels[STORE_MAX_CHANNELS]; /* made when they are needed first */
-};
+#include "read_priv.h"
 
 struct store_reader *store_reader_create(struct store *s)
 {
@@ -45,14 +38,19 @@ void store_reader_destroy(struct store_reader *r)
     free(r);
 }
 
-static int begin(struct store_reader *r)
+int reader_begin(struct store_reader *r)
 {
     int code = mdb_txn_renew(r->txn);
 
+    if (code == MDB_MAP_RESIZED && r->s->lock_fd < 0) { /* whoever writes has made it larger */
+        code = mdb_env_set_mapsize(r->s->env, 0);
+        if (code == 0)
+            code = mdb_txn_renew(r->txn);
+    }
     return code != 0 ? code : mdb_cursor_renew(r->txn, r->entries);
 }
 
-static int read_state(struct store_reader *r, struct stored_state *state)
+int reader_read_state(struct store_reader *r, struct stored_state *state)
 {
     MDB_val key = val_of("state", 5);
     MDB_val value;
@@ -68,17 +66,14 @@ static int read_state(struct store_reader *r, struct stored_state *state)
 
 /* ---- a page ---- */
 
-/* Where the reading of one channel is. */
-struct place {
-    MDB_cursor *cursor;
-    uint64_t next; /* number of the next entry, or UINT64_MAX */
-};
-
-static int channel_cursor(struct store_reader *r, size_t i)
+int reader_channel_cursor(struct store_reader *r, size_t i, MDB_cursor **cursor)
 {
-    return r->channels[i] != NULL
-               ? mdb_cursor_renew(r->txn, r->channels[i])
-               : mdb_cursor_open(r->txn, r->s->dbs.channels, &r->channels[i]);
+    int code = r->channels[i] != NULL
+                   ? mdb_cursor_renew(r->txn, r->channels[i])
+                   : mdb_cursor_open(r->txn, r->s->dbs.channels, &r->channels[i]);
+
+    *cursor = r->channels[i];
+    return code;
 }
 
 /* Takes the number at the cursor, which is at `v`, or goes over a mark. */
@@ -92,18 +87,18 @@ static int take_place(struct place *p, int code, MDB_val v)
     return code == MDB_NOTFOUND ? 0 : code;
 }
 
-/* To the channel's first entry behind `after`; *mark is the channel's, or 0. */
-static int find_place(struct store_reader *r, size_t i, struct channel_name channel,
-                      uint64_t after, struct place *p, uint64_t *mark)
+int place_find(struct store_reader *r, size_t i, struct channel_name channel, uint64_t after,
+               struct place *p, uint64_t *mark)
 {
     struct channel_key key;
     uint64_t from = (after + 1) << 1;
     MDB_val k;
     MDB_val v;
-    int code = channel_cursor(r, i);
+    int code;
 
     *mark = 0;
-    *p = (struct place){.cursor = r->channels[i], .next = UINT64_MAX};
+    *p = (struct place){.next = UINT64_MAX};
+    code = reader_channel_cursor(r, i, &p->cursor);
     if (code != 0)
         return code;
     channel_key_make(&key, channel);
@@ -121,7 +116,7 @@ static int find_place(struct store_reader *r, size_t i, struct channel_name chan
     return take_place(p, code, v);
 }
 
-static int step_place(struct place *p)
+int place_step(struct place *p)
 {
     MDB_val k;
     MDB_val v = {0, NULL};
@@ -130,7 +125,8 @@ static int step_place(struct place *p)
     return take_place(p, code, v);
 }
 
-static int read_entry(struct store_reader *r, uint64_t seq, struct record *record)
+int reader_read_entry(struct store_reader *r, uint64_t seq, struct record *record,
+                      struct slice *bytes)
 {
     MDB_val k = val_of(&seq, sizeof seq);
     MDB_val v;
@@ -138,10 +134,11 @@ static int read_entry(struct store_reader *r, uint64_t seq, struct record *recor
 
     if (code != 0)
         return code == MDB_NOTFOUND ? MDB_CORRUPTED : code;
-    return record_read(record, slice_of_val(v)) == 0 && record->seq == seq ? 0 : MDB_CORRUPTED;
+    *bytes = slice_of_val(v);
+    return record_read(record, *bytes) == 0 && record->seq == seq ? 0 : MDB_CORRUPTED;
 }
 
-static struct place *nearest(struct place *places, size_t count)
+struct place *place_nearest(struct place *places, size_t count)
 {
     struct place *first = &places[0];
 
@@ -158,14 +155,15 @@ static int fill_page(struct store_reader *r, const struct store_query *q, struct
     size_t bytes = 0;
 
     for (;;) {
-        struct place *p = nearest(places, q->channel_count);
+        struct place *p = place_nearest(places, q->channel_count);
         struct record record;
+        struct slice bytes_of;
         struct message *m;
         int code;
 
         if (p->next > page->covered)
             return 0;
-        code = read_entry(r, p->next, &record);
+        code = reader_read_entry(r, p->next, &record, &bytes_of);
         if (code != 0)
             return code;
         if (record.expires_ms > q->time_ms) {
@@ -180,7 +178,7 @@ static int fill_page(struct store_reader *r, const struct store_query *q, struct
             bytes += m->length;
         }
         after = record.seq;
-        code = step_place(p);
+        code = place_step(p);
         if (code != 0)
             return code;
     }
@@ -190,7 +188,7 @@ static int read_page(struct store_reader *r, const struct store_query *q, struct
 {
     struct place places[STORE_MAX_CHANNELS];
     struct stored_state state;
-    int code = read_state(r, &state);
+    int code = reader_read_state(r, &state);
 
     if (code != 0)
         return code;
@@ -198,7 +196,7 @@ static int read_page(struct store_reader *r, const struct store_query *q, struct
     for (size_t i = 0; i < q->channel_count; i++) {
         uint64_t mark;
 
-        code = find_place(r, i, q->channels[i], q->after, &places[i], &mark);
+        code = place_find(r, i, q->channels[i], q->after, &places[i], &mark);
         if (code != 0)
             return code;
         page->lost[i] = lost_of_channel(&state, mark);
@@ -208,7 +206,7 @@ static int read_page(struct store_reader *r, const struct store_query *q, struct
 
 int store_read(struct store_reader *r, const struct store_query *query, struct store_page *page)
 {
-    int code = begin(r);
+    int code = reader_begin(r);
 
     assert(query->channel_count >= 1 && query->channel_count <= STORE_MAX_CHANNELS);
     page->count = 0;
@@ -236,7 +234,7 @@ int store_each(struct store_reader *r, uint64_t from, store_visit_fn *visit, voi
     MDB_val k = val_of(&from, sizeof from);
     MDB_val v;
     int status = 0;
-    int code = begin(r);
+    int code = reader_begin(r);
 
     if (code == 0)
         code = mdb_cursor_get(r->entries, &k, &v, MDB_SET_RANGE);
@@ -261,11 +259,11 @@ int store_find_tail(struct store_reader *r, size_t bytes, uint64_t *from, uint64
     MDB_val k;
     MDB_val v;
     size_t sum = 0;
-    int code = begin(r);
+    int code = reader_begin(r);
 
     *from = UINT64_MAX;
     if (code == 0)
-        code = read_state(r, &state);
+        code = reader_read_state(r, &state);
     if (code == 0)
         code = mdb_cursor_get(r->entries, &k, &v, MDB_LAST);
     while (code == 0) {
@@ -287,19 +285,20 @@ int store_find_tail(struct store_reader *r, size_t bytes, uint64_t *from, uint64
 int store_each_lost(struct store_reader *r, uint64_t above, store_lost_fn *visit, void *ctx)
 {
     struct stored_state state;
+    MDB_cursor *channels = NULL;
     MDB_val k;
     MDB_val v;
     int status = 0;
-    int code = begin(r);
+    int code = reader_begin(r);
 
     if (code == 0)
-        code = read_state(r, &state);
+        code = reader_read_state(r, &state);
     if (code == 0 && state.lost_highest <= above)
         code = MDB_NOTFOUND; /* the tree is large, and this is the usual case */
     if (code == 0)
-        code = channel_cursor(r, 0);
+        code = reader_channel_cursor(r, 0, &channels);
     if (code == 0)
-        code = mdb_cursor_get(r->channels[0], &k, &v, MDB_FIRST);
+        code = mdb_cursor_get(channels, &k, &v, MDB_FIRST);
     while (code == 0 && status == 0) {
         const char *name = k.mv_data;
         struct channel_name channel = {(enum channel_kind)name[0],
@@ -307,7 +306,7 @@ int store_each_lost(struct store_reader *r, uint64_t above, store_lost_fn *visit
 
         if ((u64_of_val(v) & MARK) != 0 && u64_of_val(v) >> 1 > above)
             status = visit(ctx, channel, u64_of_val(v) >> 1);
-        code = mdb_cursor_get(r->channels[0], &k, &v, MDB_NEXT_NODUP);
+        code = mdb_cursor_get(channels, &k, &v, MDB_NEXT_NODUP);
     }
     return end_walk(r, status, code);
 }
@@ -318,7 +317,7 @@ int store_each_key(struct store_reader *r, store_key_fn *visit, void *ctx)
     MDB_val k;
     MDB_val v;
     int status = 0;
-    int code = begin(r);
+    int code = reader_begin(r);
 
     if (code == 0)
         code = mdb_cursor_open(r->txn, r->s->dbs.keys, &cursor);

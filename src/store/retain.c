@@ -87,13 +87,13 @@ static int sweep_entries(struct sweep *w)
 static int sweep_keys(struct sweep *w)
 {
     MDB_cursor *cursor;
-    uint64_t count = w->s->key_count;
+    struct stored_state *next = &w->s->next;
     int code = mdb_cursor_open(w->s->txn, w->s->dbs.keys, &cursor);
 
     if (code != 0)
         return code;
     while (w->steps > 0) {
-        struct stored_key key;
+        struct stored_key key = {.sum = 0};
         MDB_val k;
         MDB_val v;
 
@@ -101,10 +101,11 @@ static int sweep_keys(struct sweep *w)
         if (code != 0)
             break;
         memcpy(&key, v.mv_data, v.mv_size < sizeof key ? v.mv_size : sizeof key);
-        if (key.time_ms + w->s->options.keys_ms > w->time_ms && count <= STORE_MAX_KEYS)
+        if (key.time_ms + w->s->options.keys_ms > w->time_ms && next->keys <= STORE_MAX_KEYS)
             break;
         w->steps--;
-        count--;
+        next->keys--;
+        next->keys_sum -= key.sum;
         code = mdb_cursor_del(cursor, 0);
         if (code != 0)
             break;
@@ -170,5 +171,5 @@ int store_sweep(struct store *s, uint64_t time_ms, size_t steps, bool *has_more)
 bool store_wants_sweep(struct store *s, uint64_t time_ms)
 {
     return s->due_ms <= time_ms || s->state.bytes > s->options.keep_bytes ||
-           s->stored.graves > s->max_graves || s->key_count > STORE_MAX_KEYS;
+           s->stored.graves > s->max_graves || s->stored.keys > STORE_MAX_KEYS;
 }

@@ -9,13 +9,12 @@
 #include <unistd.h>
 #include "base/crc32c.h"
 #include "base/hash.h"
+#include "store/replace.h"
 #include "store_priv.h"
 
 enum {
     MAX_DBS = 8,
     MAX_READERS = 126,
-    FILE_MODE = 0600,
-    DIRECTORY_MODE = 0700,
     MIN_GRAVES = 4096,
     BYTES_PER_GRAVE = 512, /* of keep_bytes: the graves are an eighth of it at most */
 };
@@ -35,6 +34,14 @@ bool stored_state_is_sound(const struct stored_state *state)
     return state->sum == crc32c(0, (const char *)state + sizeof state->sum,
                                 sizeof *state - sizeof state->sum) &&
            memchr(state->epoch, '\0', EPOCH_SIZE) == state->epoch + EPOCH_LENGTH;
+}
+
+uint32_t stored_key_sum(const struct stored_key *head, struct slice text, uint64_t seq)
+{
+    uint32_t sum = crc32c(0, (const char *)head + sizeof head->sum,
+                          sizeof *head - sizeof head->sum);
+
+    return crc32c(crc32c(sum, text.p, text.n), &seq, sizeof seq);
 }
 
 void channel_key_make(struct channel_key *key, struct channel_name channel)
@@ -186,85 +193,26 @@ int state_measure(struct store *s, MDB_txn *txn, const struct stored_state *stor
 
 /* ---- opening ---- */
 
-static int make_directory(const char *path, struct error *why)
-{
-    char part[4096];
-    size_t n = strlen(path);
+#define NUMBERS (MDB_DUPSORT | MDB_DUPFIXED | MDB_INTEGERDUP)
 
-    if (n == 0 || n >= sizeof part)
-        return error_set(why, "journal.path: a path of 1 to %zu bytes is needed", sizeof part - 1);
-    for (size_t i = 1; i <= n; i++) {
-        if (path[i] != '/' && path[i] != '\0')
-            continue;
-        memcpy(part, path, i);
-        part[i] = '\0';
-        if (mkdir(part, DIRECTORY_MODE) != 0 && errno != EEXIST)
-            return error_set(why, "journal.path = %s: cannot make the directory %s: %s", path, part,
-                             strerror(errno));
-    }
-    return 0;
-}
-
-/* Who holds the lock, as it has written into the file. */
-static void name_holder(int fd, char *out, size_t size)
-{
-    ssize_t n = pread(fd, out, size - 1, 0);
-
-    out[n > 0 ? n : 0] = '\0';
-    out[strspn(out, "0123456789")] = '\0';
-}
-
-/* One process at a time writes: the lock goes with the process, however it ends. */
-static int take_lock(struct store *s, struct error *why)
-{
-    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
-    const char *path = s->options.path;
-    char file[4096 + 32];
-    char pid[24];
-
-    snprintf(file, sizeof file, "%s/sse-notify.lock", path);
-    s->lock_fd = open(file, O_RDWR | O_CREAT | O_CLOEXEC, FILE_MODE);
-    if (s->lock_fd < 0)
-        return error_set(why, "journal.path = %s: cannot write there: %s (%s)", path,
-                         strerror(errno), file);
-    if (fcntl(s->lock_fd, F_OFD_SETLK, &lock) != 0) {
-        if (errno != EAGAIN && errno != EACCES)
-            return error_set(why, "journal.path = %s: cannot lock %s: %s", path, file,
-                             strerror(errno));
-        name_holder(s->lock_fd, pid, sizeof pid);
-        return error_set(why,
-                         "journal.path = %s is in use by process %s: end it, or give this daemon a "
-                         "path of its own",
-                         path, pid[0] != '\0' ? pid : "(unknown)");
-    }
-    snprintf(pid, sizeof pid, "%ld\n", (long)getpid());
-    if (ftruncate(s->lock_fd, 0) != 0 ||
-        pwrite(s->lock_fd, pid, strlen(pid), 0) != (ssize_t)strlen(pid))
-        return error_set(why, "journal.path = %s: cannot write %s: %s", path, file,
-                         strerror(errno));
-    return 0;
-}
+const struct db_kind db_kinds[DB_COUNT] = {
+    [DB_ENTRIES] = {"entries", MDB_INTEGERKEY},
+    [DB_CHANNELS] = {"channels", NUMBERS},
+    [DB_TTL] = {"ttl", MDB_INTEGERKEY | NUMBERS},
+    [DB_COLLAPSE] = {"collapse", MDB_INTEGERKEY},
+    [DB_KEYS] = {"keys", MDB_INTEGERKEY},
+    [DB_STATE] = {"state", 0},
+};
 
 int dbs_open(struct dbs *dbs, MDB_txn *txn, bool create)
 {
-    const unsigned numbers = MDB_DUPSORT | MDB_DUPFIXED | MDB_INTEGERDUP;
-    const struct {
-        const char *name;
-        unsigned flags;
-        MDB_dbi *dbi;
-    } wanted[] = {
-        {"entries", MDB_INTEGERKEY, &dbs->entries},
-        {"channels", numbers, &dbs->channels},
-        {"ttl", MDB_INTEGERKEY | numbers, &dbs->ttl},
-        {"collapse", MDB_INTEGERKEY, &dbs->collapse},
-        {"keys", MDB_INTEGERKEY, &dbs->keys},
-        {"state", 0, &dbs->state},
-    };
+    MDB_dbi *const all[DB_COUNT] = {&dbs->entries,  &dbs->channels, &dbs->ttl,
+                                    &dbs->collapse, &dbs->keys,     &dbs->state};
     int code = 0;
 
-    for (size_t i = 0; i < sizeof wanted / sizeof wanted[0] && code == 0; i++)
-        code = mdb_dbi_open(txn, wanted[i].name, wanted[i].flags | (create ? MDB_CREATE : 0),
-                            wanted[i].dbi);
+    for (size_t i = 0; i < DB_COUNT && code == 0; i++)
+        code = mdb_dbi_open(txn, db_kinds[i].name, db_kinds[i].flags | (create ? MDB_CREATE : 0),
+                            all[i]);
     return code;
 }
 
@@ -310,12 +258,23 @@ static int begin_state(struct store *s, bool is_new)
         state->lost_all = state->reserved;
         state->head = state->reserved;
     }
+    if (status == 0 && state->is_backup != 0) {
+        state->is_backup = 0;
+        status = epoch_create(state->epoch);
+    }
     state->reserved = 0;
     if (status != 0) {
         store_abort(s);
         return status;
     }
-    return store_commit(s, state->time_ms);
+    status = store_commit(s, state->time_ms);
+    /* A compact copy numbers its transactions from 1 on: both heads of the file get a state that
+     * knows its number. */
+    if (status == 0 && s->is_renumbered)
+        status = store_begin(s);
+    if (status == 0 && s->is_renumbered)
+        status = store_commit(s, state->time_ms);
+    return status;
 }
 
 static int open_env(struct store *s, unsigned flags)
@@ -328,11 +287,11 @@ static int open_env(struct store *s, unsigned flags)
     int dead;
     int code = mdb_env_create(&s->env);
 
-    snprintf(path, sizeof path, "%s/data.mdb", s->options.path);
+    snprintf(path, sizeof path, "%s/" DATA_FILE, s->options.path);
     if (stat(path, &file) == 0 && (uint64_t)file.st_size + MAP_HEADROOM > map)
         map = (uint64_t)file.st_size + MAP_HEADROOM;
-    if (code == 0)
-        code = mdb_env_set_mapsize(s->env, map);
+    if (code == 0 && (flags & MDB_RDONLY) == 0)
+        code = mdb_env_set_mapsize(s->env, map); /* else as large as whoever writes has made it */
     if (code == 0)
         code = mdb_env_set_maxdbs(s->env, MAX_DBS);
     if (code == 0)
@@ -346,7 +305,6 @@ static int open_env(struct store *s, unsigned flags)
 
 static int open_dbs(struct store *s, bool create, bool *is_new, struct error *why)
 {
-    MDB_stat stat;
     MDB_txn *txn;
     int code = mdb_txn_begin(s->env, NULL, create ? 0 : MDB_RDONLY, &txn);
 
@@ -358,13 +316,11 @@ static int open_dbs(struct store *s, bool create, bool *is_new, struct error *wh
     *is_new = code == MDB_NOTFOUND;
     if (create && code == MDB_NOTFOUND)
         code = 0;
-    if (code == 0)
-        code = mdb_stat(txn, s->dbs.keys, &stat);
+    s->is_renumbered = create && !*is_new && code == 0 && s->stored.txn + 1 != mdb_txn_id(txn);
     if (code != 0) {
         mdb_txn_abort(txn);
         return code;
     }
-    s->key_count = stat.ms_entries;
     return mdb_txn_commit(txn); /* also of a reading one: the handles stay */
 }
 
@@ -392,7 +348,8 @@ static void explain(const struct store *s, int code, struct error *why)
 {
     if (why != NULL && why->text[0] == '\0')
         error_set(why, "journal.path = %s: cannot open the journal: %s", s->options.path,
-                  code == MDB_INVALID || code == MDB_CORRUPTED || code == MDB_PAGE_NOTFOUND
+                  code == MDB_NOTFOUND ? DATA_FILE " is not a journal of this program's"
+                  : code == MDB_INVALID || code == MDB_CORRUPTED || code == MDB_PAGE_NOTFOUND
                       ? "it is damaged (see 'sse-notify journal repair')"
                       : mdb_strerror(code));
 }
@@ -406,8 +363,10 @@ struct store *store_open(const struct store_options *options, struct error *why)
     if (s == NULL)
         return NULL;
     why->text[0] = '\0';
-    if (make_directory(options->path, why) != 0 || take_lock(s, why) != 0)
+    if (directory_make(options->path, why) != 0 ||
+        directory_lock(options->path, &s->lock_fd, why) != 0)
         goto fail;
+    directory_clear_draft(options->path);
     code = open_env(s, options->is_unsynced ? MDB_NOSYNC : 0);
     if (code == 0)
         code = open_dbs(s, true, &is_new, why);
@@ -449,7 +408,7 @@ struct store *store_open_read_only(const char *path, struct error *why)
     if (s == NULL)
         return NULL;
     why->text[0] = '\0';
-    code = open_env(s, MDB_RDONLY);
+    code = store_find(path, why) != 0 ? ENOENT : open_env(s, MDB_RDONLY);
     if (code == 0)
         code = open_dbs(s, false, &is_new, why);
     if (code == 0)
@@ -483,6 +442,7 @@ void store_close(struct store *s)
         mdb_env_sync(s->env, 1);
     if (s->env != NULL)
         mdb_env_close(s->env);
+    directory_give_to_owner(s->options.path);
     if (s->lock_fd >= 0)
         close(s->lock_fd);
     free((void *)(uintptr_t)s->options.path);
@@ -492,16 +452,4 @@ void store_close(struct store *s)
 const struct store_state *store_state(const struct store *s)
 {
     return &s->state;
-}
-
-int store_copy(struct store *s, const char *to, bool is_compact, struct error *why)
-{
-    int code;
-
-    if (make_directory(to, why) != 0)
-        return -1;
-    code = mdb_env_copy2(s->env, to, is_compact ? MDB_CP_COMPACT : 0);
-    if (code != 0)
-        return error_set(why, "cannot copy %s to %s: %s", s->options.path, to, mdb_strerror(code));
-    return 0;
 }

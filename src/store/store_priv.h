@@ -24,15 +24,20 @@
 enum { MARK = 1, MAX_CHANNEL_KEY = 1 + MAX_CHANNEL_NAME };
 
 struct stored_key {
-    uint32_t sum;           /* CRC-32C of what follows, the text included */
+    uint32_t sum;           /* CRC-32C of what follows, of the text, and of the number */
     uint32_t zero;
     uint64_t time_ms;
 };
 
-/* Sums are modulo 2^64 and tell a damaged tree from a whole one. */
+/* Sums are modulo 2^64 and tell a damaged tree from a whole one. The first two fields stay where
+ * they are in every format, and the sum is over all that follows it, however long that is: what is
+ * damaged is not taken for something newer. */
 struct stored_state {
     uint32_t sum;           /* CRC-32C of what follows */
     uint32_t format;        /* STORE_FORMAT */
+    uint64_t txn;           /* LMDB's number of the transaction that wrote this: the two heads of
+                               the file have no checksum, and a flipped bit may make the older one
+                               the newer */
     char epoch[16];         /* terminated */
     uint64_t head;
     uint64_t reserved;
@@ -41,10 +46,24 @@ struct stored_state {
     uint64_t lost_forgotten;/* highest mark of the graves that were removed: of whoever has none */
     uint64_t lost_highest;  /* highest number in any mark that there ever was */
     uint64_t graves;
+    uint64_t entries;
     uint64_t entries_sum;   /* of record_sum of all entries */
+    uint64_t keys;
+    uint64_t keys_sum;      /* of stored_key.sum of all keys */
     uint64_t marks_sum;     /* of mark_sum of all marks */
     uint64_t hash_key[2];   /* of the hashes in `collapse` */
+    uint64_t is_backup;     /* 1: a copy; it draws a new epoch when it is opened for writing */
 };
+
+/* What the databases are called, in the order of struct dbs, and how LMDB keeps them. */
+enum db { DB_ENTRIES, DB_CHANNELS, DB_TTL, DB_COLLAPSE, DB_KEYS, DB_STATE, DB_COUNT };
+
+struct db_kind {
+    const char *name;
+    unsigned flags;
+};
+
+extern const struct db_kind db_kinds[DB_COUNT];
 
 struct dbs {
     MDB_dbi entries;
@@ -60,11 +79,11 @@ struct store {
     MDB_env *env;
     struct dbs dbs;
     int lock_fd;                 /* -1: read only */
+    bool is_renumbered;          /* the last commit's number is not the one that it knows */
     uint64_t max_graves;
     struct store_state state;    /* of the last commit */
     struct stored_state stored;  /* likewise */
     uint64_t due_ms;             /* when a sweep has something to do next */
-    uint64_t key_count;
     /* while a transaction writes: */
     MDB_txn *txn;
     MDB_cursor *entries;
@@ -89,8 +108,45 @@ uint64_t mark_sum(const struct channel_key *key, uint64_t mark);
 /* The hash of a channel's collapse key. */
 uint64_t collapse_hash(const uint64_t hash_key[2], struct channel_name to, struct slice key);
 
+/* The sum of a key as it is stored; `head` is its struct stored_key, whatever its own sum says. */
+uint32_t stored_key_sum(const struct stored_key *head, struct slice text, uint64_t seq);
+
 void stored_state_seal(struct stored_state *state);
 bool stored_state_is_sound(const struct stored_state *state);
+
+/* ---- directory.c ---- */
+#define DATA_FILE "data.mdb"             /* the first two are LMDB's names */
+#define READERS_FILE "lock.mdb"
+#define PART_FILE "data.mdb.part"        /* a copy under way */
+#define LOCK_FILE "sse-notify.lock"      /* held, with its pid, by the process that writes */
+#define DRAFT "draft"                    /* a directory: what may take the store's place */
+
+enum {
+    MAX_PATH = 4096,               /* of the directory */
+    MAX_FILE = MAX_PATH + 64,      /* of a file in it */
+    FILE_MODE = 0600,
+    DIRECTORY_MODE = 0700,
+};
+
+/* Makes the directory and those above it where they are missing. */
+int directory_make(const char *path, struct error *why);
+
+/* Takes the directory's lock; *fd (-1: not even opened) is the caller's to close in any case. */
+int directory_lock(const char *path, int *fd, struct error *why);
+
+/* Fails where there is anything but the file `but_for` in the directory. */
+int directory_check_empty(const char *path, const char *but_for, struct error *why);
+
+/* What was made, renamed or removed in the directory is safe. Return 0 or errno. */
+int directory_sync(const char *path);
+int directory_sync_parent(const char *path);
+
+/* What root has made in a directory of somebody else's is given to them: it is the daemon's, which
+ * must be able to open it. Nobody but root can, and for others it does nothing. */
+void directory_give_to_owner(const char *path);
+
+/* Removes what a process that was killed has left; with the lock. */
+void directory_clear_draft(const char *path);
 
 /* LMDB's codes as -errno. */
 int store_error(int code);

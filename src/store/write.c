@@ -8,7 +8,6 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
-#include "base/crc32c.h"
 #include "store_priv.h"
 
 int store_begin(struct store *s)
@@ -52,6 +51,7 @@ static int put_state(struct store *s)
     MDB_val key = val_of("state", 5);
     MDB_val value = val_of(&s->next, sizeof s->next);
 
+    s->next.txn = mdb_txn_id(s->txn);
     stored_state_seal(&s->next);
     return mdb_put(s->txn, s->dbs.state, &key, &value, 0);
 }
@@ -76,7 +76,6 @@ static bool has_no_room(const struct store *s)
 int store_commit(struct store *s, uint64_t time_ms)
 {
     struct store_state state = s->state;
-    MDB_stat keys;
     int code;
 
     if (time_ms > s->next.time_ms)
@@ -84,8 +83,6 @@ int store_commit(struct store *s, uint64_t time_ms)
     code = put_state(s);
     if (code == 0)
         code = state_measure(s, s->txn, &s->next, &state);
-    if (code == 0)
-        code = mdb_stat(s->txn, s->dbs.keys, &keys);
     if (code != 0) {
         store_abort(s);
         return store_error(code);
@@ -99,8 +96,12 @@ int store_commit(struct store *s, uint64_t time_ms)
     state.collapsed += s->collapsed;
     s->state = state;
     s->stored = s->next;
-    s->key_count = keys.ms_entries;
     return 0;
+}
+
+int store_sync(struct store *s)
+{
+    return store_error(mdb_env_sync(s->env, 1));
 }
 
 void store_reserve(struct store *s, uint64_t seq)
@@ -128,9 +129,9 @@ static int move_mark(struct store *s, const struct channel_key *key, uint64_t se
     MDB_val v;
     int code = mdb_cursor_get(s->channels, &k, &v, MDB_SET);
 
-    if (code != 0)
+    if (code != 0 && code != MDB_NOTFOUND)
         return code;
-    if ((u64_of_val(v) & MARK) != 0) {
+    if (code == 0 && (u64_of_val(v) & MARK) != 0) {
         uint64_t old = u64_of_val(v);
 
         if (old > mark)
@@ -206,6 +207,7 @@ int write_remove(struct store *s, const struct record *record, struct slice byte
         memcpy(copy + name_n, r.collapse_key.p, r.collapse_key.n);
     r.to.name.p = copy;
     r.collapse_key.p = copy + name_n;
+    s->next.entries--;
     s->next.entries_sum -= record_sum(bytes);
     code = mdb_del(s->txn, s->dbs.entries, &key, NULL);
     if (code == 0)
@@ -331,8 +333,8 @@ int store_append(struct store *s, char *record, size_t size)
         code = collapse(s, r.to, r.collapse_key);
     if (code == 0)
         code = mdb_cursor_put(s->entries, &k, &v, MDB_APPEND);
-    if (code == 0)
-        s->next.entries_sum += record_sum(slice_make(record, size));
+    s->next.entries++;
+    s->next.entries_sum += record_sum(slice_make(record, size));
     if (code == 0)
         code = add_to_channel(s, &r);
     if (code == 0 && r.expires_ms != RECORD_KEPT)
@@ -360,8 +362,9 @@ int store_add_key(struct store *s, uint64_t seq, uint64_t time_ms, struct slice 
 
     if (code != 0)
         return store_error(code);
-    head.sum = crc32c(0, (const char *)&head + sizeof head.sum, sizeof head - sizeof head.sum);
-    head.sum = crc32c(head.sum, key.p, key.n);
+    head.sum = stored_key_sum(&head, key, seq);
+    s->next.keys++;
+    s->next.keys_sum += head.sum;
     memcpy(v.mv_data, &head, sizeof head);
     memcpy((char *)v.mv_data + sizeof head, key.p, key.n);
     return 0;
@@ -424,4 +427,48 @@ int write_remove_grave(struct store *s, const MDB_val *key, uint64_t mark)
     if (mark >> 1 > s->next.lost_forgotten)
         s->next.lost_forgotten = mark >> 1;
     return remove_pair(s, s->dbs.channels, k.p, k.n, mark);
+}
+
+/* ---- what another store has recorded ---- */
+
+int store_continue(struct store *s, const struct store_origin *origin)
+{
+    if (origin->head < s->next.head)
+        return -EINVAL;
+    memcpy(s->next.epoch, origin->epoch, EPOCH_SIZE);
+    s->next.head = origin->head;
+    if (origin->time_ms > s->next.time_ms)
+        s->next.time_ms = origin->time_ms;
+    s->next.lost_all = origin->lost_all;
+    s->next.lost_forgotten = origin->lost_forgotten;
+    return 0;
+}
+
+int store_add_loss(struct store *s, struct channel_name channel, uint64_t seq)
+{
+    struct channel_key key;
+    uint64_t oldest = UINT64_MAX;
+    MDB_val k;
+    MDB_val v;
+    bool has_mark = false;
+    int code;
+
+    channel_key_make(&key, channel);
+    k = val_of(key.p, key.n);
+    code = mdb_cursor_get(s->channels, &k, &v, MDB_SET);
+    if (code == 0 && (u64_of_val(v) & MARK) != 0) {
+        has_mark = true;
+        code = mdb_cursor_get(s->channels, &k, &v, MDB_NEXT_DUP);
+    }
+    if (code == 0)
+        oldest = u64_of_val(v) >> 1;
+    else if (code != MDB_NOTFOUND)
+        return store_error(code);
+    if (seq >= oldest)
+        return -EINVAL;
+    code = move_mark(s, &key, seq);
+    /* A channel of which there was nothing is a grave now. */
+    if (code == 0 && !has_mark && oldest == UINT64_MAX)
+        s->next.graves++;
+    return store_error(code);
 }

@@ -39,6 +39,80 @@ static void any_number_is_written_within_its_bounds(void **state)
     }
 }
 
+static void what_is_written_is_read_back(void **state)
+{
+    static const uint64_t rows[] = {0, 1, 951782400999u, 1795493106789u, 253402300799999u};
+    char text[CLOCK_TEXT_SIZE];
+    uint64_t ms;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        clock_format(rows[i], text);
+        assert_int_equal(clock_parse(slice_of(text), &ms), 0);
+        assert_true(ms == rows[i]);
+    }
+}
+
+static void times_of_others_are_read(void **state)
+{
+    static const struct {
+        const char *text;
+        uint64_t ms;
+    } rows[] = {
+        {"2026-11-24T04:05:06Z", 1795493106000u},
+        {"2026-11-24t04:05:06.7z", 1795493106700u},
+        {"2026-11-24 04:05:06.789123456Z", 1795493106789u},
+        {"2026-11-24T05:05:06+01:00", 1795493106000u},
+        {"2026-11-23T22:35:06-05:30", 1795493106000u},
+        {"1970-01-01T01:00:00+01:00", 0},
+        {"2024-02-29T00:00:00Z", 1709164800000u},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        uint64_t ms = 1;
+
+        assert_int_equal(clock_parse(slice_of(rows[i].text), &ms), 0);
+        assert_true(ms == rows[i].ms);
+    }
+}
+
+static void what_is_no_time_is_refused(void **state)
+{
+    static const char *const rows[] = {
+        "",
+        "now",
+        "2026-11-24",
+        "2026-11-24T04:05:06",       /* where? */
+        "2026-11-24T04:05Z",
+        "2026-11-24T04:05:06.Z",
+        "2026-11-24T04:05:06Z ",
+        " 2026-11-24T04:05:06Z",
+        "2026-11-24X04:05:06Z",
+        "2026-13-24T04:05:06Z",
+        "2026-00-24T04:05:06Z",
+        "2026-02-29T04:05:06Z",
+        "2100-02-29T04:05:06Z",
+        "2026-11-31T04:05:06Z",
+        "2026-11-24T24:05:06Z",
+        "2026-11-24T04:60:06Z",
+        "2026-11-24T04:05:60Z",
+        "2026-11-24T04:05:06+1:00",
+        "2026-11-24T04:05:06+24:00",
+        "2026-11-24T04:05:06+0100",
+        "1969-12-31T23:59:59Z",
+        "1970-01-01T00:00:00+01:00", /* before 1970 */
+        "-026-11-24T04:05:06Z",
+        "20261124T040506Z",
+    };
+    uint64_t ms;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
+        if (clock_parse(slice_of(rows[i]), &ms) == 0)
+            fail_msg("%s is read as a time", rows[i]);
+}
+
 static void the_clocks_run(void **state)
 {
     uint64_t ns = clock_mono_ns();
@@ -88,6 +162,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(times_are_rfc_3339_in_utc_with_milliseconds),
         cmocka_unit_test(any_number_is_written_within_its_bounds),
+        cmocka_unit_test(what_is_written_is_read_back),
+        cmocka_unit_test(times_of_others_are_read),
+        cmocka_unit_test(what_is_no_time_is_refused),
         cmocka_unit_test(the_clocks_run),
         cmocka_unit_test(an_error_is_cut_where_it_is_too_long),
         cmocka_unit_test(every_counter_has_its_own_place_and_name),

@@ -447,7 +447,7 @@ static void a_copy_is_whole_and_can_be_opened(void **state)
     add(alice, 1, 0);
     add(alice, 2, 0);
     snprintf(to, sizeof to, "%s/copy", path);
-    assert_int_equal(store_copy(store, to, true, &why), 0);
+    assert_int_equal(store_copy(store, to, false, NULL, NULL, &why), 0);
     add(alice, 3, 0);
     store_close(store);
     options.path = to;
