@@ -9,6 +9,7 @@
 #include <unistd.h>
 #include "base/crc32c.h"
 #include "base/hash.h"
+#include "store/guard.h"
 #include "store_priv.h"
 
 enum {
@@ -74,6 +75,16 @@ uint64_t lost_of_channel(const struct stored_state *state, uint64_t mark)
     return lost > state->lost_all ? lost : state->lost_all;
 }
 
+uint64_t file_size(const struct store *s)
+{
+    struct stat file;
+    int fd;
+
+    return s->env != NULL && mdb_env_get_fd(s->env, &fd) == 0 && fstat(fd, &file) == 0
+               ? (uint64_t)file.st_size
+               : 0;
+}
+
 int store_error(int code)
 {
     switch (code) {
@@ -89,8 +100,8 @@ int store_error(int code)
     case MDB_INVALID:
     case MDB_BAD_TXN:
         return -EBADMSG;
-    case MDB_PANIC:
-        return -EIO;
+    case MDB_PANIC: /* until it is opened again */
+        return -EAGAIN;
     case MDB_NOTFOUND:
         return -ENOENT;
     case MDB_READERS_FULL:
@@ -186,6 +197,28 @@ int state_measure(struct store *s, MDB_txn *txn, const struct stored_state *stor
 
 /* ---- opening ---- */
 
+/* What was made or renamed in a directory outlives the machine when that is synced. There are file
+ * systems that know no such thing. */
+static int sync_directory(const char *path)
+{
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int code = fd < 0 || (fsync(fd) != 0 && errno != EINVAL) ? errno : 0;
+
+    if (fd >= 0)
+        close(fd);
+    return code;
+}
+
+static void sync_parent(const char *path)
+{
+    char parent[4096];
+    const char *end = strrchr(path, '/');
+
+    snprintf(parent, sizeof parent, "%.*s", end == NULL ? 1 : end == path ? 1 : (int)(end - path),
+             end == NULL ? "." : path);
+    (void)sync_directory(parent); /* it need not be ours to read */
+}
+
 static int make_directory(const char *path, struct error *why)
 {
     char part[4096];
@@ -198,7 +231,9 @@ static int make_directory(const char *path, struct error *why)
             continue;
         memcpy(part, path, i);
         part[i] = '\0';
-        if (mkdir(part, DIRECTORY_MODE) != 0 && errno != EEXIST)
+        if (mkdir(part, DIRECTORY_MODE) == 0)
+            sync_parent(part);
+        else if (errno != EEXIST)
             return error_set(why, "journal.path = %s: cannot make the directory %s: %s", path, part,
                              strerror(errno));
     }
@@ -318,6 +353,42 @@ static int begin_state(struct store *s, bool is_new)
     return store_commit(s, state->time_ms);
 }
 
+/* An environment that is not there yet is made beside its place and moved there whole: of one that
+ * the power has cut short nobody could tell that nothing was in it. */
+static int make_env(const struct store *s)
+{
+    char path[4096 + 32];
+    char draft[4096 + 32];
+    struct stat file;
+    MDB_env *env;
+    int code;
+
+    snprintf(path, sizeof path, "%s/data.mdb", s->options.path);
+    snprintf(draft, sizeof draft, "%s/data.mdb.new", s->options.path);
+    if (stat(path, &file) == 0 && file.st_size > 0)
+        return 0;
+    if (unlink(draft) != 0 && errno != ENOENT)
+        return errno;
+    code = mdb_env_create(&env);
+    if (code != 0)
+        return code;
+    code = mdb_env_open(env, draft, MDB_NOSUBDIR | MDB_NOLOCK, FILE_MODE);
+    if (code == 0)
+        code = mdb_env_sync(env, 1);
+    mdb_env_close(env);
+    if (code == 0 && rename(draft, path) != 0)
+        code = errno;
+    return code != 0 ? code : sync_directory(s->options.path);
+}
+
+/* LMDB has found a page that makes no sense; if this returns, it ends the process. */
+static void on_assertion(MDB_env *env, const char *what)
+{
+    (void)env;
+    (void)what;
+    guard_fail();
+}
+
 static int open_env(struct store *s, unsigned flags)
 {
     /* Freed pages may lie scattered when a large record wants several in a row: the map is larger
@@ -337,6 +408,8 @@ static int open_env(struct store *s, unsigned flags)
         code = mdb_env_set_maxdbs(s->env, MAX_DBS);
     if (code == 0)
         code = mdb_env_set_maxreaders(s->env, MAX_READERS);
+    if (code == 0)
+        code = mdb_env_set_assert(s->env, on_assertion);
     if (code == 0)
         code = mdb_env_open(s->env, s->options.path, MDB_NOTLS | flags, FILE_MODE);
     if (code == 0)
@@ -409,7 +482,9 @@ struct store *store_open(const struct store_options *options, struct error *why)
     why->text[0] = '\0';
     if (make_directory(options->path, why) != 0 || take_lock(s, why) != 0)
         goto fail;
-    code = open_env(s, options->is_unsynced ? MDB_NOSYNC : 0);
+    code = make_env(s);
+    if (code == 0)
+        code = open_env(s, options->is_unsynced ? MDB_NOSYNC : 0);
     if (code == 0)
         code = open_dbs(s, true, &is_new, why);
     if (code != 0) {
@@ -466,7 +541,7 @@ struct store *store_open_read_only(const char *path, struct error *why)
 /* All that could have been handed out is recorded. */
 static void end_cleanly(struct store *s)
 {
-    if (s->stored.reserved == 0 || store_begin(s) != 0)
+    if (s->stored.reserved == 0 || s->has_loss || store_begin(s) != 0)
         return;
     s->next.reserved = 0;
     (void)store_commit(s, s->stored.time_ms); /* else the next open skips numbers */
@@ -488,6 +563,42 @@ void store_close(struct store *s)
         close(s->lock_fd);
     free((void *)(uintptr_t)s->options.path);
     free(s);
+}
+
+void store_note_loss(struct store *s)
+{
+    s->has_loss = true;
+}
+
+bool store_is_in_doubt(const struct store *s)
+{
+    return s->is_in_doubt;
+}
+
+int store_reopen(struct store *s)
+{
+    struct error why = {.text = ""};
+    bool is_new;
+    int code;
+
+    s->is_in_doubt = true;
+    if (s->env != NULL)
+        mdb_env_close(s->env);
+    s->env = NULL;
+    code = open_env(s, s->options.is_unsynced ? MDB_NOSYNC : 0);
+    if (code == 0)
+        code = open_dbs(s, false, &is_new, &why);
+    if (code == 0)
+        code = look(s);
+    if (code != 0) {
+        if (s->env != NULL)
+            mdb_env_close(s->env);
+        s->env = NULL;
+        return store_error(code);
+    }
+    s->file_size = file_size(s);
+    s->is_in_doubt = false;
+    return 0;
 }
 
 const struct store_state *store_state(const struct store *s)

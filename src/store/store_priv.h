@@ -60,6 +60,9 @@ struct store {
     MDB_env *env;
     struct dbs dbs;
     int lock_fd;                 /* -1: read only */
+    bool is_in_doubt;            /* a commit failed in its last step */
+    bool has_loss;               /* see store_note_loss */
+    uint64_t file_size;          /* after the last commit */
     unsigned page_size;
     uint64_t max_graves;
     struct store_state state;    /* of the last commit */
@@ -92,6 +95,9 @@ uint64_t collapse_hash(const uint64_t hash_key[2], struct channel_name to, struc
 
 void stored_state_seal(struct stored_state *state);
 bool stored_state_is_sound(const struct stored_state *state);
+
+/* Of the data file; 0 where it cannot be told. */
+uint64_t file_size(const struct store *s);
 
 /* LMDB's codes as -errno. */
 int store_error(int code);
