@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "disk_priv.h"
 #include "message/sse.h"
+#include "store/guard.h"
 
 enum {
     MAX_WAITING = 100000,           /* ops that the disk has not taken yet ... */
@@ -165,6 +166,8 @@ static void repeat(struct disk *d, struct slice key, struct journal_append *appe
 /* Why nothing can be taken now, or 0. */
 static int refusal(struct disk *d)
 {
+    if (d->is_broken || d->is_stuck)
+        return -EIO;
     if (d->options.sync != JOURNAL_SYNC_ALWAYS && d->trouble != 0)
         return d->trouble; /* what is out already has to get to the disk first */
     if (is_swamped(d) || (d->reserved > 0 && d->head >= d->reserved))
@@ -283,6 +286,21 @@ static void note_trouble(struct disk *d, int trouble)
     else
         log_info("the journal can be written again");
     d->trouble = trouble;
+}
+
+/* What is on the disk is not touched any more: it may be sound but for a page or two. */
+static void note_broken(struct disk *d, int why)
+{
+    static const char reason[] =
+        "the journal's file is cut short, damaged, or on a disk that fails";
+
+    if (d->is_broken)
+        return;
+    d->is_broken = true;
+    d->trouble = why;
+    log_error("%s (%s): nothing is written to it or read from it until the next start",
+              reason, d->options.path);
+    d->base.events->on_down(d->base.ctx, reason);
 }
 
 static void update_stats(struct disk *d)
@@ -423,6 +441,7 @@ static void on_wake(struct ev_loop *ev, ev_async *watcher, int events)
     struct op_list done;
     struct job_list read;
     int trouble;
+    int broke;
 
     (void)ev;
     (void)events;
@@ -435,9 +454,14 @@ static void on_wake(struct ev_loop *ev, ev_async *watcher, int events)
         job_list_add(&read, job_list_take(&d->read));
     d->state = d->written;
     d->reserved = d->written_reserved;
+    d->is_stuck = d->write_is_stuck;
     trouble = d->write_trouble;
+    broke = d->broke;
     pthread_mutex_unlock(&d->lock);
-    note_trouble(d, trouble);
+    if (broke != 0)
+        note_broken(d, broke);
+    else
+        note_trouble(d, trouble);
     while (done.first != NULL)
         finish(d, op_list_take(&done));
     while (read.first != NULL)
@@ -517,8 +541,17 @@ static int reserve_numbers(struct disk *d)
     return store_commit(d->store, d->time_ms);
 }
 
-static int open_store(struct disk *d, const struct journal_options *o, struct error *why)
+struct opening {
+    struct disk *d;
+    struct error *why;
+};
+
+static int open_store(void *ctx)
 {
+    struct opening *opening = ctx;
+    struct disk *d = opening->d;
+    struct error *why = opening->why;
+    const struct journal_options *o = &d->options;
     struct store_options options = {
         .path = o->path,
         .keep_ms = o->keep_ms,
@@ -573,6 +606,8 @@ static struct journal *disk_open(const struct journal_options *options, struct e
                                  struct stats *stats, struct error *why)
 {
     struct disk *d = calloc(1, sizeof *d);
+    struct opening opening = {d, why};
+    bool is_cut;
 
     if (d == NULL) {
         error_set(why, "out of memory for the journal");
@@ -588,7 +623,12 @@ static struct journal *disk_open(const struct journal_options *options, struct e
     init_shared(d);
     ev_async_init(&d->wake, on_wake);
     d->wake.data = d;
-    if (open_store(d, options, why) != 0) {
+    if (guard_run(open_store, &opening, &is_cut) != 0) {
+        if (is_cut) {
+            d->broke = -EIO;
+            error_set(why, "journal.path = %s: data.mdb there is cut short, or its disk fails",
+                      options->path);
+        }
         disk_close(&d->base);
         return NULL;
     }
@@ -615,8 +655,11 @@ static int emit_kept(void *ctx, const struct record *record, struct slice bytes)
     };
 
     (void)bytes;
-    if (entry.message == NULL)
-        return -ENOMEM;
+    if (entry.message == NULL) {
+        d->stats->out_of_memory++;
+        d->base.events->on_lost(d->base.ctx, record->to, record->seq);
+        return 0;
+    }
     d->base.events->on_entry(d->base.ctx, &entry);
     message_unref(entry.message);
     return 0;
@@ -630,22 +673,72 @@ static int tell_lost(void *ctx, struct channel_name channel, uint64_t lost)
     return 0;
 }
 
+static int pass_record(void *ctx, const struct record *record, struct slice bytes)
+{
+    (void)ctx;
+    (void)record;
+    (void)bytes;
+    return 0;
+}
+
+static int pass_lost(void *ctx, struct channel_name channel, uint64_t lost)
+{
+    (void)ctx;
+    (void)channel;
+    (void)lost;
+    return 0;
+}
+
+/* The newest entries, which go into the window. */
+struct tail {
+    struct disk *d;
+    uint64_t from;
+    uint64_t floor;
+};
+
+/* Whether all of it can be read: once something is emitted there is no way back. */
+static int try_tail(void *ctx)
+{
+    struct tail *tail = ctx;
+    struct disk *d = tail->d;
+    /* An entry takes about twice its record's size in the window. */
+    int status =
+        store_find_tail(d->reader, d->options.window_bytes / 2, &tail->from, &tail->floor);
+
+    if (status == 0)
+        status = store_each_lost(d->reader, tail->floor, pass_lost, NULL);
+    if (status == 0 && tail->from != UINT64_MAX)
+        status = store_each(d->reader, tail->from, pass_record, NULL);
+    return status;
+}
+
+static int emit_tail(void *ctx)
+{
+    struct tail *tail = ctx;
+    struct disk *d = tail->d;
+    int status;
+
+    d->base.events->on_floor(d->base.ctx, tail->floor);
+    status = store_each_lost(d->reader, tail->floor, tell_lost, d);
+    if (status == 0 && tail->from != UINT64_MAX)
+        status = store_each(d->reader, tail->from, emit_kept, d);
+    return status;
+}
+
 static void disk_start(struct journal *j)
 {
     struct disk *d = disk_of(j);
-    uint64_t from;
-    uint64_t floor;
-    /* An entry takes about twice its record's size in the window. */
-    int status = store_find_tail(d->reader, d->options.window_bytes / 2, &from, &floor);
+    struct tail tail = {.d = d};
+    bool is_cut;
+    int status = guard_run(try_tail, &tail, &is_cut);
 
-    if (status == 0) {
-        j->events->on_floor(j->ctx, floor);
-        status = store_each_lost(d->reader, floor, tell_lost, d);
-    }
-    if (status == 0 && from != UINT64_MAX)
-        status = store_each(d->reader, from, emit_kept, d);
+    if (status == 0)
+        status = guard_run(emit_tail, &tail, &is_cut);
+    else
+        j->events->on_floor(j->ctx, d->head); /* whoever needs it tries to read it again */
     if (status != 0)
         log_error("the newest of the journal cannot be read: %s", strerror(-status));
+    d->broke = is_cut ? status : 0;
     ev_async_start(d->ev, &d->wake);
     d->is_started = true;
     if (start_threads(d) != 0) {
@@ -653,6 +746,8 @@ static void disk_start(struct journal *j)
         return;
     }
     j->events->on_up(j->ctx);
+    if (is_cut)
+        note_broken(d, status);
 }
 
 /* Everything that was taken is written; who waits for an answer is told that none comes. */
@@ -702,6 +797,8 @@ static void disk_close(struct journal *j)
     }
     idempotency_fini(&d->keys);
     store_reader_destroy(d->reader);
+    if (d->store != NULL && d->broke != 0)
+        store_note_loss(d->store);
     store_close(d->store);
     pthread_cond_destroy(&d->to_writer);
     pthread_cond_destroy(&d->to_reader);
@@ -717,7 +814,7 @@ static void disk_get_status(const struct journal *j, struct journal_status *out)
         .type = "disk",
         .epoch = d->epoch,
         .head = d->emitted,
-        .is_up = true,
+        .is_up = !d->is_broken,
         .trouble = d->trouble,
         .entries = d->state.entries,
         .bytes = d->state.bytes,
