@@ -99,7 +99,8 @@ struct journal_page {
     int status;                /* 0, or -Exxx: nothing was read */
     struct message **messages; /* borrowed for the call */
     size_t count;
-    uint64_t covered;          /* all that is kept up to this number has come with this page */
+    uint64_t covered;          /* all that is kept up to this number has come with this page; at
+                                * least the read's `after` */
     uint64_t lost;             /* highest number that retention has taken from a channel of which
                                 * the reader knew of none that high */
 };

@@ -135,7 +135,7 @@ struct store_query {
 struct store_page {
     struct message **messages; /* room for max_entries, the caller's; each gets one reference */
     size_t count;
-    uint64_t covered;        /* all that is kept up to this number has come */
+    uint64_t covered;        /* all that is kept up to this number has come; at least `after` */
     uint64_t lost[STORE_MAX_CHANNELS]; /* the highest number that a bound took, by channel */
 };
 

@@ -92,6 +92,8 @@ class Disk:
     def cut_power(self, rng):
         """The daemon is dead: leaves in the directory what was synced, and of the rest whatever
         `rng` lets have got to the disk. Returns how many sectors were open to chance."""
+        if not (self.shadow / "names").exists():
+            return 0  # it had not begun to live
         entries = self.read_log()
         names = {}  # of files, by number
         for line in (self.shadow / "names").read_text().splitlines():

@@ -28,7 +28,7 @@ class Case(OneDaemonATest):
         return daemon
 
     def publish(self, daemon, data, **fields):
-        fields = {"user": "u", "data": data, "idempotency_key": f"key of {data}"} | fields
+        fields = {"user": "u", "data": data, "idempotency_key": f"key of {data[:50]}"} | fields
         return daemon.post(json.dumps(fields).encode())
 
     def taken(self, daemon, data, **fields):
@@ -221,6 +221,36 @@ class SlowDisk(Case):
             self.assertGreaterEqual(time.monotonic() - began, 2.5)
         daemon.disk.rules()
         self.assertEqual((live.next().data, behind.next().data), ("slow", "slow"))
+
+
+    def test_a_stream_that_is_ahead_of_the_disk_does_not_go_back(self):
+        daemon = self.start_on("journal.sync=interval", "journal.window=4KiB", "streams.queue=4")
+        self.taken(daemon, "0")
+        wait_for(lambda: daemon.stats()["journal"]["entries"] == 1, "the first commit")
+        slow = self.open("u", daemon, rcvbuf=4096)
+        daemon.disk.rules("sync 1 1 delay 3000")
+        self.taken(daemon, "1")
+        wait_for(lambda: daemon.disk.hits("sync") > 0, "the slow sync")
+        wide = "x" * 60000
+        i = 1
+        while daemon.stats()["streams_behind"] == 0:
+            i += 1
+            self.taken(daemon, f"{i} {wide}")
+        # It needs the journal now, and has missed something that is in no journal.
+        self.taken(daemon, "only now", ttl=0)
+        last = [int(self.taken(daemon, f"{n} {wide}")["id"].split("-")[1])
+                for n in range(i + 1, i + 4)][-1]
+        ids, numbers, gaps = [], [], 0
+        while not ids or ids[-1] < last:
+            event = slow.next()
+            ids.append(int(event.id.split("-")[1]))
+            if event.event == "gap":
+                gaps += 1
+            else:
+                numbers.append(int(event.data.split()[0]))
+        self.assertEqual(numbers, list(range(1, i + 4)))
+        self.assertEqual(gaps, 1)
+        self.assertEqual(ids, sorted(ids))
 
 
 class CutFile(Case):

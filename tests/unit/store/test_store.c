@@ -535,6 +535,18 @@ static void channels_that_lost_something_can_be_walked(void **state)
     store_reader_destroy(r);
 }
 
+static void a_page_never_goes_back(void **state)
+{
+    (void)state;
+    add(alice, 1, 0);
+    add(alice, 2, 0);
+    read_of(&alice, 1, 1, 9, 0);
+    assert_int_equal(page.covered, 2);
+    read_of(&alice, 1, 7, 9, 0);
+    assert_int_equal(page.count, 0);
+    assert_int_equal(page.covered, 7);
+}
+
 /* Channels that have nothing but what they lost are bounded too. */
 static void graves_are_forgotten_in_the_end(void **state)
 {
@@ -592,6 +604,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_path_that_cannot_be_made_is_named, begin, end),
         cmocka_unit_test_setup_teardown(all_records_can_be_walked, begin, end),
         cmocka_unit_test_setup_teardown(channels_that_lost_something_can_be_walked, begin, end),
+        cmocka_unit_test_setup_teardown(a_page_never_goes_back, begin, end),
         cmocka_unit_test_setup_teardown(graves_are_forgotten_in_the_end, begin, end),
     };
 
