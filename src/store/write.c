@@ -270,8 +270,8 @@ static int collapse(struct store *s, struct channel_name to, struct slice collap
 }
 
 /* Removes the oldest of a user's entries until it has no more than its share. The cursor stands at
- * the newest. */
-static int keep_share(struct store *s, const struct channel_key *key)
+ * the newest. What has outlived its own ttl by `time_ms` is no loss. */
+static int keep_share(struct store *s, const struct channel_key *key, uint64_t time_ms)
 {
     for (;;) {
         MDB_val k = val_of(key->p, key->n);
@@ -294,7 +294,7 @@ static int keep_share(struct store *s, const struct channel_key *key)
         if (code == 0)
             code = find_entry(s, u64_of_val(v) >> 1, &oldest, &bytes);
         if (code == 0)
-            code = write_remove(s, &oldest, bytes, true);
+            code = write_remove(s, &oldest, bytes, oldest.expires_ms > time_ms);
         if (code != 0)
             return code;
     }
@@ -320,7 +320,7 @@ static int add_to_channel(struct store *s, const struct record *r)
     if (code == 0 && count == 2)
         code = note_grave(s, &key, -1);
     if (code == 0 && r->to.kind == CHANNEL_USER && count > s->options.keep_per_user)
-        code = keep_share(s, &key);
+        code = keep_share(s, &key, r->time_ms);
     return code;
 }
 
