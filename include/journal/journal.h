@@ -56,7 +56,8 @@ struct journal_events {
     void (*on_lost)(void *ctx, struct channel_name channel, uint64_t seq);
     /* The next entry, in order of numbers. */
     void (*on_entry)(void *ctx, const struct journal_entry *entry);
-    /* An entry was retracted (seq over 0), or a channel erased (seq 0). */
+    /* An entry was retracted (seq over 0), or a channel erased (seq 0): all of it that was emitted
+     * so far. Pages may hold it still until the removal's on_done. */
     void (*on_removed)(void *ctx, struct channel_name channel, uint64_t seq);
     /* The journal can take entries, or cannot and why. Comes once at the start. */
     void (*on_up)(void *ctx);

@@ -54,6 +54,8 @@ static void enqueue(struct disk *d, struct op *op)
 {
     pthread_mutex_lock(&d->lock);
     op_list_add(&d->waiting, op);
+    if (op->removal != NULL)
+        d->is_wanted_now = true; /* somebody waits for it */
     pthread_cond_signal(&d->to_writer);
     pthread_mutex_unlock(&d->lock);
 }
@@ -250,9 +252,12 @@ static void finish_removal(struct disk *d, struct op *op)
             job = LIST_HOLDER(at, struct read_job, link);
             job->is_stale = true;
         }
-        if (op->kind == OP_RETRACT)
+        if (op->kind == OP_RETRACT) {
             d->stats->retracted++;
-        d->base.events->on_removed(d->base.ctx, op->to, op->kind == OP_RETRACT ? op->seq : 0);
+            d->base.events->on_removed(d->base.ctx, op->to, op->seq);
+        } else if (d->options.sync == JOURNAL_SYNC_ALWAYS) {
+            d->base.events->on_removed(d->base.ctx, op->to, 0);
+        } /* else it was told when it was asked for: what came since then stays */
     }
     op->removal->status = op->status;
     op->removal->count = op->status == 0 ? op->count : 0;
@@ -487,6 +492,10 @@ static void remove_later(struct disk *d, enum op_kind kind, struct channel_name 
     op->seq = seq;
     op->removal = removal;
     enqueue(d, op);
+    /* Entries are emitted when they are queued, or when they are written: so are erasures, lest one
+     * takes what was emitted behind it. */
+    if (kind == OP_ERASE && d->options.sync != JOURNAL_SYNC_ALWAYS)
+        d->base.events->on_removed(d->base.ctx, channel, 0);
 }
 
 static void disk_retract(struct journal *j, struct channel_name channel, uint64_t seq,

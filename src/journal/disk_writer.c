@@ -21,7 +21,7 @@ enum {
     RETRY_MS = 1000,
 };
 
-static void wait_ms(struct disk *d, unsigned ms)
+static struct timespec time_in(unsigned ms)
 {
     struct timespec at;
 
@@ -29,7 +29,25 @@ static void wait_ms(struct disk *d, unsigned ms)
     at.tv_nsec += (long)(ms % 1000) * 1000000;
     at.tv_sec += ms / 1000 + at.tv_nsec / 1000000000;
     at.tv_nsec %= 1000000000;
+    return at;
+}
+
+/* Until something is signalled, but no longer than that. */
+static void wait_ms(struct disk *d, unsigned ms)
+{
+    struct timespec at = time_in(ms);
+
     pthread_cond_timedwait(&d->to_writer, &d->lock, &at);
+}
+
+/* Lets ops come together, unless somebody waits for them. */
+static void gather(struct disk *d)
+{
+    struct timespec at = time_in(GATHER_MS);
+
+    while (!d->is_stopping && !d->is_wanted_now && d->waiting.bytes < MAX_GROUP_BYTES)
+        if (pthread_cond_timedwait(&d->to_writer, &d->lock, &at) != 0)
+            return;
 }
 
 /* ---- one transaction ---- */
@@ -215,10 +233,8 @@ static bool has_duty(const struct disk *d)
 /* With the lock: sleeps until there is something to write; false: it is all over. */
 static bool wait_for_work(struct disk *d, bool has_more)
 {
-    bool is_gathering = d->options.sync != JOURNAL_SYNC_ALWAYS && !has_more;
-
-    if (is_gathering && !d->is_stopping && !d->is_wanted_now && d->waiting.bytes < MAX_GROUP_BYTES)
-        wait_ms(d, GATHER_MS);
+    if (d->options.sync != JOURNAL_SYNC_ALWAYS && !has_more)
+        gather(d);
     while (d->waiting.count == 0 && !d->is_stopping && !has_more) {
         wait_ms(d, IDLE_MS);
         if (d->broke == 0 && has_duty(d))

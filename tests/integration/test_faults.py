@@ -253,6 +253,20 @@ class SlowDisk(Case):
         self.assertEqual(ids, sorted(ids))
 
 
+    def test_what_comes_behind_an_erasure_is_not_erased(self):
+        daemon = self.start_on("journal.sync=interval")
+        first = self.taken(daemon, "erased")["id"]
+        wait_for(lambda: daemon.stats()["journal"]["entries"] == 1, "the first commit")
+        daemon.disk.rules("sync 1 1 delay 1000")
+        with daemon.connect() as http:
+            http.send_request("DELETE", "/users/u/history")
+            wait_for(lambda: daemon.disk.hits("sync") > 0, "the slow sync")
+            self.taken(daemon, "kept")
+            self.assertEqual(http.read_response().status, 200)
+        self.assert_stream(self.open("u", daemon, last_event_id=first), ["kept"])
+        self.assertEqual(self.kept(daemon), ["kept"])
+
+
 class CutFile(Case):
     """The data file is shorter than it was: to a reader this is a page that the disk gives no more.
     """
