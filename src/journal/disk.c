@@ -320,7 +320,7 @@ static void update_stats(struct disk *d)
 
 static void submit(struct disk *d, struct read_job *job)
 {
-    job->is_stale = false;
+    job->is_stale = job->is_early = false;
     job->page.messages = job->messages;
     job->query.until = d->emitted;
     job->query.time_ms = d->time_ms;
@@ -411,6 +411,14 @@ static uint64_t lost_anew(const struct journal_read *read, const struct store_pa
     return lost;
 }
 
+/* Without sync = always the disk may be behind what was emitted. A page with nothing in it for that
+ * reason would say no more than "ask again". */
+static bool is_too_early(const struct disk *d, const struct read_job *job)
+{
+    return job->status == 0 && job->page.count == 0 && job->page.covered < job->query.until &&
+           d->trouble == 0 && !d->is_broken;
+}
+
 static void finish_job(struct disk *d, struct read_job *job)
 {
     struct journal_page page = {
@@ -420,6 +428,10 @@ static void finish_job(struct disk *d, struct read_job *job)
         .covered = job->page.covered,
     };
 
+    if (job->read != NULL && is_too_early(d, job)) {
+        job->is_early = true;
+        return;
+    }
     if (job->read != NULL && job->is_stale) {
         for (size_t i = 0; job->status == 0 && i < job->page.count; i++)
             message_unref(job->messages[i]);
@@ -436,6 +448,27 @@ static void finish_job(struct disk *d, struct read_job *job)
         job->read->on_page(job->read, &page);
     }
     job_free(job);
+}
+
+/* Reads those again that came too early, when there is more on the disk now, or no hope. */
+static void resume_early(struct disk *d)
+{
+    struct list *next;
+
+    for (struct list *at = d->reading.next; at != &d->reading; at = next) {
+        struct read_job *job = LIST_HOLDER(at, struct read_job, link);
+
+        next = at->next;
+        if (!job->is_early || (job->read != NULL && d->state.head <= job->page.covered &&
+                               d->trouble == 0 && !d->is_broken))
+            continue;
+        if (job->read != NULL) {
+            submit(d, job);
+        } else {
+            list_remove(&job->link);
+            job_free(job);
+        }
+    }
 }
 
 /* ---- news of the threads ---- */
@@ -471,6 +504,7 @@ static void on_wake(struct ev_loop *ev, ev_async *watcher, int events)
         finish(d, op_list_take(&done));
     while (read.first != NULL)
         finish_job(d, job_list_take(&read));
+    resume_early(d);
     update_stats(d);
 }
 

@@ -203,7 +203,7 @@ class FullDisk(Case):
         daemon = self.start(*options, file_limit=600 * 1024)
         wide = "x" * 20000
         refused = None
-        for i in range(200):
+        for i in range(5000):
             refused = daemon.post(json.dumps({"user": "u", "data": f"{i} {wide}",
                                               "idempotency_key": f"k{i}"}).encode())
             if refused.status != 200:
@@ -234,7 +234,8 @@ class FullDisk(Case):
         self.assertEqual(daemon.get("/readyz").status, 200)
 
     def test_what_is_out_already_gets_to_the_disk_when_there_is_room(self):
-        daemon, failed, refused = self.start_small("journal.sync=interval")
+        daemon, failed, refused = self.start_small("journal.sync=interval",
+                                                   "journal.keep_per_user=5000")
         self.assertEqual(refused.status, 507)
         stream = self.open("u", daemon, last_event_id="earliest")
         self.assertEqual([int(stream.next().data.split()[0]) for _ in range(failed)],
