@@ -56,7 +56,8 @@ struct journal_events {
     void (*on_lost)(void *ctx, struct channel_name channel, uint64_t seq);
     /* The next entry, in order of numbers. */
     void (*on_entry)(void *ctx, const struct journal_entry *entry);
-    /* An entry was retracted (seq over 0), or a channel erased (seq 0). */
+    /* An entry was retracted (seq over 0), or a channel erased (seq 0): all of it that was emitted
+     * so far. Pages may hold it still until the removal's on_done. */
     void (*on_removed)(void *ctx, struct channel_name channel, uint64_t seq);
     /* The journal can take entries, or cannot and why. Comes once at the start. */
     void (*on_up)(void *ctx);
@@ -99,7 +100,8 @@ struct journal_page {
     int status;                /* 0, or -Exxx: nothing was read */
     struct message **messages; /* borrowed for the call */
     size_t count;
-    uint64_t covered;          /* all that is kept up to this number has come with this page */
+    uint64_t covered;          /* all that is kept up to this number has come with this page; at
+                                * least the read's `after` */
     uint64_t lost;             /* highest number that retention has taken from a channel of which
                                 * the reader knew of none that high */
 };

@@ -56,7 +56,8 @@ struct store *store_open(const struct store_options *options, struct error *why)
 /* Opens for reading beside a process that may be writing: for tools. Never makes a store. */
 struct store *store_open_read_only(const char *path, struct error *why);
 
-/* Closes; a store that was written to remembers that nothing is missing. NULL is allowed. */
+/* Closes; a store that was written to remembers that nothing is missing, unless store_note_loss was
+ * called. NULL is allowed. */
 void store_close(struct store *s);
 
 /* The state as of the last commit; for the writing thread, or before it begins. */
@@ -65,7 +66,8 @@ const struct store_state *store_state(const struct store *s);
 /* ---- writing: all in the one thread, between store_begin and store_commit or store_abort ---- */
 
 /* Each returns 0 or -errno: -ENOSPC the disk or the map is full, -EIO and others. After a failure
- * only store_abort may follow, and nothing of what was written since store_begin is there. */
+ * only store_abort may follow, and nothing of what was written since store_begin is there, but for
+ * a commit that is in doubt. store_begin returns -EUCLEAN when the file is shorter than it was. */
 int store_begin(struct store *s);
 
 /* Appends a record, which record_write has made, of a number above all before. Takes what it
@@ -97,6 +99,21 @@ bool store_wants_sweep(struct store *s, uint64_t time_ms);
 
 int store_commit(struct store *s, uint64_t time_ms);
 void store_abort(struct store *s);
+
+/* Numbers that were handed out will not be recorded: the next open finds no clean end. */
+void store_note_loss(struct store *s);
+
+/* Whether a failed commit has left in doubt what is on the disk: nothing can be read or written
+ * until store_reopen has succeeded. */
+bool store_is_in_doubt(const struct store *s);
+
+/* Opens the environment anew, when all readers are destroyed: store_state then says what is there,
+ * with the commit in doubt or without it. Which of the two is for good only when another commit has
+ * succeeded. Returns 0, or -errno: it may be tried again. */
+int store_reopen(struct store *s);
+
+/* Whether there is so little room left that writing is bound to fail for it. */
+bool store_is_full(const struct store *s);
 
 /* Commits that were made without sync are safe from power loss too. Returns 0 or -errno. */
 int store_sync(struct store *s);
@@ -140,7 +157,7 @@ struct store_query {
 struct store_page {
     struct message **messages; /* room for max_entries, the caller's; each gets one reference */
     size_t count;
-    uint64_t covered;        /* all that is kept up to this number has come */
+    uint64_t covered;        /* all that is kept up to this number has come; at least `after` */
     uint64_t lost[STORE_MAX_CHANNELS]; /* the highest number that a bound took, by channel */
 };
 

@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "disk_priv.h"
 #include "message/sse.h"
+#include "store/guard.h"
 
 enum {
     MAX_WAITING = 100000,           /* ops that the disk has not taken yet ... */
@@ -54,7 +55,9 @@ static void enqueue(struct disk *d, struct op *op)
 {
     pthread_mutex_lock(&d->lock);
     op_list_add(&d->waiting, op);
-    if (d->waiting.count == 1 || d->waiting.bytes >= MAX_GROUP_BYTES)
+    if (op->removal != NULL)
+        d->is_wanted_now = true; /* somebody waits for it */
+    if (d->waiting.count == 1 || d->waiting.bytes >= MAX_GROUP_BYTES || d->is_wanted_now)
         pthread_cond_signal(&d->to_writer);
     pthread_mutex_unlock(&d->lock);
 }
@@ -167,6 +170,8 @@ static void repeat(struct disk *d, struct slice key, struct journal_append *appe
 /* Why nothing can be taken now, or 0. */
 static int refusal(struct disk *d)
 {
+    if (d->is_broken || d->is_stuck)
+        return -EIO;
     if (d->options.sync != JOURNAL_SYNC_ALWAYS && d->trouble != 0)
         return d->trouble; /* what is out already has to get to the disk first */
     if (is_swamped(d) || (d->state.reserved > 0 && d->head >= d->state.reserved))
@@ -245,9 +250,12 @@ static void finish_removal(struct disk *d, struct op *op)
         /* What is being read may still hold it. */
         for (struct list *at = d->reading.next; at != &d->reading; at = at->next)
             LIST_HOLDER(at, struct read_job, link)->is_stale = true;
-        if (op->kind == OP_RETRACT)
+        if (op->kind == OP_RETRACT) {
             d->stats->retracted++;
-        d->base.events->on_removed(d->base.ctx, op->to, op->kind == OP_RETRACT ? op->seq : 0);
+            d->base.events->on_removed(d->base.ctx, op->to, op->seq);
+        } else if (d->options.sync == JOURNAL_SYNC_ALWAYS) {
+            d->base.events->on_removed(d->base.ctx, op->to, 0);
+        } /* else it was told when it was asked for: what came since then stays */
     }
     op->removal->status = op->status;
     op->removal->count = op->status == 0 ? op->count : 0;
@@ -283,6 +291,21 @@ static void note_trouble(struct disk *d, int trouble)
     d->trouble = trouble;
 }
 
+/* What is on the disk is not touched any more: it may be sound but for a page or two. */
+static void note_broken(struct disk *d, int why)
+{
+    static const char reason[] =
+        "the journal's file is cut short, damaged, or on a disk that fails";
+
+    if (d->is_broken)
+        return;
+    d->is_broken = true;
+    d->trouble = why;
+    log_error("%s (%s): nothing is written to it or read from it until the next start",
+              reason, d->options.path);
+    d->base.events->on_down(d->base.ctx, reason);
+}
+
 static void update_stats(struct disk *d)
 {
     d->stats->journal_entries = d->state.entries;
@@ -295,7 +318,7 @@ static void update_stats(struct disk *d)
 
 static void submit(struct disk *d, struct read_job *job)
 {
-    job->is_stale = false;
+    job->is_stale = job->is_early = false;
     job->page.messages = job->messages;
     job->query.until = d->emitted;
     job->query.time_ms = d->time_ms;
@@ -393,6 +416,14 @@ static uint64_t lost_anew(const struct journal_read *read, const struct store_pa
     return lost;
 }
 
+/* Without sync = always the disk may be behind what was emitted. A page with nothing in it for that
+ * reason would say no more than "ask again". */
+static bool is_too_early(const struct disk *d, const struct read_job *job)
+{
+    return job->status == 0 && job->page.count == 0 && job->page.covered < job->query.until &&
+           d->trouble == 0 && !d->is_broken;
+}
+
 static void finish_job(struct disk *d, struct read_job *job)
 {
     struct journal_page page = {
@@ -402,6 +433,10 @@ static void finish_job(struct disk *d, struct read_job *job)
         .covered = job->page.covered,
     };
 
+    if (job->read != NULL && is_too_early(d, job)) {
+        job->is_early = true;
+        return;
+    }
     if (job->read != NULL && job->is_stale) {
         job_clear(job);
         submit(d, job);
@@ -419,6 +454,27 @@ static void finish_job(struct disk *d, struct read_job *job)
     job_free(job);
 }
 
+/* Reads those again that came too early, when there is more on the disk now, or no hope. */
+static void resume_early(struct disk *d)
+{
+    struct list *next;
+
+    for (struct list *at = d->reading.next; at != &d->reading; at = next) {
+        struct read_job *job = LIST_HOLDER(at, struct read_job, link);
+
+        next = at->next;
+        if (!job->is_early || (job->read != NULL && d->state.head <= job->page.covered &&
+                               d->trouble == 0 && !d->is_broken))
+            continue;
+        if (job->read != NULL) {
+            submit(d, job);
+        } else {
+            list_remove(&job->link);
+            job_free(job);
+        }
+    }
+}
+
 /* ---- news of the threads ---- */
 
 static void on_wake(struct ev_loop *ev, ev_async *watcher, int events)
@@ -427,6 +483,7 @@ static void on_wake(struct ev_loop *ev, ev_async *watcher, int events)
     struct op_list done;
     struct job_list read;
     int trouble;
+    int broke;
 
     (void)ev;
     (void)events;
@@ -434,13 +491,19 @@ static void on_wake(struct ev_loop *ev, ev_async *watcher, int events)
     op_list_move(&done, &d->done);
     job_list_move(&read, &d->read);
     d->state = d->written;
+    d->is_stuck = d->write_is_stuck;
     trouble = d->write_trouble;
+    broke = d->broke;
     pthread_mutex_unlock(&d->lock);
-    note_trouble(d, trouble);
+    if (broke != 0)
+        note_broken(d, broke);
+    else
+        note_trouble(d, trouble);
     while (done.first != NULL)
         finish(d, op_list_take(&done));
     while (read.first != NULL)
         finish_job(d, job_list_take(&read));
+    resume_early(d);
     update_stats(d);
 }
 
@@ -462,6 +525,10 @@ static void remove_later(struct disk *d, enum op_kind kind, struct channel_name 
     op->seq = seq;
     op->removal = removal;
     enqueue(d, op);
+    /* Entries are emitted when they are queued, or when they are written: so are erasures, lest one
+     * takes what was emitted behind it. */
+    if (kind == OP_ERASE && d->options.sync != JOURNAL_SYNC_ALWAYS)
+        d->base.events->on_removed(d->base.ctx, channel, 0);
 }
 
 static void disk_retract(struct journal *j, struct channel_name channel, uint64_t seq,
@@ -516,8 +583,17 @@ static int reserve_numbers(struct disk *d)
     return store_commit(d->store, d->time_ms);
 }
 
-static int open_store(struct disk *d, const struct journal_options *o, struct error *why)
+struct opening {
+    struct disk *d;
+    struct error *why;
+};
+
+static int open_store(void *ctx)
 {
+    struct opening *opening = ctx;
+    struct disk *d = opening->d;
+    struct error *why = opening->why;
+    const struct journal_options *o = &d->options;
     struct store_options options = {
         .path = o->path,
         .keep_ms = o->keep_ms,
@@ -571,6 +647,8 @@ static struct journal *disk_open(const struct journal_options *options, struct e
                                  struct stats *stats, struct error *why)
 {
     struct disk *d = calloc(1, sizeof *d);
+    struct opening opening = {d, why};
+    bool is_cut;
 
     if (d == NULL) {
         error_set(why, "out of memory for the journal");
@@ -586,7 +664,12 @@ static struct journal *disk_open(const struct journal_options *options, struct e
     init_shared(d);
     ev_async_init(&d->wake, on_wake);
     d->wake.data = d;
-    if (open_store(d, options, why) != 0) {
+    if (guard_run(open_store, &opening, &is_cut) != 0) {
+        if (is_cut) {
+            d->broke = -EIO;
+            error_set(why, "journal.path = %s: data.mdb there is cut short, or its disk fails",
+                      options->path);
+        }
         disk_close(&d->base);
         return NULL;
     }
@@ -607,8 +690,11 @@ static int emit_kept(void *ctx, const struct record *record, struct slice bytes)
     };
 
     (void)bytes;
-    if (entry.message == NULL)
-        return -ENOMEM;
+    if (entry.message == NULL) {
+        d->stats->out_of_memory++;
+        d->base.events->on_lost(d->base.ctx, record->to, record->seq);
+        return 0;
+    }
     d->base.events->on_entry(d->base.ctx, &entry);
     message_unref(entry.message);
     return 0;
@@ -622,22 +708,72 @@ static int tell_lost(void *ctx, struct channel_name channel, uint64_t lost)
     return 0;
 }
 
+static int pass_record(void *ctx, const struct record *record, struct slice bytes)
+{
+    (void)ctx;
+    (void)record;
+    (void)bytes;
+    return 0;
+}
+
+static int pass_lost(void *ctx, struct channel_name channel, uint64_t lost)
+{
+    (void)ctx;
+    (void)channel;
+    (void)lost;
+    return 0;
+}
+
+/* The newest entries, which go into the window. */
+struct tail {
+    struct disk *d;
+    uint64_t from;
+    uint64_t floor;
+};
+
+/* Whether all of it can be read: once something is emitted there is no way back. */
+static int try_tail(void *ctx)
+{
+    struct tail *tail = ctx;
+    struct disk *d = tail->d;
+    /* An entry takes about twice its record's size in the window. */
+    int status =
+        store_find_tail(d->reader, d->options.window_bytes / 2, &tail->from, &tail->floor);
+
+    if (status == 0)
+        status = store_each_lost(d->reader, tail->floor, pass_lost, NULL);
+    if (status == 0 && tail->from != UINT64_MAX)
+        status = store_each(d->reader, tail->from, pass_record, NULL);
+    return status;
+}
+
+static int emit_tail(void *ctx)
+{
+    struct tail *tail = ctx;
+    struct disk *d = tail->d;
+    int status;
+
+    d->base.events->on_floor(d->base.ctx, tail->floor);
+    status = store_each_lost(d->reader, tail->floor, tell_lost, d);
+    if (status == 0 && tail->from != UINT64_MAX)
+        status = store_each(d->reader, tail->from, emit_kept, d);
+    return status;
+}
+
 static void disk_start(struct journal *j)
 {
     struct disk *d = disk_of(j);
-    uint64_t from;
-    uint64_t floor;
-    /* An entry takes about twice its record's size in the window. */
-    int status = store_find_tail(d->reader, d->options.window_bytes / 2, &from, &floor);
+    struct tail tail = {.d = d};
+    bool is_cut;
+    int status = guard_run(try_tail, &tail, &is_cut);
 
-    if (status == 0) {
-        j->events->on_floor(j->ctx, floor);
-        status = store_each_lost(d->reader, floor, tell_lost, d);
-    }
-    if (status == 0 && from != UINT64_MAX)
-        status = store_each(d->reader, from, emit_kept, d);
+    if (status == 0)
+        status = guard_run(emit_tail, &tail, &is_cut);
+    else
+        j->events->on_floor(j->ctx, d->head); /* whoever needs it tries to read it again */
     if (status != 0)
         log_error("the newest of the journal cannot be read: %s", strerror(-status));
+    d->broke = is_cut ? status : 0;
     ev_async_start(d->ev, &d->wake);
     d->is_started = true;
     if (start_threads(d) != 0) {
@@ -645,6 +781,8 @@ static void disk_start(struct journal *j)
         return;
     }
     j->events->on_up(j->ctx);
+    if (is_cut)
+        note_broken(d, status);
 }
 
 /* Everything that was taken is written; who waits for an answer is told that none comes. */
@@ -694,6 +832,8 @@ static void disk_close(struct journal *j)
     }
     idempotency_fini(&d->keys);
     store_reader_destroy(d->reader);
+    if (d->store != NULL && d->broke != 0)
+        store_note_loss(d->store);
     store_close(d->store);
     pthread_cond_destroy(&d->to_writer);
     pthread_cond_destroy(&d->to_reader);
@@ -709,7 +849,7 @@ static void disk_get_status(const struct journal *j, struct journal_status *out)
         .type = "disk",
         .epoch = d->epoch,
         .head = d->emitted,
-        .is_up = true,
+        .is_up = !d->is_broken,
         .trouble = d->trouble,
         .entries = d->state.entries,
         .bytes = d->state.bytes,

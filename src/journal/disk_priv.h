@@ -56,6 +56,7 @@ struct read_job {
     struct journal_read *read;       /* NULL: it was cancelled */
     int status;
     bool is_stale;                   /* something was removed meanwhile: it is read again */
+    bool is_early;                   /* it waits for the next commit, then it is read again */
     struct store_query query;
     struct store_page page;
     struct channel_name channels[JOURNAL_MAX_CHANNELS];
@@ -75,7 +76,7 @@ struct disk {
     ev_async wake;
     struct stats *stats;
     struct store *store;
-    struct store_reader *reader;
+    struct store_reader *reader;     /* NULL: the writer could not open the store again yet */
     char epoch[EPOCH_SIZE];
     uint64_t head;                   /* highest number given out */
     uint64_t emitted;                /* highest number emitted */
@@ -87,6 +88,8 @@ struct disk {
     struct list reading;             /* struct read_job, all that are under way */
     struct store_state state;        /* as of the last commit that the loop has heard of */
     int trouble;                     /* why the last commit failed; 0: it did not */
+    bool is_stuck;                   /* what became of the last group is not known yet */
+    bool is_broken;                  /* the file is of no use any more: see guard.h */
     pthread_t writer_thread;
     pthread_t reader_thread;
     bool has_writer;
@@ -99,8 +102,12 @@ struct disk {
     struct op_list done;
     struct job_list jobs;
     struct job_list read;
-    struct store_state written;      /* state and trouble, as the writer has them */
+    struct store_state written;      /* state, trouble and the like, as the threads have them */
     int write_trouble;
+    bool write_is_stuck;
+    int broke;                       /* why nothing can be read or written any more, or 0 */
+    bool is_reading;                 /* the reader is in the store */
+    bool is_held;                    /* the reader must keep out of it */
     uint64_t clock_ms;               /* time_ms as of the last tick */
     bool is_wanted_now;              /* a reader waits for what is not written yet */
     bool is_stopping;

@@ -2,10 +2,14 @@
  *
  * With sync = always whoever publishes waits for the commit, so that while one commit is under way
  * the next group gathers. Without, entries are out already: they are gathered for a while, and a
- * commit that fails is tried again with all of them, for they must not be lost. */
+ * commit that fails is tried again with all of them, for they must not be lost.
+ *
+ * A commit that fails in its very last step may be on the disk or not. Then the store is opened
+ * again and looked at, and one more commit settles it, before anybody is told anything. */
 #include <errno.h>
 #include <time.h>
 #include "disk_priv.h"
+#include "store/guard.h"
 
 enum {
     MAX_GROUP = 4096,        /* ops in one transaction */
@@ -57,15 +61,26 @@ static int write_append(struct disk *d, struct op *op)
     return status;
 }
 
+static int write_removal(struct disk *d, struct op *op)
+{
+    size_t count;
+    int status = op->kind == OP_RETRACT ? store_retract(d->store, op->to, op->seq, &count)
+                                        : store_erase(d->store, op->to, &count);
+
+    /* A second try may find that the first one was not in vain. */
+    if (status == 0 && count > op->count)
+        op->count = count;
+    return status;
+}
+
 static int write_op(struct disk *d, struct op *op)
 {
     switch (op->kind) {
     case OP_APPEND:
         return write_append(d, op);
     case OP_RETRACT:
-        return store_retract(d->store, op->to, op->seq, &op->count);
     case OP_ERASE:
-        return store_erase(d->store, op->to, &op->count);
+        return write_removal(d, op);
     case OP_REPEAT:
         break;
     }
@@ -91,27 +106,128 @@ static uint64_t newest_number(const struct op_list *group)
     return newest;
 }
 
-static int write_group(struct disk *d, struct op_list *group, uint64_t now_ms, bool *has_more)
+struct work {
+    struct disk *d;
+    struct op_list group;
+    uint64_t now_ms;
+    bool has_more;      /* retention has not done all of its work */
+    int doubtful;       /* why the group's commit failed that may be on the disk; 0: none has */
+};
+
+static int write_group(struct work *w)
 {
-    uint64_t head = newest_number(group);
-    size_t steps = group->count > 0 ? group->count * SWEEP_PER_OP : SWEEP_STEPS;
+    struct disk *d = w->d;
+    uint64_t head = newest_number(&w->group);
+    size_t steps = w->group.count > 0 ? w->group.count * SWEEP_PER_OP : SWEEP_STEPS;
     int status = store_begin(d->store);
 
+    w->has_more = false;
     if (status != 0)
         return status;
-    for (struct op *op = group->first; op != NULL && status == 0; op = op->next)
+    for (struct op *op = w->group.first; op != NULL && status == 0; op = op->next)
         status = write_op(d, op);
     if (status == 0)
-        status = store_sweep(d->store, now_ms, steps, has_more);
+        status = store_sweep(d->store, w->now_ms, steps, &w->has_more);
     if (status != 0) {
         store_abort(d->store);
         return status;
     }
     reserve(d, head > 0 ? head : store_state(d->store)->head);
-    return store_commit(d->store, now_ms);
+    return store_commit(d->store, w->now_ms);
+}
+
+/* ---- a commit in doubt ---- */
+
+static void hold_reader(struct disk *d)
+{
+    pthread_mutex_lock(&d->lock);
+    d->is_held = true;
+    while (d->is_reading)
+        pthread_cond_wait(&d->to_writer, &d->lock);
+    pthread_mutex_unlock(&d->lock);
+}
+
+static void let_reader_go(struct disk *d)
+{
+    pthread_mutex_lock(&d->lock);
+    d->is_held = false;
+    pthread_cond_signal(&d->to_reader);
+    pthread_mutex_unlock(&d->lock);
+}
+
+static int reopen(struct disk *d)
+{
+    int status;
+
+    hold_reader(d);
+    store_reader_destroy(d->reader);
+    d->reader = NULL;
+    status = store_reopen(d->store);
+    if (status == 0)
+        d->reader = store_reader_create(d->store);
+    let_reader_go(d);
+    return status != 0 ? status : d->reader == NULL ? -ENOMEM : 0;
+}
+
+/* Finds out whether the group is on the disk, for good: with a commit on top of what is there. The
+ * numbers given out are above all that were recorded, so the head tells. */
+static int find_out(struct work *w, bool *is_there)
+{
+    struct disk *d = w->d;
+    uint64_t newest = newest_number(&w->group);
+    int status = d->reader == NULL || store_is_in_doubt(d->store) ? reopen(d) : 0;
+
+    if (status == 0)
+        status = store_begin(d->store);
+    if (status == 0) {
+        *is_there = newest > 0 && store_state(d->store)->head >= newest;
+        reserve(d, store_state(d->store)->head);
+        status = store_commit(d->store, w->now_ms);
+    }
+    return status;
+}
+
+/* Writes the group, or finds out what became of it. While w->doubtful is set afterwards, that is
+ * not known. */
+static int attempt(void *ctx)
+{
+    struct work *w = ctx;
+    struct disk *d = w->d;
+    bool is_there;
+    int status;
+
+    if (w->doubtful == 0) {
+        status = write_group(w);
+        if (status == 0 || !store_is_in_doubt(d->store))
+            return status;
+        w->doubtful = status;
+    }
+    status = find_out(w, &is_there);
+    if (status != 0)
+        return status;
+    status = is_there ? 0 : w->doubtful;
+    w->doubtful = 0;
+    /* What is out already must get there, and removals may as well be made again. */
+    if (!is_there && (d->options.sync != JOURNAL_SYNC_ALWAYS || newest_number(&w->group) == 0)) {
+        status = write_group(w);
+        w->doubtful = store_is_in_doubt(d->store) ? status : 0;
+    }
+    return status;
 }
 
 /* ---- the thread ---- */
+
+/* Whether a write is to be tried for no other reason than that the last one failed. Where there was
+ * no room it is of no use while there is none: little would fit still. */
+static bool wants_trial(const struct disk *d)
+{
+    return d->write_trouble != 0 && (d->write_trouble != -ENOSPC || !store_is_full(d->store));
+}
+
+static bool has_duty(const struct disk *d)
+{
+    return store_wants_sweep(d->store, d->clock_ms) || wants_trial(d);
+}
 
 /* With the lock: sleeps until there is something to write; false: it is all over. */
 static bool wait_for_work(struct disk *d, bool has_more)
@@ -120,7 +236,7 @@ static bool wait_for_work(struct disk *d, bool has_more)
         gather(d);
     while (d->waiting.count == 0 && !d->is_stopping && !has_more) {
         wait_ms(d, IDLE_MS);
-        if (store_wants_sweep(d->store, d->clock_ms))
+        if (d->broke == 0 && has_duty(d))
             break;
     }
     return d->waiting.count > 0 || !d->is_stopping;
@@ -134,52 +250,89 @@ static void take_group(struct disk *d, struct op_list *group)
         d->is_wanted_now = false;
 }
 
-/* With the lock: tells the loop what became of the group. */
-static void report(struct disk *d, struct op_list *group, int status)
+/* With the lock: tells the loop how the writing goes. */
+static void tell_trouble(struct work *w, int status)
 {
-    while (group->count > 0) {
-        struct op *op = op_list_take(group);
+    struct disk *d = w->d;
+
+    d->write_trouble = status;
+    d->write_is_stuck = w->doubtful != 0;
+    ev_async_send(d->ev, &d->wake);
+}
+
+/* With the lock: tells the loop what became of the group. */
+static void report(struct work *w, int status)
+{
+    struct disk *d = w->d;
+
+    if (status != 0 && w->group.count > 0 && d->options.sync != JOURNAL_SYNC_ALWAYS)
+        store_note_loss(d->store);
+    while (w->group.count > 0) {
+        struct op *op = op_list_take(&w->group);
 
         op->status = status;
         op_list_add(&d->done, op);
     }
     d->written = *store_state(d->store);
-    d->write_trouble = status;
-    ev_async_send(d->ev, &d->wake);
+    w->doubtful = 0;
+    tell_trouble(w, status);
+}
+
+/* With the lock, which it gives back for as long as it takes. A file that is not what it was is not
+ * touched any more. */
+static int run_attempt(struct work *w)
+{
+    struct disk *d = w->d;
+    bool is_cut;
+    int status;
+
+    if (d->broke != 0)
+        return d->broke;
+    w->now_ms = d->clock_ms;
+    pthread_mutex_unlock(&d->lock);
+    status = guard_run(attempt, w, &is_cut);
+    pthread_mutex_lock(&d->lock);
+    if (is_cut || status == -EUCLEAN) {
+        status = d->broke = status == -EUCLEAN ? -EIO : status;
+        d->is_held = false;
+        pthread_cond_signal(&d->to_reader); /* to tell all that wait */
+    }
+    return status;
+}
+
+/* Whether a group that has failed is tried again, until it is on the disk. */
+static bool is_tried_again(const struct work *w)
+{
+    const struct disk *d = w->d;
+
+    return !d->is_stopping && d->broke == 0 &&
+           (w->doubtful != 0 || (d->options.sync != JOURNAL_SYNC_ALWAYS && w->group.count > 0));
 }
 
 void *disk_write(void *ctx)
 {
     struct disk *d = ctx;
-    struct op_list group;
-    bool has_more = false;
+    struct work w = {.d = d};
 
-    op_list_init(&group);
+    op_list_init(&w.group);
     pthread_mutex_lock(&d->lock);
-    while (wait_for_work(d, has_more)) {
-        uint64_t now_ms = d->clock_ms;
+    while (wait_for_work(d, w.has_more)) {
         int status;
 
-        take_group(d, &group);
-        if (group.count == 0 && !has_more && !store_wants_sweep(d->store, now_ms))
+        take_group(d, &w.group);
+        if (w.group.count == 0 && (d->broke != 0 || (!w.has_more && !has_duty(d))))
             continue;
-        pthread_mutex_unlock(&d->lock);
-        has_more = false;
-        status = write_group(d, &group, now_ms, &has_more);
-        has_more = has_more && status == 0 && store_wants_sweep(d->store, now_ms);
-        pthread_mutex_lock(&d->lock);
-        while (status != 0 && d->options.sync != JOURNAL_SYNC_ALWAYS && !d->is_stopping) {
-            d->write_trouble = status; /* what is out must get to the disk */
-            ev_async_send(d->ev, &d->wake);
+        w.has_more = false;
+        status = run_attempt(&w);
+        while (status != 0 && is_tried_again(&w)) {
+            tell_trouble(&w, status);
             wait_ms(d, RETRY_MS);
-            now_ms = d->clock_ms;
-            pthread_mutex_unlock(&d->lock);
-            status = write_group(d, &group, now_ms, &has_more);
-            pthread_mutex_lock(&d->lock);
+            status = run_attempt(&w);
         }
-        report(d, &group, status);
-        if (status != 0 && group.count == 0 && d->waiting.count == 0 && !d->is_stopping)
-            wait_ms(d, RETRY_MS); /* nothing but retention has failed */
+        w.has_more = w.has_more && status == 0 && store_wants_sweep(d->store, w.now_ms);
+        report(&w, status);
+        if (status != 0 && d->waiting.count == 0 && !d->is_stopping)
+            wait_ms(d, RETRY_MS); /* a trial comes no sooner */
     }
     pthread_mutex_unlock(&d->lock);
     return NULL;

@@ -193,6 +193,8 @@ static int read_page(struct store_reader *r, const struct store_query *q, struct
     if (code != 0)
         return code;
     page->covered = q->until < state.head ? q->until : state.head;
+    if (page->covered < q->after) /* the reader has got what is not on the disk yet */
+        page->covered = q->after;
     for (size_t i = 0; i < q->channel_count; i++) {
         uint64_t mark;
 

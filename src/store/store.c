@@ -9,6 +9,7 @@
 #include <unistd.h>
 #include "base/crc32c.h"
 #include "base/hash.h"
+#include "store/guard.h"
 #include "store/replace.h"
 #include "store_priv.h"
 
@@ -81,6 +82,16 @@ uint64_t lost_of_channel(const struct stored_state *state, uint64_t mark)
     return lost > state->lost_all ? lost : state->lost_all;
 }
 
+uint64_t file_size(const struct store *s)
+{
+    struct stat file;
+    int fd;
+
+    return s->env != NULL && mdb_env_get_fd(s->env, &fd) == 0 && fstat(fd, &file) == 0
+               ? (uint64_t)file.st_size
+               : 0;
+}
+
 int store_error(int code)
 {
     switch (code) {
@@ -96,8 +107,8 @@ int store_error(int code)
     case MDB_INVALID:
     case MDB_BAD_TXN:
         return -EBADMSG;
-    case MDB_PANIC:
-        return -EIO;
+    case MDB_PANIC: /* until it is opened again */
+        return -EAGAIN;
     case MDB_NOTFOUND:
         return -ENOENT;
     case MDB_READERS_FULL:
@@ -277,6 +288,42 @@ static int begin_state(struct store *s, bool is_new)
     return status;
 }
 
+/* An environment that is not there yet is made beside its place and moved there whole: of one that
+ * the power has cut short nobody could tell that nothing was in it. */
+static int make_env(const struct store *s)
+{
+    char path[MAX_FILE];
+    char draft[MAX_FILE];
+    struct stat file;
+    MDB_env *env;
+    int code;
+
+    snprintf(path, sizeof path, "%s/" DATA_FILE, s->options.path);
+    snprintf(draft, sizeof draft, "%s/" NEW_FILE, s->options.path);
+    if (stat(path, &file) == 0 && file.st_size > 0)
+        return 0;
+    if (unlink(draft) != 0 && errno != ENOENT)
+        return errno;
+    code = mdb_env_create(&env);
+    if (code != 0)
+        return code;
+    code = mdb_env_open(env, draft, MDB_NOSUBDIR | MDB_NOLOCK, FILE_MODE);
+    if (code == 0)
+        code = mdb_env_sync(env, 1);
+    mdb_env_close(env);
+    if (code == 0 && rename(draft, path) != 0)
+        code = errno;
+    return code != 0 ? code : directory_sync(s->options.path);
+}
+
+/* LMDB has found a page that makes no sense; if this returns, it ends the process. */
+static void on_assertion(MDB_env *env, const char *what)
+{
+    (void)env;
+    (void)what;
+    guard_fail();
+}
+
 static int open_env(struct store *s, unsigned flags)
 {
     /* Freed pages may lie scattered when a large record wants several in a row: the map is larger
@@ -296,6 +343,8 @@ static int open_env(struct store *s, unsigned flags)
         code = mdb_env_set_maxdbs(s->env, MAX_DBS);
     if (code == 0)
         code = mdb_env_set_maxreaders(s->env, MAX_READERS);
+    if (code == 0)
+        code = mdb_env_set_assert(s->env, on_assertion);
     if (code == 0)
         code = mdb_env_open(s->env, s->options.path, MDB_NOTLS | flags, FILE_MODE);
     if (code == 0)
@@ -367,7 +416,9 @@ struct store *store_open(const struct store_options *options, struct error *why)
         directory_lock(options->path, &s->lock_fd, why) != 0)
         goto fail;
     directory_clear_draft(options->path);
-    code = open_env(s, options->is_unsynced ? MDB_NOSYNC : 0);
+    code = make_env(s);
+    if (code == 0)
+        code = open_env(s, options->is_unsynced ? MDB_NOSYNC : 0);
     if (code == 0)
         code = open_dbs(s, true, &is_new, why);
     if (code != 0) {
@@ -424,7 +475,7 @@ struct store *store_open_read_only(const char *path, struct error *why)
 /* All that could have been handed out is recorded. */
 static void end_cleanly(struct store *s)
 {
-    if (s->stored.reserved == 0 || store_begin(s) != 0)
+    if (s->stored.reserved == 0 || s->has_loss || store_begin(s) != 0)
         return;
     s->next.reserved = 0;
     (void)store_commit(s, s->stored.time_ms); /* else the next open skips numbers */
@@ -447,6 +498,42 @@ void store_close(struct store *s)
         close(s->lock_fd);
     free((void *)(uintptr_t)s->options.path);
     free(s);
+}
+
+void store_note_loss(struct store *s)
+{
+    s->has_loss = true;
+}
+
+bool store_is_in_doubt(const struct store *s)
+{
+    return s->is_in_doubt;
+}
+
+int store_reopen(struct store *s)
+{
+    struct error why = {.text = ""};
+    bool is_new;
+    int code;
+
+    s->is_in_doubt = true;
+    if (s->env != NULL)
+        mdb_env_close(s->env);
+    s->env = NULL;
+    code = open_env(s, s->options.is_unsynced ? MDB_NOSYNC : 0);
+    if (code == 0)
+        code = open_dbs(s, false, &is_new, &why);
+    if (code == 0)
+        code = look(s);
+    if (code != 0) {
+        if (s->env != NULL)
+            mdb_env_close(s->env);
+        s->env = NULL;
+        return store_error(code);
+    }
+    s->file_size = file_size(s);
+    s->is_in_doubt = false;
+    return 0;
 }
 
 const struct store_state *store_state(const struct store *s)

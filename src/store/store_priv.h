@@ -79,6 +79,9 @@ struct store {
     MDB_env *env;
     struct dbs dbs;
     int lock_fd;                 /* -1: read only */
+    bool is_in_doubt;            /* a commit failed in its last step */
+    bool has_loss;               /* see store_note_loss */
+    uint64_t file_size;          /* after the last commit */
     bool is_renumbered;          /* the last commit's number is not the one that it knows */
     uint64_t max_graves;
     struct store_state state;    /* of the last commit */
@@ -117,6 +120,7 @@ bool stored_state_is_sound(const struct stored_state *state);
 /* ---- directory.c ---- */
 #define DATA_FILE "data.mdb"             /* the first two are LMDB's names */
 #define READERS_FILE "lock.mdb"
+#define NEW_FILE "data.mdb.new"           /* one that is being made */
 #define PART_FILE "data.mdb.part"        /* a copy under way */
 #define LOCK_FILE "sse-notify.lock"      /* held, with its pid, by the process that writes */
 #define DRAFT "draft"                    /* a directory: what may take the store's place */
@@ -147,6 +151,9 @@ void directory_give_to_owner(const char *path);
 
 /* Removes what a process that was killed has left; with the lock. */
 void directory_clear_draft(const char *path);
+
+/* Of the data file; 0 where it cannot be told. */
+uint64_t file_size(const struct store *s);
 
 /* LMDB's codes as -errno. */
 int store_error(int code);

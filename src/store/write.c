@@ -12,9 +12,14 @@
 
 int store_begin(struct store *s)
 {
-    int code = mdb_txn_begin(s->env, NULL, 0, &s->txn);
+    int code;
 
     assert(s->entries == NULL && s->channels == NULL);
+    if (s->is_in_doubt)
+        return -EIO;
+    if (file_size(s) < s->file_size)
+        return -EUCLEAN; /* what is written now would stand among holes */
+    code = mdb_txn_begin(s->env, NULL, 0, &s->txn);
     if (code != 0) {
         s->txn = NULL;
         return store_error(code);
@@ -56,21 +61,31 @@ static int put_state(struct store *s)
     return mdb_put(s->txn, s->dbs.state, &key, &value, 0);
 }
 
-/* A write that finds room for a part only is an I/O error to LMDB. Whether it was the room: */
-static bool has_no_room(const struct store *s)
+bool store_is_full(const struct store *s)
 {
     enum { LITTLE = 1 << 20 };
     struct statvfs disk;
     struct rlimit limit;
-    struct stat file;
-    int fd;
 
     if (statvfs(s->options.path, &disk) == 0 &&
         (uint64_t)disk.f_bavail * disk.f_frsize < (uint64_t)LITTLE)
         return true;
     return getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY &&
-           mdb_env_get_fd(s->env, &fd) == 0 && fstat(fd, &file) == 0 &&
-           (uint64_t)file.st_size + LITTLE > limit.rlim_cur;
+           file_size(s) + LITTLE > limit.rlim_cur;
+}
+
+/* What a failed commit is called: a write that finds room for a part only is an I/O error to LMDB.
+ * Where the last step has failed, LMDB refuses all that follows. */
+static int commit_error(struct store *s, int code)
+{
+    MDB_txn *next;
+    int status = code == EIO && store_is_full(s) ? -ENOSPC : store_error(code);
+
+    code = mdb_txn_begin(s->env, NULL, 0, &next);
+    if (code == 0)
+        mdb_txn_abort(next);
+    s->is_in_doubt = code == MDB_PANIC;
+    return status;
 }
 
 int store_commit(struct store *s, uint64_t time_ms)
@@ -91,7 +106,8 @@ int store_commit(struct store *s, uint64_t time_ms)
     code = mdb_txn_commit(s->txn);
     s->txn = NULL;
     if (code != 0)
-        return code == EIO && has_no_room(s) ? -ENOSPC : store_error(code);
+        return commit_error(s, code);
+    s->file_size = file_size(s);
     state.evicted += s->evicted;
     state.collapsed += s->collapsed;
     s->state = state;
@@ -256,8 +272,8 @@ static int collapse(struct store *s, struct channel_name to, struct slice collap
 }
 
 /* Removes the oldest of a user's entries until it has no more than its share. The cursor stands at
- * the newest. */
-static int keep_share(struct store *s, const struct channel_key *key)
+ * the newest. What has outlived its own ttl by `time_ms` is no loss. */
+static int keep_share(struct store *s, const struct channel_key *key, uint64_t time_ms)
 {
     for (;;) {
         MDB_val k = val_of(key->p, key->n);
@@ -280,7 +296,7 @@ static int keep_share(struct store *s, const struct channel_key *key)
         if (code == 0)
             code = find_entry(s, u64_of_val(v) >> 1, &oldest, &bytes);
         if (code == 0)
-            code = write_remove(s, &oldest, bytes, true);
+            code = write_remove(s, &oldest, bytes, oldest.expires_ms > time_ms);
         if (code != 0)
             return code;
     }
@@ -306,7 +322,7 @@ static int add_to_channel(struct store *s, const struct record *r)
     if (code == 0 && count == 2)
         code = note_grave(s, &key, -1);
     if (code == 0 && r->to.kind == CHANNEL_USER && count > s->options.keep_per_user)
-        code = keep_share(s, &key);
+        code = keep_share(s, &key, r->time_ms);
     return code;
 }
 

@@ -254,6 +254,21 @@ static void an_own_ttl_is_no_loss(void **state)
     assert_int_equal(store_state(store)->evicted, 0);
 }
 
+/* No sweep has come by yet when the user's share is full. */
+static void what_has_outlived_its_ttl_is_no_loss_to_a_share_either(void **state)
+{
+    (void)state;
+    assert_int_equal(store_begin(store), 0);
+    assert_int_equal(put(alice, 1, 1000, 500, NULL, 10), 0);
+    assert_int_equal(put(alice, 2, 1000, 5000, NULL, 10), 0);
+    commit(1000);
+    for (uint64_t seq = 3; seq <= 4; seq++)
+        add(alice, seq, 2000);
+    assert_string_equal(read_of(&alice, 1, 0, 9, 2000), "2 3 4 | 4 | 0");
+    add(alice, 5, 2000);
+    assert_string_equal(read_of(&alice, 1, 0, 9, 2000), "3 4 5 | 5 | 2");
+}
+
 static void the_newest_of_a_collapse_key_is_kept(void **state)
 {
     (void)state;
@@ -535,6 +550,18 @@ static void channels_that_lost_something_can_be_walked(void **state)
     store_reader_destroy(r);
 }
 
+static void a_page_never_goes_back(void **state)
+{
+    (void)state;
+    add(alice, 1, 0);
+    add(alice, 2, 0);
+    read_of(&alice, 1, 1, 9, 0);
+    assert_int_equal(page.covered, 2);
+    read_of(&alice, 1, 7, 9, 0);
+    assert_int_equal(page.count, 0);
+    assert_int_equal(page.covered, 7);
+}
+
 /* Channels that have nothing but what they lost are bounded too. */
 static void graves_are_forgotten_in_the_end(void **state)
 {
@@ -577,6 +604,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_user_keeps_its_share_and_knows_what_it_lost, begin, end),
         cmocka_unit_test_setup_teardown(age_takes_the_oldest_and_it_is_remembered, begin, end),
         cmocka_unit_test_setup_teardown(an_own_ttl_is_no_loss, begin, end),
+        cmocka_unit_test_setup_teardown(what_has_outlived_its_ttl_is_no_loss_to_a_share_either,
+                                        begin, end),
         cmocka_unit_test_setup_teardown(the_newest_of_a_collapse_key_is_kept, begin, end),
         cmocka_unit_test_setup_teardown(what_is_retracted_or_erased_is_gone_and_not_lost, begin,
                                         end),
@@ -592,6 +621,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_path_that_cannot_be_made_is_named, begin, end),
         cmocka_unit_test_setup_teardown(all_records_can_be_walked, begin, end),
         cmocka_unit_test_setup_teardown(channels_that_lost_something_can_be_walked, begin, end),
+        cmocka_unit_test_setup_teardown(a_page_never_goes_back, begin, end),
         cmocka_unit_test_setup_teardown(graves_are_forgotten_in_the_end, begin, end),
     };
 
