@@ -175,6 +175,16 @@ static void on_page(struct journal_read *read, const struct journal_page *page)
         c->cursor = page->covered;
 }
 
+bool client_take(struct client *c, struct history_log *log)
+{
+    if (lost_to(c, &log, 1, history_lost(c->nm->window, &log, 1)) > c->cursor ||
+        !queue_from_window(c, &log, 1, c->nm->head))
+        return false;
+    if (c->cursor < c->nm->head)
+        c->cursor = c->nm->head;
+    return true;
+}
+
 static int start_reading(struct client *c)
 {
     struct channel_name names[MAX_CHANNELS];
@@ -262,7 +272,7 @@ static bool catch_up_step(struct client *c)
         return !c->is_dead && !c->reading->is_under_way && c->cursor > before;
     }
     c->is_from_start = false; /* nothing was lost so far: all that goes now does */
-    if (queue_from_window(c, logs, count, UINT64_MAX))
+    if (queue_from_window(c, logs, count, c->nm->head))
         set_live(c);
     return false;
 }

@@ -197,7 +197,6 @@ bool client_queue(struct client *c, struct message *m)
         if (c->ops->expect != NULL)
             c->ops->expect(c->sink);
         c->cursor = m->seq;
-        client_mark_dirty(c);
     } else if (status == -ENOMEM) {
         client_cut_for_memory(c);
     }
@@ -385,22 +384,27 @@ void client_deliver(struct client *c, struct message *m)
     if (c->is_dead || c->is_behind || c->is_ending || m->seq <= c->cursor)
         return;
     if (!list_is_empty(&c->nm->fanouts)) { /* a walk may owe it something older */
-        client_update(c);
+        client_update(c, NULL);
         return;
     }
     if (c->ring.count >= c->nm->options.queue && !c->is_blocked)
         flush(c, SIZE_MAX); /* full of what came in this turn: it is not slow */
-    if (c->is_dead || c->is_behind || client_queue(c, m) || c->is_dead)
+    if (c->is_dead || c->is_behind)
         return;
-    overflow(c);
+    if (client_queue(c, m))
+        client_mark_dirty(c);
+    else if (!c->is_dead)
+        overflow(c);
 }
 
-bool client_update(struct client *c)
+bool client_update(struct client *c, struct history_log *log)
 {
     if (c->is_dead || c->is_behind || c->is_ending || c->cursor >= c->nm->head)
         return false;
-    client_set_behind(c, true);
-    client_catch_up(c);
+    if (log == NULL || !client_take(c, log)) {
+        client_set_behind(c, !c->is_dead);
+        client_catch_up(c);
+    }
     if (!c->is_dead)
         flush(c, SIZE_MAX); /* it must not stay behind, as if it were slow */
     return true;

@@ -65,8 +65,23 @@ void fanout_skip(struct fanout *f, struct list *link)
         f->next = link->next;
 }
 
-/* Visits the next client; false: the walk is over. */
-static bool step(struct fanout *f, bool *has_cost)
+/* Whether nothing else owes the client anything: all that comes for one is owed by walks, or is
+ * queued. */
+static bool owes_alone(const struct fanout *f, const struct client *c)
+{
+    const struct notification_manager *nm = c->nm;
+
+    if (nm->fanouts.next == nm->fanouts.prev) /* there is no other walk */
+        return true;
+    for (size_t i = 0; i < c->topic_count; i++)
+        if (c->topics[i].channel->fanout != NULL && c->topics[i].channel->fanout != f)
+            return false;
+    return (c->user->fanout == NULL || c->user->fanout == f) &&
+           (nm->everyone->fanout == NULL || nm->everyone->fanout == f);
+}
+
+/* Visits the next client; false: the walk is over. `log` is the channel's row in the window. */
+static bool step(struct fanout *f, struct history_log *log, bool *has_cost)
 {
     struct list *at = f->next;
 
@@ -75,21 +90,34 @@ static bool step(struct fanout *f, bool *has_cost)
         return false;
     f->is_round = false;
     f->next = at->next; /* before the visit: it may end the client */
-    if (at != &f->channel->clients)
-        *has_cost = client_update(channel_client(f->channel, at));
+    if (at != &f->channel->clients) {
+        struct client *c = channel_client(f->channel, at);
+
+        *has_cost = client_update(c, owes_alone(f, c) ? log : NULL);
+    }
     return true;
+}
+
+static struct history_log *log_of(const struct notification_manager *nm, const struct fanout *f)
+{
+    return history_log(nm->window, channel_name_of(f->channel));
 }
 
 void fanouts_run(struct notification_manager *nm, size_t most)
 {
+    struct history_log *log = NULL;
+    struct fanout *f = NULL;
     size_t idle = 0;
     bool has_cost;
 
     while (most > 0 && !list_is_empty(&nm->fanouts)) {
-        struct fanout *f = LIST_HOLDER(nm->fanouts.next, struct fanout, link);
-
-        if (f->channel->count == 0 || !step(f, &has_cost)) {
+        if (f == NULL) {
+            f = LIST_HOLDER(nm->fanouts.next, struct fanout, link);
+            log = log_of(nm, f); /* visits do not change the window */
+        }
+        if (f->channel->count == 0 || !step(f, log, &has_cost)) {
             fanout_end(nm, f);
+            f = NULL;
             continue;
         }
         if (has_cost || ++idle % IDLE_VISITS_PER_UNIT == 0)
@@ -120,6 +148,6 @@ void fanouts_finish_pinned(struct notification_manager *nm)
     bool has_cost;
 
     while ((f = first_of_user(nm)) != NULL) /* a visit may end the channel, and the walk with it */
-        if (!step(f, &has_cost))
+        if (!step(f, log_of(nm, f), &has_cost))
             fanout_end(nm, f);
 }

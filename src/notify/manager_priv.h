@@ -140,8 +140,9 @@ static inline struct channel_name channel_name_of(const struct channel *channel)
 void client_deliver(struct client *c, struct message *m);
 
 /* All that it has not got yet of its channels: queued and written as far as it goes, if it is
- * live. Returns whether it cost anything. May end the client. */
-bool client_update(struct client *c);
+ * live. Where nothing is owed to it but by one channel, `log` is that channel's row in the window;
+ * else NULL. Returns whether it cost anything. May end the client. */
+bool client_update(struct client *c, struct history_log *log);
 
 /* A retract, NULL where it found no memory: queued, even a little over the limit. Where that fails
  * the client gets a gap as soon as it has room, so that its page loads its state again. */
@@ -162,7 +163,8 @@ void client_set_behind(struct client *c, bool is_behind);
 /* Ends the client for want of memory. */
 void client_cut_for_memory(struct client *c);
 
-/* Queues one notification of its own; false: there was no room, or the client is dead. */
+/* Queues one notification of its own, to be written by the caller; false: there was no room, or
+ * the client is dead. */
 bool client_queue(struct client *c, struct message *m);
 
 /* Tells of a loss: what came behind `after` up to some number at or over `resumed_at` is not to be
@@ -177,6 +179,10 @@ void clients_flush(struct notification_manager *nm, size_t most);
 /* Queues what a client that is behind has not got, as far as there is room, and makes it live when
  * nothing is left. The client may be dead afterwards. */
 void client_catch_up(struct client *c);
+
+/* Queues what a live client has not got of `log`; false: that is not all, or there was no room, or
+ * the client is dead. */
+bool client_take(struct client *c, struct history_log *log);
 
 /* Gives up a page that was asked for, and forgets which losses were told. */
 void client_stop_reading(struct client *c);
