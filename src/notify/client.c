@@ -19,7 +19,6 @@
 #include "message/sse.h"
 
 enum {
-    MAX_IOV = 64,
     FLUSH_BYTES = 256 * 1024,  /* that one client writes before others have their turn */
     BYTES_A_FLUSH = 32 * 1024, /* so many cost as much as one flush more */
     CONTROL_ROOM = 64,         /* retracts that a full ring still takes, ... */
@@ -81,7 +80,7 @@ void client_release(struct client *c, const char *reason)
 {
     struct notification_manager *nm = c->nm;
 
-    assert(!c->is_dead);
+    assert(!c->is_dead && !c->is_writing);
     if (c->user != NULL)
         log_event(LOG_INFO, "stream closed", log_hex("client", c->id),
                   log_slice("user", channel_name_of(c->user).name), log_text("reason", reason),
@@ -205,9 +204,9 @@ bool client_queue(struct client *c, struct message *m)
 
 /* ---- writing ---- */
 
-/* Takes the oldest messages that were withdrawn before a byte of them was written out of the
- * queue, and gathers what is to be written. */
-static int gather(struct client *c, struct iovec iov[MAX_IOV], size_t *total)
+/* Also takes the oldest messages that were withdrawn before a byte of them was written out of the
+ * queue. */
+int client_gather(struct client *c, struct iovec iov[MAX_IOV], size_t *total)
 {
     int n = 0;
 
@@ -252,33 +251,6 @@ static void note_written(struct client *c, size_t bytes)
         }
         message_unref(ring_take(&c->ring));
     }
-}
-
-/* Writes one round; false: the socket takes no more now, or the client is dead. */
-static bool write_some(struct client *c, size_t *written)
-{
-    struct iovec iov[MAX_IOV];
-    size_t total;
-    int n = gather(c, iov, &total);
-    ssize_t taken;
-
-    if (n == 0)
-        return true;
-    taken = c->ops->writev(c->sink, iov, n);
-    if (taken < 0 && taken != -EAGAIN) {
-        c->nm->stats->streams_closed_by_peer++;
-        finish(c, false, "peer");
-        return false;
-    }
-    if (taken > 0)
-        note_written(c, (size_t)taken);
-    if (taken < (ssize_t)total) {
-        c->is_blocked = true;
-        c->ops->want_write(c->sink);
-        return false;
-    }
-    *written += total;
-    return true;
 }
 
 /* Takes all that is not begun out of the queue, from its first notification on, and goes back to
@@ -327,54 +299,86 @@ static void check_room(struct client *c)
         overflow(c);
 }
 
-/* Writes what is queued and catches up, as far as the socket goes; past `budget` bytes the rest
- * waits for the next turn. Returns the bytes of the rounds that went out whole. The client may be
- * dead afterwards. */
-static size_t flush(struct client *c, size_t budget)
+/* Ends a round of writing as client_on_written says; whether there is more to write now. The client
+ * may be dead afterwards. */
+static bool end_round(struct client *c, ssize_t taken, size_t total)
 {
-    size_t written = 0;
-
-    while (!c->is_blocked && write_some(c, &written)) {
-        if (c->ring.count == 0) {
-            pay_debt(c);
-            client_catch_up(c);
-        }
-        if (c->is_dead || c->ring.count == 0)
-            break;
-        if (written >= budget) {
-            client_mark_dirty(c);
-            return written;
-        }
+    if (taken < 0 && taken != -EAGAIN) {
+        c->nm->stats->streams_closed_by_peer++;
+        finish(c, false, "peer");
+        return false;
     }
-    if (c->is_dead)
-        return written;
+    if (taken > 0)
+        note_written(c, (size_t)taken);
+    if (taken < (ssize_t)total) {
+        c->is_blocked = true;
+        c->ops->want_write(c->sink);
+    }
     if (c->is_blocked) {
         check_room(c);
-        return written;
+        return false;
     }
+    if (c->ring.count == 0) {
+        pay_debt(c);
+        client_catch_up(c);
+    }
+    if (c->is_dead || c->ring.count > 0)
+        return !c->is_dead;
     ring_relax(&c->ring);
     if (c->is_ending)
         finish(c, true, bye_names[c->bye]);
-    return written;
+    return false;
+}
+
+/* Writes what is queued and catches up, as far as the socket goes. The client may be dead
+ * afterwards. */
+static void flush(struct client *c)
+{
+    struct iovec iov[MAX_IOV];
+    size_t total = 0;
+    ssize_t taken;
+
+    do {
+        int n = c->is_blocked ? 0 : client_gather(c, iov, &total);
+
+        taken = n == 0 ? 0 : c->ops->writev(c->sink, iov, n);
+    } while (end_round(c, taken, total));
+}
+
+void client_on_written(struct client *c, ssize_t taken, size_t total, bool is_whole)
+{
+    if (!end_round(c, taken, total))
+        return;
+    if (is_whole)
+        flush(c);
+    else
+        client_mark_dirty(c);
+}
+
+/* Returns what it cost, in flushes. */
+static size_t flush_first(struct notification_manager *nm)
+{
+    struct client *c = nm->dirty;
+
+    nm->dirty = c->next_dirty;
+    if (nm->dirty == NULL)
+        nm->dirty_end = &nm->dirty;
+    c->is_dirty = false;
+    if (!c->is_dead)
+        return 1 + outgoing_add(nm, c, false) / BYTES_A_FLUSH;
+    free(c);
+    return 1;
 }
 
 void clients_flush(struct notification_manager *nm, size_t most)
 {
     size_t cost = 0;
 
-    while (nm->dirty != NULL && cost < most) {
-        struct client *c = nm->dirty;
-
-        cost++;
-        nm->dirty = c->next_dirty;
-        if (nm->dirty == NULL)
-            nm->dirty_end = &nm->dirty;
-        c->is_dirty = false;
-        if (c->is_dead)
-            free(c);
-        else
-            cost += flush(c, FLUSH_BYTES) / BYTES_A_FLUSH;
-    }
+    do {
+        while (nm->dirty != NULL && cost < most)
+            cost += flush_first(nm);
+        outgoing_write(nm); /* those that have more are at the end of the list then */
+    } while (nm->dirty != NULL && cost < most);
 }
 
 /* ---- what comes for it ---- */
@@ -384,11 +388,12 @@ void client_deliver(struct client *c, struct message *m)
     if (c->is_dead || c->is_behind || c->is_ending || m->seq <= c->cursor)
         return;
     if (!list_is_empty(&c->nm->fanouts)) { /* a walk may owe it something older */
-        client_update(c, NULL);
+        if (client_update(c, NULL) && !c->is_dead)
+            flush(c);
         return;
     }
     if (c->ring.count >= c->nm->options.queue && !c->is_blocked)
-        flush(c, SIZE_MAX); /* full of what came in this turn: it is not slow */
+        flush(c); /* full of what came in this turn: it is not slow */
     if (c->is_dead || c->is_behind)
         return;
     if (client_queue(c, m))
@@ -405,8 +410,6 @@ bool client_update(struct client *c, struct history_log *log)
         client_set_behind(c, !c->is_dead);
         client_catch_up(c);
     }
-    if (!c->is_dead)
-        flush(c, SIZE_MAX); /* it must not stay behind, as if it were slow */
     return true;
 }
 

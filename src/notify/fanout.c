@@ -80,8 +80,10 @@ static bool owes_alone(const struct fanout *f, const struct client *c)
            (nm->everyone->fanout == NULL || nm->everyone->fanout == f);
 }
 
-/* Visits the next client; false: the walk is over. `log` is the channel's row in the window. */
-static bool step(struct fanout *f, struct history_log *log, bool *has_cost)
+/* Visits the next client; false: the walk is over. `log` is the channel's row in the window. The
+ * visit may end the channel, and the walk with it. */
+static bool step(struct notification_manager *nm, struct fanout *f, struct history_log *log,
+                 bool *has_cost)
 {
     struct list *at = f->next;
 
@@ -94,6 +96,8 @@ static bool step(struct fanout *f, struct history_log *log, bool *has_cost)
         struct client *c = channel_client(f->channel, at);
 
         *has_cost = client_update(c, owes_alone(f, c) ? log : NULL);
+        if (*has_cost && !c->is_dead)
+            outgoing_add(nm, c, true); /* it must not stay behind, as if it were slow */
     }
     return true;
 }
@@ -106,26 +110,27 @@ static struct history_log *log_of(const struct notification_manager *nm, const s
 void fanouts_run(struct notification_manager *nm, size_t most)
 {
     struct history_log *log = NULL;
-    struct fanout *f = NULL;
+    struct list *first = NULL;
     size_t idle = 0;
     bool has_cost;
 
     while (most > 0 && !list_is_empty(&nm->fanouts)) {
-        if (f == NULL) {
-            f = LIST_HOLDER(nm->fanouts.next, struct fanout, link);
-            log = log_of(nm, f); /* visits do not change the window */
+        struct fanout *f = LIST_HOLDER(nm->fanouts.next, struct fanout, link);
+
+        if (first != &f->link) {
+            first = &f->link;
+            log = log_of(nm, f); /* no visit changes the window */
         }
-        if (f->channel->count == 0 || !step(f, log, &has_cost)) {
+        if (f->channel->count == 0 || !step(nm, f, log, &has_cost)) {
             fanout_end(nm, f);
-            f = NULL;
             continue;
         }
         if (has_cost || ++idle % IDLE_VISITS_PER_UNIT == 0)
             most--;
     }
+    outgoing_write(nm);
     if (!list_is_empty(&nm->fanouts)) { /* the next slice is another channel's */
-        struct list *first = nm->fanouts.next;
-
+        first = nm->fanouts.next;
         list_remove(first);
         list_add_last(&nm->fanouts, first);
     }
@@ -147,7 +152,8 @@ void fanouts_finish_pinned(struct notification_manager *nm)
     struct fanout *f;
     bool has_cost;
 
-    while ((f = first_of_user(nm)) != NULL) /* a visit may end the channel, and the walk with it */
-        if (!step(f, log_of(nm, f), &has_cost))
+    while ((f = first_of_user(nm)) != NULL)
+        if (!step(nm, f, log_of(nm, f), &has_cost))
             fanout_end(nm, f);
+    outgoing_write(nm);
 }
