@@ -68,8 +68,8 @@ void *http_stream_server_ctx(const struct http_stream *s);
  * http_stream_close then; on_closed does not come). */
 ssize_t http_stream_writev(struct http_stream *s, const struct iovec *iov, int count);
 
-/* Several writes, of which `to` is a stream, all of one server and no two of them the same one: each
- * comes out as by http_stream_writev, in fewer system calls where the system can. `to` is
+/* Several writes, of which `to` is a stream, all of one server and no two of them the same one:
+ * each comes out as by http_stream_writev, in fewer system calls where the system can. `to` is
  * overwritten. */
 void http_streams_write(struct write *writes, size_t count);
 

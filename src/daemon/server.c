@@ -307,8 +307,8 @@ int server_init(struct server *s, const struct config *config, struct error *why
     *s = (struct server){.config = config};
     raise_descriptor_limit();
     s->loop = loop_create(&s->stats, why);
-    if (s->loop == NULL || choose_writing(s, why) != 0 || make_journal(s, why) != 0 || make_manager(s, why) != 0 ||
-        make_http(s, why) != 0)
+    if (s->loop == NULL || choose_writing(s, why) != 0 || make_journal(s, why) != 0 ||
+        make_manager(s, why) != 0 || make_http(s, why) != 0)
         goto fail;
     start_watchers(s);
     for (size_t i = 0; i < config->listener_count; i++)

@@ -162,8 +162,9 @@ static inline struct channel_name channel_name_of(const struct channel *channel)
 /* The newest entry of one of its channels: queued if it is live. May end the client. */
 void client_deliver(struct client *c, struct message *m);
 
-/* All that it has not got yet of its channels is queued, if it is live. Where nothing is owed to it but by one channel, `log` is that channel's row in the window;
- * else NULL. Returns whether there is anything to write. May end the client. */
+/* All that it has not got yet of its channels is queued, if it is live. Where nothing is owed to it
+ * but by one channel, `log` is that channel's row in the window; else NULL. Returns whether there
+ * is anything to write. May end the client. */
 bool client_update(struct client *c, struct history_log *log);
 
 /* A retract, NULL where it found no memory: queued, even a little over the limit. Where that fails
