@@ -5,7 +5,12 @@ BENCH_BIN := build/bench/ssebench build/bench/rawlimit
 build/bench/%: bench/%.c
 	@mkdir -p $(@D)
 	@echo "  CC    $<"
-	$(Q)$(CC) -std=gnu11 -O2 -D_GNU_SOURCE -Wall -Wextra -o $@ $<
+	$(Q)$(CC) -std=gnu11 -O2 -D_GNU_SOURCE $(BENCH_CPPFLAGS) -Wall -Wextra -o $@ $< $(BENCH_LIBS)
+
+ifneq ($(IO_URING),0)
+build/bench/rawlimit: BENCH_CPPFLAGS := -DHAVE_LIBURING
+build/bench/rawlimit: BENCH_LIBS := -luring
+endif
 
 # Five minutes, into docs/performance.md; one minute, to the terminal only.
 .PHONY: bench bench-quick bench-selftest

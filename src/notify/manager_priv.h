@@ -16,7 +16,7 @@
 enum {
     MAX_IOV = 64, /* of one client's write */
     OUTGOING_WRITES = 128,
-    OUTGOING_IOV = 512,
+    OUTGOING_IOV = 1024,
 };
 
 struct fanout;
