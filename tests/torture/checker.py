@@ -67,7 +67,7 @@ class Rules:
 
 
 class Faults(list):
-    MOST = 40
+    MOST = 5000
 
     def add(self, text):
         if len(self) < self.MOST:

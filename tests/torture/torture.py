@@ -2,15 +2,16 @@
 """Kills the daemon, or its power, again and again while everybody publishes and listens, and proves
 from what they wrote down that nothing acknowledged was lost (checker.py).
 
-    tests/torture/torture.py [MODE]...    always evict interval cheat
+    tests/torture/torture.py [MODE]...    always faulty evict interval cheat
 
     always    sync = always, and room for all: no gap is ever due
+    faulty    the same on a disk that fails now and then: what is refused was not sent
     evict     the same with a small keep_per_user: gaps exactly where something was evicted unseen
     interval  sync = interval: a kill may lose the last moment, and that is told
     cheat     sync = interval, judged as if it were always: this must be found out
 
-TORTURE_ROUNDS (100) is the number of kills of the first mode; evict and interval have half as many,
-cheat a tenth. TORTURE_SECONDS, if it is set, is the time for all modes together instead.
+TORTURE_ROUNDS (100) is the number of kills of the first mode; the others have half as many, cheat a
+tenth. TORTURE_SECONDS, if it is set, is the time for all modes together instead.
 TORTURE_SEED repeats the choices of a run (not its timing). SSE_NOTIFY_BIN names the daemon. Exit
 status 1 after a fault."""
 import collections
@@ -40,7 +41,9 @@ TIMES = 10 if os.environ.get("TEST_IS_SLOW") else 1
 DEADLINE = 20 * TIMES
 USERS = [f"u{i}" for i in range(6)]
 TOPICS = [f"t{i}" for i in range(4)]
-MODES = {"always": 100, "evict": 50, "interval": 50, "cheat": 10}  # their shares
+MODES = {"always": 100, "faulty": 50, "evict": 50, "interval": 50, "cheat": 10}  # their shares
+EIO, ENOSPC = 5, 28
+REFUSED = (503, 507)  # nothing was done
 KEEP_FEW = 15         # keep_per_user where something is evicted
 NUMBER = re.compile(r'^\{"n":(\d+)')
 
@@ -202,7 +205,7 @@ class Publisher(Peer):
             self.on_answer(self.under_way.popleft(), self.status, body)
 
     def on_answer(self, request, status, body):
-        if status == 503:
+        if status in REFUSED:
             self.run.counts["refused"] += 1
             self.on_refused(request, request.units)
         elif status != 200:
@@ -288,7 +291,7 @@ class Remover(Peer):
         if len(self.buffer) < self.length:
             return
         self.buffer, self.length = self.buffer[self.length:], None
-        if self.status not in (200, 503) and (self.status != 404 or self.item is None):
+        if self.status not in (200, *REFUSED) and (self.status != 404 or self.item is None):
             raise Failure(f"DELETE: {self.status}")
         if self.erasure is not None:
             self.end_erasure(self.status == 200)
@@ -660,6 +663,24 @@ class Run:
 
     # ---- one round ----
 
+    def make_faults(self):
+        """The disk is sound, or one of its calls fails, some times or from now on."""
+        rng = self.rng
+        if self.mode != "faulty" or rng.random() < 0.3:
+            self.disk.rules()
+            return
+        op = rng.choice(("write", "sync", "meta"))
+        first = rng.randint(1, 8)
+        last = rng.choice((first, first, first + rng.randint(1, 5), 0))
+        error = rng.choice((EIO, ENOSPC))
+        action = rng.choice((f"error {error}", f"lie {error}", f"delay {rng.randint(1, 200)}",
+                             "short 0"))
+        rules = [f"{op} {first} {last} {action}"]
+        if op == "meta" and rng.random() < 0.5:
+            rules.append(f"undo 1 {rng.choice((0, 1, 2))} error {error}")
+        self.disk.rules(*rules)
+        self.rounds.append(f"{now():.3f} rules: {'; '.join(rules)}")
+
     def one_round(self):
         """Starts it, lets it run, and ends it in one way or another."""
         rng = self.rng
@@ -674,6 +695,7 @@ class Run:
             self.wait_ready()
             if self.mode == "interval":
                 self.note_restart(before)
+            self.make_faults()
             self.spin(rng.random() * (0.1 if way < 0.25 else 1.2))
             if way > 0.8:   # while it ends
                 is_ending = True
@@ -686,6 +708,8 @@ class Run:
         self.counts["kills"] += 1
         self.rounds.append(f"{killed:.3f} #{self.highest} " + (
             "while it starts" if way < 0.12 else "while it ends" if is_ending else "at work"))
+        self.counts["calls that failed"] += self.disk.hits()
+        self.disk.rules()
         if rng.random() < 0.4:
             self.counts["power cuts"] += 1
             sectors = self.disk.cut_power(rng)
@@ -758,7 +782,9 @@ class Run:
 
 # ---- all of it ----
 
-ALARMS = ("damaged", "cannot", "ERROR", "Sanitizer", "ssertion")  # in the daemon's log
+ALARMS = ("ERROR: ", "Sanitizer", "ssertion", "damaged")  # in the daemon's log ...
+ALARMS_OF_A_SOUND_DISK = ("cannot", "fails")            # ... and in this case
+MOST_SHOWN = 40
 LOST = re.compile("never came|is missing before|came to nobody")
 
 
@@ -790,12 +816,13 @@ def torture(mode, rounds, seconds, seed):
     print(f"{mode}: {list_of(run.counts)}; {checker.owed} deliveries owed and made to "
           f"{len(run.listeners)} subscribers, {checker.told} retractions told; missing with a "
           f"reason: {list_of(checker.excused)}", flush=True)
-    if any(word in text for word in ALARMS):
+    if any(word in text for word in ALARMS) or \
+            mode != "faulty" and any(word in text for word in ALARMS_OF_A_SOUND_DISK):
         faults.append(f"the log has something to say:\n{text[-4000:]}")
     if checker.owed < 100 or run.counts["kills"] < 1:
         faults.append("there was next to nothing to check")
     if faults:
-        faults.append("rounds:\n    " + "\n    ".join(run.rounds))
+        faults.append(f"{len(faults)} faults; rounds:\n    " + "\n    ".join(run.rounds))
     return faults
 
 
@@ -823,8 +850,8 @@ def main():
                          float(seconds) * share if seconds else None, seed)
         if mode == "cheat":
             faults = convict(faults)
-        for fault in faults:
-            print(f"  {mode}: {fault}")
+        for fault in (*faults[:MOST_SHOWN], *faults[max(MOST_SHOWN, len(faults) - 1):]):
+            print(f"  {mode}: {fault}")  # the last: what was done in each round
         bad += bool(faults)
     print(f"{len(modes) - bad} passed, {bad} failed")
     return 1 if bad else 0
