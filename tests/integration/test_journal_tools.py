@@ -111,7 +111,8 @@ class Help(Case):
         wrong = os.path.join(home, "wrong")
         os.mkdir(wrong)
         pathlib.Path(wrong, "data.mdb").write_bytes(b"this is not a journal" * 1000)
-        for command in (("stats",), ("export",), ("backup", os.path.join(home, "to")), ("compact",)):
+        for command in (("stats",), ("export",), ("compact",),
+                        ("backup", os.path.join(home, "to"))):
             done = self.journal(*command, "--path", absent, status=1)
             self.assertIn(f"{absent}: there is no journal", done.stderr)
             self.assertFalse(os.path.exists(absent))

@@ -360,8 +360,8 @@ class Checker:
             self.faults.add(f"{s.name}: its id was not known")
             return
         if gap.reason == "overflow" and any(
-                i.retract_sent is not None and i.retract_sent < gap.time and
-                i.retracted_seq not in life.retracted for c in s.channels for i in self.retracted[c]):
+                i.retract_sent < gap.time and i.retracted_seq not in life.retracted
+                for channel in s.channels for i in self.retracted[channel]):
             return  # of more retractions than there is room for
         if any(time < gap.time and gap.after < first for time, first in self.rules.restarts):
             return  # what was out, and not on the disk, cannot be told from what never was
