@@ -416,6 +416,8 @@ struct store *store_open(const struct store_options *options, struct error *why)
         directory_lock(options->path, &s->lock_fd, why) != 0)
         goto fail;
     directory_clear_draft(options->path);
+    if (repair(options->path, &s->opening, why) != 0)
+        goto fail;
     code = make_env(s);
     if (code == 0)
         code = open_env(s, options->is_unsynced ? MDB_NOSYNC : 0);
@@ -434,6 +436,11 @@ struct store *store_open(const struct store_options *options, struct error *why)
 fail:
     store_close(s);
     return NULL;
+}
+
+const struct store_opening *store_opening(const struct store *s)
+{
+    return &s->opening;
 }
 
 /* What the last commit has left, by whoever made it. */

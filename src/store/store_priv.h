@@ -79,6 +79,7 @@ struct store {
     MDB_env *env;
     struct dbs dbs;
     int lock_fd;                 /* -1: read only */
+    struct store_opening opening;
     bool is_in_doubt;            /* a commit failed in its last step */
     bool has_loss;               /* see store_note_loss */
     uint64_t file_size;          /* after the last commit */
@@ -172,8 +173,16 @@ int state_measure(struct store *s, MDB_txn *txn, const struct stored_state *stor
 /* Removes an entry with all that belongs to it. With `is_lost` its channel remembers it. */
 int write_remove(struct store *s, const struct record *record, struct slice bytes, bool is_lost);
 
+/* Gives a channel, which has nothing yet, its mark. */
+int write_mark(struct store *s, struct slice channel_key, uint64_t mark);
+
 /* Takes one grave away. */
 int write_remove_grave(struct store *s, const MDB_val *key, uint64_t mark);
+
+/* ---- repair.c ---- */
+/* Checks the file in the directory, whose lock the caller has, and repairs it. Returns 0 or -1 with
+ * a sentence; then it is as it was. */
+int repair(const char *path, struct store_opening *out, struct error *why);
 
 static inline MDB_val val_of(const void *p, size_t n)
 {
