@@ -47,30 +47,16 @@ struct store_state {
     uint64_t collapsed;        /* replaced: both since the store was opened */
 };
 
-/* What opening has found. */
-struct store_opening {
-    bool was_damaged;          /* and is repaired */
-    bool was_lost;             /* not all is kept, or certain to be all: the epoch is a new one */
-    uint64_t kept;             /* entries */
-    char what[440];            /* a sentence for the log */
-    char aside[64];            /* the damaged file, in that directory; empty: so was the file */
-};
-
-enum { STORE_MAX_DAMAGED = 3 };  /* damaged files that are kept, the newest */
-
 /* Opens the directory for writing and takes its lock. What an earlier process could have handed out
- * without recording it counts as lost to all (see store_reserve). The file is checked first, and
- * repaired where it is damaged: what is whole goes into a new one, and where anything is lost that
- * has a new epoch. NULL, with a sentence in `why` that names the cause and its cure: another
- * process holds it (and which), a newer format, no permission, no room; a damaged file is as it
- * was then. */
+ * without recording it counts as lost to all (see store_reserve). The file is checked first; where
+ * it is damaged that is logged, what is whole of it goes into a new one, and has a new epoch if
+ * anything is lost (see store_repair in check.h). NULL, with a sentence in `why` that names the
+ * cause and its cure: another process holds it (and which), it is of a newer format or somebody
+ * else's, no permission, no room. */
 struct store *store_open(const struct store_options *options, struct error *why);
 
-/* What store_open has found. */
-const struct store_opening *store_opening(const struct store *s);
-
-/* Opens for reading beside a process that may be writing: for tools. Never makes a store, and checks
- * and repairs nothing. */
+/* Opens for reading beside a process that may be writing: for tools. Never makes a store, and
+ * neither checks nor repairs one. */
 struct store *store_open_read_only(const char *path, struct error *why);
 
 /* Closes; a store that was written to remembers that nothing is missing, unless store_note_loss was

@@ -7,75 +7,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
 #include <unistd.h>
 #include "base/crc32c.h"
 #include "check_priv.h"
-
-/* ---- the file ---- */
-
-#ifndef MADV_POPULATE_READ
-#define MADV_POPULATE_READ 22 /* of Linux 5.14 */
-#endif
-
-/* A part that the disk cannot give is zeros: damage like any other, instead of a signal. */
-static int read_in_parts(struct contents *c, int fd)
-{
-    enum { PART = 4096 };
-    char *p = mmap(NULL, c->n, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-
-    if (p == MAP_FAILED)
-        return -1;
-    for (size_t at = 0; at < c->n; at += PART)
-        (void)!pread(fd, p + at, c->n - at < PART ? c->n - at : PART, (off_t)at);
-    c->p = p;
-    return 0;
-}
-
-static int map(struct contents *c, int fd)
-{
-    void *p = mmap(NULL, c->n, PROT_READ, MAP_SHARED, fd, 0);
-
-    if (p == MAP_FAILED)
-        return -1;
-    /* All at once: from a disk in its order, and out of the cache without a fault a page. */
-    if (madvise(p, c->n, MADV_POPULATE_READ) == 0 || errno == EINVAL) {
-        c->p = p;
-        return 0;
-    }
-    munmap(p, c->n);
-    return read_in_parts(c, fd);
-}
-
-int contents_open(struct contents *c, const char *file, struct error *why)
-{
-    struct stat info;
-    int status = 0;
-    int fd = open(file, O_RDONLY | O_CLOEXEC);
-
-    *c = (struct contents){.is_absent = fd < 0 && errno == ENOENT};
-    if (c->is_absent)
-        return 0;
-    if (fd < 0 || fstat(fd, &info) != 0) {
-        status = error_set(why, "cannot read %s: %s", file, strerror(errno));
-    } else {
-        c->n = (size_t)info.st_size;
-        if (c->n > 0 && map(c, fd) != 0)
-            status = error_set(why, "cannot read %s: %s", file, strerror(errno));
-    }
-    if (fd >= 0)
-        close(fd);
-    return status;
-}
-
-void contents_close(struct contents *c)
-{
-    if (c->p != NULL)
-        munmap(c->p, c->n);
-    c->p = NULL;
-}
+#include "store/guard.h"
+#include "store/replace.h"
 
 /* ---- one entry ---- */
 
@@ -137,13 +73,13 @@ static void note_tree(void *ctx, struct slice key, struct slice value, size_t co
 {
     struct snapshot *s = ctx;
 
-    (void)count;
-    for (size_t i = 0; i < DB_COUNT; i++)
+    for (size_t i = 0; i < DB_COUNT && count > 0; i++)
         if (slice_is(key, db_kinds[i].name)) {
             tree_read(&s->trees[i], value.p);
             s->has_tree[i] = true;
             return;
         }
+    s->unknown++;
     fault(&s->faults, "there is a tree of an unknown name");
 }
 
@@ -265,6 +201,12 @@ static void choose_last(struct findings *f)
     f->is_last = order_by_heads(f);
     if (f->is_last) {
         f->is_new = is_made(f->last) && is_blank(f->other);
+        return;
+    }
+    if (is_blank(a) && is_blank(b)) {
+        f->last = a;
+        f->other = b;
+        f->is_last = f->is_new = true;
         return;
     }
     fault(&f->faults, "its two heads do not belong together");
@@ -435,33 +377,109 @@ static void look_at_trees(struct findings *f)
         compare(f);
 }
 
-/* What we cannot know is left alone: a newer LMDB says so in both heads, a newer store in its
- * state. */
-static bool is_foreign(const struct findings *f)
+static bool has_trees(const struct snapshot *s)
 {
-    const struct head *a = &f->heads[0];
-    const struct head *b = &f->heads[1];
-
-    if (a->is_whole && b->is_whole && a->version == b->version && a->version != LMDB_VERSION)
-        return true;
-    return f->last->newer_format != 0 && f->is_last;
+    for (size_t i = 0; i < DB_COUNT; i++)
+        if (s->has_tree[i])
+            return true;
+    return false;
 }
 
-int findings_init(struct findings *f, const void *bytes, size_t n)
+/* What we cannot know is left alone: a newer LMDB says so in every head that is one, a newer store
+ * in a state that is sealed, and what another program keeps with LMDB has trees, but none of ours.
+ */
+static enum foreign find_foreign(const struct findings *f)
+{
+    bool is_of_lmdb = false;
+    bool has_whole = false;
+
+    for (size_t i = 0; i < HEADS; i++) {
+        if (f->snapshots[i].newer_format != 0)
+            return FOREIGN_FORMAT;
+        has_whole |= f->heads[i].is_whole;
+        is_of_lmdb |= f->heads[i].is_whole && f->heads[i].version == LMDB_VERSION;
+    }
+    if (has_whole && !is_of_lmdb)
+        return FOREIGN_LMDB;
+    if (f->heads[0].is_whole && f->heads[1].is_whole && f->last->unknown > 0 &&
+        !has_trees(f->last) && !has_trees(f->other))
+        return FOREIGN_PROGRAM;
+    return FOREIGN_NOT;
+}
+
+bool findings_are_foreign(const struct findings *f, const char *path, struct error *why)
+{
+    uint32_t format = f->snapshots[0].newer_format;
+    const struct head *whole = &f->heads[f->heads[0].is_whole ? 0 : 1];
+
+    switch (f->foreign) {
+    case FOREIGN_NOT:
+        return false;
+    case FOREIGN_FORMAT:
+        error_set(why,
+                  "journal.path = %s: it was written by a newer sse-notify (format %u, this one "
+                  "knows %d): run that one, or give this daemon another path",
+                  path, format != 0 ? format : f->snapshots[1].newer_format, STORE_FORMAT);
+        break;
+    case FOREIGN_LMDB:
+        error_set(why,
+                  "journal.path = %s: " DATA_FILE " was written by another version of LMDB (%u, "
+                  "this one is %d): run an sse-notify with that one, or give this daemon another "
+                  "path",
+                  path, whole->version, LMDB_VERSION);
+        break;
+    case FOREIGN_PROGRAM:
+        error_set(why,
+                  "journal.path = %s: " DATA_FILE " is another program's: give this daemon another "
+                  "path",
+                  path);
+        break;
+    }
+    return true;
+}
+
+/* Beside a process that writes, the other head may change at any time. */
+static void choose_only(struct findings *f)
+{
+    f->last = &f->snapshots[0];
+    f->other = &f->snapshots[1];
+    f->is_last = true;
+    f->is_new = is_made(f->last);
+    if (!is_in_place(f->last, f->other))
+        fault(&f->faults, "its head does not belong to its state");
+}
+
+static void read_heads(struct findings *f, const void *bytes, size_t n, const struct head *only)
+{
+    image_read(&f->image, bytes, n, f->heads, &f->faults);
+    if (only == NULL)
+        return;
+    f->heads[0] = *only;
+    f->heads[1] = (struct head){.is_there = false};
+    f->faults.count = 0;
+}
+
+int findings_init(struct findings *f, const void *bytes, size_t n, const struct head *only,
+                  const struct pass *pass)
 {
     *f = (struct findings){.is_last = false};
-    image_read(&f->image, bytes, n, f->heads, &f->faults);
+    read_heads(f, bytes, n, only);
     for (size_t i = 0; i < HEADS; i++)
         if (snapshot_init(&f->snapshots[i], &f->image, &f->heads[i]) != 0) {
             findings_fini(f);
             return -ENOMEM;
         }
-    choose_last(f);
-    f->is_foreign = is_foreign(f);
-    if (f->is_foreign || !f->last->head->is_there)
+    if (only == NULL)
+        choose_last(f);
+    else
+        choose_only(f);
+    f->foreign = find_foreign(f);
+    if (f->foreign != FOREIGN_NOT || !f->last->head->is_there)
         return 0;
-    if (f->last->head->version != LMDB_VERSION || f->other->head->version != LMDB_VERSION)
+    if (f->last->head->version != LMDB_VERSION ||
+        (f->other->head->is_there && f->other->head->version != LMDB_VERSION))
         fault(&f->faults, "one of its heads is of an unknown version");
+    f->last->walk.pass = pass;
     walk_free_list(&f->last->walk, f->last->head);
     if (!f->is_new)
         look_at_trees(f);
@@ -475,79 +493,211 @@ void findings_fini(struct findings *f)
         walk_fini(&f->snapshots[i].walk);
 }
 
+struct looking {
+    struct findings *f;
+    const struct contents *c;
+    const struct head *only;
+    const struct pass *pass;
+};
+
+static int look(void *ctx)
+{
+    const struct looking *l = ctx;
+
+    return findings_init(l->f, l->c->p, l->c->n, l->only, l->pass);
+}
+
+int findings_of(struct findings *f, struct contents *c, const struct head *only,
+                const struct pass *pass)
+{
+    struct looking looking = {f, c, only, pass};
+    bool is_cut;
+    int status = guard_run(look, &looking, &is_cut);
+
+    if (!is_cut)
+        return status;
+    findings_fini(f);
+    status = contents_copy(c);
+    return status == 0 ? look(&looking) : status;
+}
+
+uint64_t findings_count(const struct findings *f)
+{
+    return f->faults.count + f->last->faults.count;
+}
+
 bool findings_are_bad(const struct findings *f)
 {
-    return !f->is_foreign && f->faults.count + f->last->faults.count > 0;
+    return f->foreign == FOREIGN_NOT && findings_count(f) > 0;
+}
+
+static size_t in_words(const struct faults *f)
+{
+    return f->count < STORE_MAX_FINDINGS ? (size_t)f->count : STORE_MAX_FINDINGS;
+}
+
+const char *findings_text(const struct findings *f, size_t i)
+{
+    size_t first = in_words(&f->last->faults);
+
+    if (i < first)
+        return f->last->faults.first[i];
+    return i - first < in_words(&f->faults) ? f->faults.first[i - first] : NULL;
 }
 
 void findings_describe(const struct findings *f, char *out, size_t size)
 {
-    const struct faults *first = f->last->faults.count > 0 ? &f->last->faults : &f->faults;
-    uint64_t count = f->faults.count + f->last->faults.count;
+    uint64_t more = findings_count(f) - 1;
 
-    snprintf(out, size, "%s", first->first);
-    if (count > 1)
-        snprintf(out + strlen(out), size - strlen(out), ", and %llu faults more",
-                 (unsigned long long)count - 1);
+    snprintf(out, size, "%s", findings_text(f, 0));
+    if (more > 0)
+        snprintf(out + strlen(out), size - strlen(out), ", and %llu fault%s more",
+                 (unsigned long long)more, more == 1 ? "" : "s");
 }
 
 /* ---- for tools ---- */
 
 static void report(const struct findings *f, const struct contents *c, struct store_report *out)
 {
-    out->bytes = c->n;
-    out->is_new = f->is_new;
-    out->is_foreign = f->is_foreign;
+    const struct walk *walk = &f->last->walk;
+
     out->is_damaged = findings_are_bad(f);
-    out->pages = f->image.pages;
-    out->free_pages = f->last->walk.free_count;
+    out->bytes = c->n;
+    out->free_bytes = walk->free_count * f->image.page_size;
     out->entries = f->tally.entries;
     out->channels = f->tally.channels;
     out->keys = f->tally.keys;
-    if (!out->is_damaged)
-        return;
-    out->faults = f->faults.count + f->last->faults.count;
-    findings_describe(f, out->what, sizeof out->what);
+    out->faults = findings_count(f);
+    for (size_t i = 0; i < STORE_MAX_FINDINGS && findings_text(f, i) != NULL; i++)
+        snprintf(out->findings[i], sizeof out->findings[i], "%s", findings_text(f, i));
 }
 
-/* Holds a process off that would write, and is refused by one that does. */
-static int hold_off(const char *path, int *fd, struct error *why)
-{
-    struct flock lock = {.l_type = F_RDLCK, .l_whence = SEEK_SET};
-    char file[MAX_FILE_NAME];
+/* A transaction that reads, for as long as the pages of its commit must stay as they are. */
+struct pin {
+    MDB_env *env;
+    MDB_txn *txn;
+};
 
-    snprintf(file, sizeof file, "%s/sse-notify.lock", path);
-    *fd = open(file, O_RDONLY | O_CLOEXEC);
-    if (*fd < 0 || fcntl(*fd, F_OFD_SETLK, &lock) == 0)
-        return 0; /* without the file, nobody has ever written there */
-    return error_set(why,
-                     "journal.path = %s: a process is writing to it, which has checked it when it "
-                     "was started: end that process, or check a copy",
-                     path);
+static int pin_begin(struct pin *pin, const char *path)
+{
+    int code;
+
+    *pin = (struct pin){.env = NULL};
+    code = mdb_env_create(&pin->env);
+    if (code == 0)
+        code = mdb_env_open(pin->env, path, MDB_RDONLY | MDB_NOTLS, FILE_MODE);
+    if (code == 0)
+        code = mdb_txn_begin(pin->env, NULL, MDB_RDONLY, &pin->txn);
+    return code;
 }
 
-int store_check(const char *path, struct store_report *out, struct error *why)
+static void pin_end(struct pin *pin)
 {
-    char file[MAX_FILE_NAME];
-    struct contents c = {.p = NULL};
+    if (pin->txn != NULL)
+        mdb_txn_abort(pin->txn);
+    if (pin->env != NULL)
+        mdb_env_close(pin->env);
+}
+
+/* Reads the head of the commit that is pinned. The second commit after it writes over it, which has
+ * not begun while there is none after it. */
+static bool pin_read_head(const struct pin *pin, const char *file, struct head *head)
+{
+    char bytes[HEADS * MAX_PAGE_SIZE];
+    uint64_t txn = mdb_txn_id(pin->txn);
+    struct head heads[HEADS];
+    struct faults faults = {.count = 0};
+    struct image image;
+    MDB_envinfo info;
+    int fd = open(file, O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd < 0 ? -1 : pread(fd, bytes, sizeof bytes, 0);
+
+    if (fd >= 0)
+        close(fd);
+    if (n <= 0)
+        return false;
+    image_read(&image, bytes, (size_t)n, heads, &faults);
+    *head = heads[txn % HEADS];
+    return head->is_whole && head->txn == txn && mdb_env_info(pin->env, &info) == 0 &&
+           info.me_last_txnid == txn;
+}
+
+/* Pins the last commit of a store that is being written to. */
+static int pin_last(struct pin *pin, const char *path, const char *file, struct head *head,
+                    struct error *why)
+{
+    enum { TRIES = 1000 };
+    int code = 0;
+
+    for (int i = 0; i < TRIES && code == 0; i++) {
+        code = pin_begin(pin, path);
+        if (code == 0 && pin_read_head(pin, file, head))
+            return 0;
+        pin_end(pin);
+    }
+    return error_set(why, "journal.path = %s: %s while a process writes to it: %s", path,
+                     "it cannot be checked",
+                     code == 0 ? "its head cannot be read" : mdb_strerror(code));
+}
+
+/* Looks at the file, or at the commit in it that `only` is the head of. */
+static int check_file(const char *path, const char *file, const struct head *only,
+                      const struct pass *pass, struct store_report *out, struct error *why)
+{
+    struct contents c;
     struct findings f;
-    int lock_fd;
-    int status = hold_off(path, &lock_fd, why);
+    int status = contents_open(&c, file, pass, why);
 
-    *out = (struct store_report){.is_new = true};
-    snprintf(file, sizeof file, "%s/data.mdb", path);
-    if (status == 0)
-        status = contents_open(&c, file, why);
-    if (status == 0 && !c.is_absent) {
-        if (findings_init(&f, c.p, c.n) == 0) {
+    if (status == 0) {
+        int code = findings_of(&f, &c, only, pass);
+
+        if (code != 0)
+            status = error_set(why, "journal.path = %s: it cannot be checked: %s", path,
+                               strerror(-code));
+        else if (findings_are_foreign(&f, path, why))
+            status = -1;
+        else
             report(&f, &c, out);
+        if (code == 0)
             findings_fini(&f);
-        } else {
-            status = error_set(why, "out of memory for the check of %s", file);
-        }
     }
     contents_close(&c);
-    if (lock_fd >= 0)
-        close(lock_fd);
+    return status;
+}
+
+static int check_live(const char *path, const char *file, const struct pass *pass,
+                      struct store_report *out, struct error *why)
+{
+    struct pin pin;
+    struct head head;
+    int status;
+
+    if (pin_last(&pin, path, file, &head, why) != 0)
+        return -1;
+    status = check_file(path, file, &head, pass, out, why);
+    pin_end(&pin);
+    out->is_live = true;
+    return status;
+}
+
+int store_check(const char *path, const struct store_lock *lock, store_progress_fn *on_progress,
+                void *ctx, struct store_report *out, struct error *why)
+{
+    const struct pass pass = {on_progress, ctx};
+    char file[MAX_FILE];
+    int status;
+
+    *out = (struct store_report){.is_live = false};
+    if (store_find(path, why) != 0)
+        return -1;
+    snprintf(file, sizeof file, "%s/" DATA_FILE, path);
+    if (lock == NULL && store_is_locked(path))
+        return check_live(path, file, &pass, out, why);
+    status = check_file(path, file, NULL, &pass, out, why);
+    /* A process may have begun to write meanwhile, and what it changes looks damaged. */
+    if ((status != 0 || out->is_damaged) && lock == NULL && store_is_locked(path)) {
+        *out = (struct store_report){.is_live = false};
+        status = check_live(path, file, &pass, out, why);
+    }
     return status;
 }

@@ -5,8 +5,6 @@
 #include "store/check.h"
 #include "store_priv.h"
 
-enum { MAX_FILE_NAME = 4096 + 64 };
-
 /* What one commit has left, found from its head. */
 struct snapshot {
     const struct head *head;
@@ -14,6 +12,7 @@ struct snapshot {
     struct faults faults;
     struct tree trees[DB_COUNT];
     bool has_tree[DB_COUNT];
+    size_t unknown;              /* trees of other names */
     bool has_state;              /* sealed, and of our format */
     struct stored_state state;
     uint32_t newer_format;       /* of a state that is sealed; 0: none */
@@ -34,6 +33,8 @@ struct tally {
     uint64_t in_trees[DB_COUNT];
 };
 
+enum foreign { FOREIGN_NOT, FOREIGN_FORMAT, FOREIGN_LMDB, FOREIGN_PROGRAM };
+
 struct findings {
     struct image image;
     struct head heads[HEADS];
@@ -43,29 +44,46 @@ struct findings {
     struct snapshot *other;
     bool is_last;                /* it is certain that no commit came after it */
     bool is_new;
-    bool is_foreign;
+    enum foreign foreign;
     struct tally tally;
     struct walked walked[DB_COUNT];
 };
 
-/* The file, which stays as it is for as long as it is held. */
+/* ---- contents.c ---- */
 struct contents {
+    int fd;
     void *p;
     size_t n;
-    bool is_absent;
 };
 
-/* Returns 0 or -1 with a sentence. Pair: contents_close. */
-int contents_open(struct contents *c, const char *file, struct error *why);
+/* Maps the file. Returns 0 or -1 with a sentence. Pair, in any case: contents_close. */
+int contents_open(struct contents *c, const char *file, const struct pass *pass, struct error *why);
 void contents_close(struct contents *c);
 
-/* Looks at all of it. Returns 0 or -ENOMEM. The bytes are borrowed. Pair: findings_fini. */
-int findings_init(struct findings *f, const void *bytes, size_t n);
+/* The bytes become a copy in memory, zeros where the disk has none to give. Returns 0 or -errno. */
+int contents_copy(struct contents *c);
+
+/* ---- check.c ---- */
+/* Looks at all of it; or, beside a process that writes, at what one commit has left, whose head is
+ * `only` (else NULL). Returns 0 or -ENOMEM. The bytes are borrowed. Pair: findings_fini. */
+int findings_init(struct findings *f, const void *bytes, size_t n, const struct head *only,
+                  const struct pass *pass);
 void findings_fini(struct findings *f);
+
+/* The same of a file, which may be cut short meanwhile. Returns 0 or -errno. */
+int findings_of(struct findings *f, struct contents *c, const struct head *only,
+                const struct pass *pass);
+
+/* Says why a file is left alone that this program does not know; false: it is none. */
+bool findings_are_foreign(const struct findings *f, const char *path, struct error *why);
 
 bool findings_are_bad(const struct findings *f);
 
-/* The first fault, and how many there are. */
+/* How many faults there are, and the i-th in words (i < STORE_MAX_FINDINGS), or NULL. */
+uint64_t findings_count(const struct findings *f);
+const char *findings_text(const struct findings *f, size_t i);
+
+/* The first fault (there must be one), and how many more there are. */
 void findings_describe(const struct findings *f, char *out, size_t size);
 
 /* Reads a pair of the tree `entries` or `keys`, or says that it is damaged. */
@@ -77,6 +95,22 @@ bool stored_key_read(struct slice key, struct slice value, struct stored_key *he
 uint64_t place_in_channel(struct slice channel_key, uint64_t seq);
 uint64_t place_of_record(const struct record *r);
 
+/* ---- repair.c ---- */
+/* store_repair; the caller has the lock. A directory without a file is whole. */
+int repair_directory(const char *path, const struct pass *pass, struct store_repair *out,
+                     struct error *why);
+
+/* ---- aside.c ---- */
+enum { ASIDE_NAME = 64 };
+
+/* Gives the store's file, whose bytes those are, a second name, by which it stays when another
+ * takes its place; `name` gets it, or is empty where the file is. Returns 0 or errno. */
+int aside_keep(const char *path, const struct contents *c, char name[ASIDE_NAME]);
+
+/* Removes the oldest of those that are too many. */
+void aside_remove_old(const char *path);
+
+/* ---- check.c ---- */
 /* Walks one of the trees of a snapshot. */
 struct walked snapshot_walk(struct snapshot *s, struct walk *w, enum db db, walk_visit *visit,
                             void *ctx);

@@ -20,10 +20,10 @@ enum {
     NODE_HEADER = 8,
     NUMBER = 8,
     MIN_PAGE_SIZE = 512,
-    MAX_PAGE_SIZE = 32768,
     MAX_DEPTH = 32, /* LMDB's cursors go no deeper */
     MAX_KEY_SIZE = 511,
     AHEAD = 8,
+    TELL_EVERY = 1024, /* pages */
     HEAD_SIZE = 136,
     /* Flags of pages. */
     BRANCH = 0x01,
@@ -45,10 +45,10 @@ void fault(struct faults *f, const char *format, ...)
 {
     va_list args;
 
-    if (f->count++ > 0)
+    if (f->count++ >= STORE_MAX_FINDINGS)
         return;
     va_start(args, format);
-    vsnprintf(f->first, sizeof f->first, format, args);
+    vsnprintf(f->first[f->count - 1], sizeof f->first[0], format, args);
     va_end(args);
 }
 
@@ -141,7 +141,7 @@ static void head_read(const struct image *image, size_t i, struct head *head, st
     head->last_page = u64_at(meta + 120);
     head->txn = u64_at(meta + 128);
     head->is_whole = u64_at(p) == i && u16_at(p + 10) == META && is_head(p, image->page_size) &&
-                     head->txn % HEADS == i;
+                     (head->txn % HEADS == i || head->txn == 0); /* both begin with 0 */
     if (!head->is_whole)
         fault(f, "the head in page %zu is damaged", i);
 }
@@ -246,6 +246,15 @@ static void walk_page(struct tree_walk *t, uint64_t number, unsigned level);
 #define FAULT(t, number, text)                                                                     \
     fault((t)->w->faults, "page %llu (%s): " text, (unsigned long long)(number), (t)->name)
 
+static void tell(struct walk *w)
+{
+    if (w->pass == NULL || w->used_count - w->told < TELL_EVERY)
+        return;
+    w->told = w->used_count;
+    pass_tell(w->pass, w->used_count * w->image->page_size,
+              w->image->pages * w->image->page_size);
+}
+
 /* Enters `count` pages that belong together, or returns NULL. */
 static const unsigned char *enter(struct tree_walk *t, uint64_t number, uint64_t count)
 {
@@ -270,6 +279,7 @@ static const unsigned char *enter(struct tree_walk *t, uint64_t number, uint64_t
     for (uint64_t i = number; i < number + count; i++)
         set_bit(w->used, i);
     w->used_count += count;
+    tell(w);
     if (u64_at(page_at(w->image, number)) != number) {
         FAULT(t, number, "its own number is another");
         if (w->is_wary)
@@ -560,10 +570,11 @@ static void walk_node(struct tree_walk *t, const struct page *page, const struct
     if (t->kind == WALK_RUNS) {
         walk_run(t, page->number, node);
     } else if (t->kind == WALK_TREES) {
-        if (node->flags != NODE_TREE || node->data.n != TREE_SIZE)
+        bool is_tree = node->flags == NODE_TREE && node->data.n == TREE_SIZE;
+
+        if (!is_tree)
             FAULT(t, page->number, "a tree is damaged");
-        else
-            visit(t, node->key, node->data, 1);
+        visit(t, node->key, node->data, is_tree ? 1 : 0);
     } else if (node->flags == NODE_OVERFLOW) {
         walk_overflow(t, page, node);
     } else if (node->flags == 0) {
@@ -704,6 +715,7 @@ void walk_free_list(struct walk *w, const struct head *head)
     struct free_walk f = {.w = w, .txn = head->txn};
     struct tree tree = head->free_list;
 
-    tree.pad = 0; /* it is the size of a page here */
+    tree.pad = 0; /* it is the size of a page here, */
+    tree.flags &= (uint16_t)~MDB_NOSUBDIR; /* and the flags by which the file was made are added */
     walk_tree(w, "the free list", &tree, MDB_INTEGERKEY, WALK_PAIRS, note_free, &f);
 }

@@ -13,18 +13,20 @@
 #include <stdint.h>
 #include <string.h>
 #include "base/slice.h"
+#include "store/check.h"
 
 enum {
-    MAX_FAULT = 160,
     HEADS = 2,      /* MDB_meta, in the first two pages; they are written in turn */
     TREE_SIZE = 48, /* of an MDB_db as it is stored */
+    MAX_PAGE_SIZE = 32768,
 };
 
 #define NO_PAGE UINT64_MAX
 
+/* What is wrong: how much of it, and the first in words. */
 struct faults {
     uint64_t count;
-    char first[MAX_FAULT];
+    char first[STORE_MAX_FINDINGS][STORE_FINDING_SIZE];
 };
 
 void fault(struct faults *f, const char *format, ...) __attribute__((format(printf, 2, 3)));
@@ -77,7 +79,21 @@ struct walk {
     uint64_t free_count;
     bool is_wary;         /* does not enter pages that are free too, or of another number */
     struct faults *faults;
+    const struct pass *pass; /* NULL: nobody asks how far it is */
+    uint64_t told;        /* used_count when it was told last */
 };
+
+/* Who is told how far a pass over the file is, in bytes. */
+struct pass {
+    store_progress_fn *on_progress; /* NULL: nobody */
+    void *ctx;
+};
+
+static inline void pass_tell(const struct pass *pass, uint64_t bytes, uint64_t of)
+{
+    if (pass->on_progress != NULL)
+        pass->on_progress(pass->ctx, bytes, of);
+}
 
 /* Returns 0 or -ENOMEM. Pair: walk_fini. */
 int walk_init(struct walk *w, const struct image *image, const struct head *head,
@@ -97,7 +113,7 @@ struct walked {
 enum walk_kind {
     WALK_PAIRS,      /* one value a key */
     WALK_RUNS,       /* MDB_DUPSORT of numbers of 64 bits: a run of them a key */
-    WALK_TREES,      /* each value is a tree */
+    WALK_TREES,      /* each value is a tree; of one that is none, `count` is 0 */
 };
 
 /* Is given every pair in order of the keys, or in a tree of runs `count` numbers of a key's, which

@@ -3,20 +3,13 @@
  * The new one is written into a directory of its own, and takes the other's name in one step when
  * it is on disk. Whenever the process or the machine ends, the next opening finds the damaged file
  * or the repaired one, and what is left of a repair that was cut short is removed. */
-#include <assert.h>
-#include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
-#include <time.h>
-#include <unistd.h>
 #include "check_priv.h"
-
-#define DATA "data.mdb"
-#define ASIDE DATA ".damaged-"
-#define WORKPLACE "repair"
+#include "store/guard.h"
+#include "store/replace.h"
 
 enum { BATCH = 4096, MEGABYTE = 1 << 20 };
 
@@ -36,6 +29,7 @@ struct items {
 
 struct salvage {
     struct findings *f;
+    struct walk walk;       /* that is under way */
     struct items entries;
     struct items keys;
     struct items marks;
@@ -128,20 +122,20 @@ static void take_channel(void *ctx, struct slice key, struct slice value, size_t
 static void take(struct salvage *v, struct snapshot *s, enum db db, walk_visit *visit)
 {
     struct faults faults = {.count = 0};
-    struct walk w;
+    struct walk *w = &v->walk;
 
     if (!s->head->is_there)
         return;
-    if (walk_init(&w, &v->f->image, s->head, &faults) != 0) {
+    if (walk_init(w, &v->f->image, s->head, &faults) != 0) {
         v->is_out_of_memory = true;
         return;
     }
     if (db == DB_ENTRIES && !v->is_by_channels) {
-        walk_free_list(&w, s->head);
-        w.is_wary = true;
+        walk_free_list(w, s->head);
+        w->is_wary = true;
     }
-    snapshot_walk(s, &w, db, visit, v);
-    walk_fini(&w);
+    snapshot_walk(s, w, db, visit, v);
+    walk_fini(w);
 }
 
 static void drop_removed(struct salvage *v)
@@ -241,6 +235,7 @@ static void salvage_init(struct salvage *v, struct findings *f)
 
 static void salvage_fini(struct salvage *v)
 {
+    walk_fini(&v->walk);
     free(v->entries.p);
     free(v->keys.p);
     free(v->marks.p);
@@ -277,36 +272,63 @@ static int put_key(struct store *s, const struct item *item)
 
 static int put_mark(struct store *s, const struct item *item)
 {
-    return write_mark(s, item->key, item->number);
+    const struct channel_name channel = {(enum channel_kind)item->key.p[0],
+                                         slice_make(item->key.p + 1, item->key.n - 1)};
+
+    return store_add_loss(s, channel, item->number >> 1);
 }
 
-static int put_all(struct store *s, const struct items *items, put_fn *put)
+/* Tells how far the writing is. */
+struct writing {
+    struct store *s;
+    const struct pass *pass;
+    uint64_t bytes;
+    uint64_t of;
+};
+
+static int put_all(struct writing *w, const struct items *items, put_fn *put)
 {
     int status = 0;
 
     for (size_t i = 0; i < items->n && status == 0;) {
         size_t end = items->n - i < BATCH ? items->n : i + BATCH;
 
-        status = store_begin(s);
-        for (; i < end && status == 0; i++)
-            status = put(s, &items->p[i]);
+        status = store_begin(w->s);
+        for (; i < end && status == 0; i++) {
+            status = put(w->s, &items->p[i]);
+            w->bytes += items->p[i].value.n;
+        }
         if (status == 0)
-            status = store_commit(s, 0);
+            status = store_commit(w->s, 0);
+        pass_tell(w->pass, w->bytes, w->of);
     }
     return status;
 }
 
-/* Nothing is missing: it goes on where it was. */
-static void continue_state(struct stored_state *next, const struct stored_state *old)
+static uint64_t size_of(const struct items *items)
 {
-    memcpy(next->epoch, old->epoch, sizeof next->epoch);
-    next->head = old->head;
-    next->time_ms = old->time_ms;
-    next->lost_all = old->lost_all;
-    next->lost_forgotten = old->lost_forgotten;
-    next->lost_highest = old->lost_highest;
+    uint64_t bytes = 0;
+
+    for (size_t i = 0; i < items->n; i++)
+        bytes += items->p[i].value.n;
+    return bytes;
+}
+
+/* Nothing is missing: it goes on where it was. */
+static int go_on(struct store *s, const struct stored_state *old)
+{
+    struct store_origin origin = {
+        .head = old->head,
+        .time_ms = old->time_ms,
+        .lost_all = old->lost_all,
+        .lost_forgotten = old->lost_forgotten,
+    };
+
+    memcpy(origin.epoch, old->epoch, sizeof origin.epoch);
     if (old->reserved > old->head) /* as when it is opened */
-        next->head = next->lost_all = old->reserved;
+        origin.head = origin.lost_all = old->reserved;
+    s->next.is_backup = old->is_backup;
+    return store_continue(s, &origin);
 }
 
 static void raise(uint64_t *x, uint64_t to)
@@ -350,304 +372,237 @@ static int put_end(struct store *s, struct salvage *v)
     v->is_whole = v->is_whole && s->next.entries == old->entries &&
                   s->next.entries_sum == old->entries_sum && s->next.keys == old->keys;
     if (v->is_whole)
-        continue_state(&s->next, old);
+        status = go_on(s, old);
     else
         begin_anew(&s->next, v);
-    status = store_commit(s, 0);
+    if (status == 0)
+        status = store_commit(s, 0);
     v->kept = store_state(s)->entries;
-    return status != 0 ? status : store_error(mdb_env_sync(s->env, 1));
+    return status == 0 ? store_sync(s) : status;
 }
 
-static int fill(struct store *s, struct salvage *v)
+static int fill(struct store *s, struct salvage *v, const struct pass *pass)
 {
-    int status = v->is_whole ? put_all(s, &v->marks, put_mark) : 0;
+    struct writing w = {.s = s, .pass = pass, .of = size_of(&v->entries) + size_of(&v->keys)};
+    int status = 0;
 
+    if (v->is_whole) {
+        w.of += size_of(&v->marks);
+        status = put_all(&w, &v->marks, put_mark);
+    }
     if (status == 0)
-        status = put_all(s, &v->entries, put_entry);
+        status = put_all(&w, &v->entries, put_entry);
     if (status == 0)
-        status = put_all(s, &v->keys, put_key);
+        status = put_all(&w, &v->keys, put_key);
     return status == 0 ? put_end(s, v) : status;
-}
-
-/* Whether the new file is what it should be: it is not worth a second damaged one. */
-static int check_result(const char *file, struct error *why)
-{
-    struct contents c;
-    struct findings f;
-    int status = contents_open(&c, file, why);
-
-    if (status == 0 && findings_init(&f, c.p, c.n) != 0)
-        status = error_set(why, "out of memory");
-    if (status != 0) {
-        contents_close(&c);
-        return status;
-    }
-    if (findings_are_bad(&f) || f.is_new)
-        status = error_set(why, "%s did not come out whole: is the memory or the disk at fault?",
-                           file);
-    findings_fini(&f);
-    contents_close(&c);
-    return status;
-}
-
-static int build(const char *workplace, struct salvage *v, struct error *why)
-{
-    struct store_options options = {
-        .path = workplace,
-        .keep_per_user = SIZE_MAX,
-        .keep_bytes = v->f->image.pages * v->f->image.page_size,
-        .is_unsynced = true, /* until it is whole */
-    };
-    struct store *s = store_open(&options, why);
-    char file[MAX_FILE_NAME + 16];
-    int status;
-
-    if (s == NULL)
-        return -1;
-    status = fill(s, v);
-    store_close(s);
-    if (status != 0)
-        return error_set(why, "%s", strerror(-status));
-    snprintf(file, sizeof file, "%s/" DATA, workplace);
-    return check_result(file, why);
-}
-
-/* ---- files ---- */
-
-static void remove_workplace(const char *workplace)
-{
-    static const char *const files[] = {DATA, "lock.mdb", "sse-notify.lock"};
-    char file[MAX_FILE_NAME + 32];
-
-    for (size_t i = 0; i < sizeof files / sizeof files[0]; i++) {
-        snprintf(file, sizeof file, "%s/%s", workplace, files[i]);
-        unlink(file);
-    }
-    rmdir(workplace);
-}
-
-static int sync_directory(const char *path)
-{
-    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    int code = fd < 0 || fsync(fd) != 0 ? errno : 0;
-
-    if (fd >= 0)
-        close(fd);
-    return code;
-}
-
-static bool is_aside(const char *name)
-{
-    return strncmp(name, ASIDE, sizeof ASIDE - 1) == 0;
-}
-
-/* The damaged files that are kept: their names are their times. */
-struct asides {
-    size_t count;
-    char oldest[256];
-    char newest[256];
-};
-
-static void find_asides(const char *path, struct asides *a)
-{
-    DIR *directory = opendir(path);
-    const struct dirent *entry;
-
-    *a = (struct asides){.count = 0};
-    while (directory != NULL && (entry = readdir(directory)) != NULL) {
-        if (!is_aside(entry->d_name))
-            continue;
-        if (a->count == 0 || strcmp(entry->d_name, a->oldest) < 0)
-            snprintf(a->oldest, sizeof a->oldest, "%s", entry->d_name);
-        if (a->count == 0 || strcmp(entry->d_name, a->newest) > 0)
-            snprintf(a->newest, sizeof a->newest, "%s", entry->d_name);
-        a->count++;
-    }
-    if (directory != NULL)
-        closedir(directory);
-}
-
-static void remove_old_asides(const char *path)
-{
-    struct asides all;
-    char file[MAX_FILE_NAME + 256];
-
-    for (find_asides(path, &all); all.count > STORE_MAX_DAMAGED; find_asides(path, &all)) {
-        snprintf(file, sizeof file, "%s/%s", path, all.oldest);
-        if (unlink(file) != 0)
-            return;
-    }
-}
-
-/* A name behind those that there are, also within one second. */
-static void name_aside(const char *path, char *name, size_t size)
-{
-    time_t now = time(NULL);
-    struct asides all;
-    struct tm utc;
-    char at[32];
-    size_t n;
-
-    gmtime_r(&now, &utc);
-    strftime(at, sizeof at, "%Y%m%dT%H%M%S", &utc);
-    n = (size_t)snprintf(name, size, ASIDE "%s", at);
-    find_asides(path, &all);
-    if (strncmp(all.newest, name, n) == 0)
-        snprintf(name + n, size - n, ".%03ld",
-                 all.newest[n] == '.' ? strtol(all.newest + n + 1, NULL, 10) + 1 : 1);
-}
-
-static int write_whole(int fd, const char *p, size_t n)
-{
-    while (n > 0) {
-        ssize_t written = write(fd, p, n);
-
-        if (written < 0 && errno != EINTR)
-            return errno;
-        if (written > 0) {
-            p += written;
-            n -= (size_t)written;
-        }
-    }
-    return fsync(fd) != 0 ? errno : 0;
-}
-
-/* Gives the damaged file its second name, or where the file system knows no second names, a copy.
- * The first one stays: without it the store would look like a new one. Returns 0 or errno. */
-static int add_name(const char *from, const char *to, const struct contents *c)
-{
-    int code;
-    int fd;
-
-    if (link(from, to) == 0)
-        return 0;
-    if (errno != EPERM && errno != EOPNOTSUPP && errno != ENOSYS && errno != EMLINK)
-        return errno;
-    fd = open(to, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-    if (fd < 0)
-        return errno;
-    code = write_whole(fd, c->p, c->n);
-    close(fd);
-    if (code != 0)
-        unlink(to);
-    return code;
-}
-
-/* Keeps the damaged file under a name of its own. Returns 0 or errno. */
-static int keep_aside(const char *path, const char *data, const struct contents *c, char *name,
-                      size_t size)
-{
-    char file[MAX_FILE_NAME + 64];
-
-    name[0] = '\0';
-    if (c->n == 0)
-        return 0;
-    name_aside(path, name, size);
-    snprintf(file, sizeof file, "%s/%s", path, name);
-    return add_name(data, file, c); /* which fails where there is one of that name */
-}
-
-/* The new file takes the damaged one's place. Who reads that one still is left alone with it, by
- * a new table of readers: LMDB keeps the number of the last transaction in there. */
-static int swap(const char *path, const char *workplace, const struct contents *c,
-                struct store_opening *out, struct error *why)
-{
-    char data[MAX_FILE_NAME];
-    char built[MAX_FILE_NAME + 16];
-    char readers[MAX_FILE_NAME];
-    int code;
-
-    snprintf(data, sizeof data, "%s/" DATA, path);
-    snprintf(built, sizeof built, "%s/" DATA, workplace);
-    snprintf(readers, sizeof readers, "%s/lock.mdb", path);
-    code = keep_aside(path, data, c, out->aside, sizeof out->aside);
-    if (code == 0)
-        code = sync_directory(path);
-    if (code == 0 && rename(built, data) != 0)
-        code = errno;
-    if (code == 0)
-        code = sync_directory(path);
-    unlink(readers);
-    return code == 0 ? 0 : error_set(why, "%s", strerror(code));
 }
 
 /* ---- the whole of it ---- */
 
-static void describe(const struct salvage *v, struct store_opening *out)
+struct repairing {
+    const char *path;
+    const struct pass *pass;
+    struct contents contents;
+    struct findings findings;
+    struct salvage salvage;
+    struct store *draft;
+    struct error cause;
+    char aside[ASIDE_NAME];
+};
+
+/* Whether the new file is what it should be: it is not worth a second damaged one. */
+static int check_draft(struct repairing *r)
 {
-    char what[200];
-    char aside[128];
-
-    out->was_damaged = true;
-    out->was_lost = !v->is_whole;
-    out->kept = v->kept;
-    findings_describe(v->f, what, sizeof what);
-    snprintf(aside, sizeof aside, "; the damaged file is %s (the newest %d are kept)", out->aside,
-             STORE_MAX_DAMAGED);
-    snprintf(out->what, sizeof out->what, DATA " was damaged (%s); %s%llu entries are kept%s%s",
-             what, v->is_whole ? "all " : "", (unsigned long long)out->kept,
-             v->is_whole ? "" : ", and the epoch is a new one",
-             out->aside[0] == '\0' ? "" : aside);
-}
-
-static int rebuild(const char *path, struct salvage *v, const struct contents *c,
-                   struct store_opening *out, struct error *why)
-{
-    char workplace[MAX_FILE_NAME];
-    struct error cause = {.text = ""};
-    char what[200];
-    int status;
-
-    snprintf(workplace, sizeof workplace, "%s/" WORKPLACE, path);
-    status = v->is_out_of_memory ? error_set(&cause, "out of memory") : build(workplace, v, &cause);
-    if (status == 0)
-        status = swap(path, workplace, c, out, &cause);
-    remove_workplace(workplace);
-    if (status == 0)
-        return 0;
-    findings_describe(v->f, what, sizeof what);
-    return error_set(why,
-                     "journal.path = %s: " DATA " is damaged (%s) and cannot be repaired: %s: make "
-                     "room for %llu MB there, or move that file away to begin without it; it is as "
-                     "it was",
-                     path, what, cause.text, (unsigned long long)(c->n / MEGABYTE + 1));
-}
-
-static int look_and_repair(const char *path, const struct contents *c, struct store_opening *out,
-                           struct error *why)
-{
-    struct findings f;
-    struct salvage v;
-    int status = 0;
-
-    if (findings_init(&f, c->p, c->n) != 0)
-        return error_set(why, "journal.path = %s: out of memory for its check", path);
-    if (findings_are_bad(&f)) {
-        salvage_init(&v, &f);
-        status = rebuild(path, &v, c, out, why);
-        if (status == 0) {
-            describe(&v, out);
-            remove_old_asides(path);
-        }
-        salvage_fini(&v);
-    }
-    findings_fini(&f);
-    return status;
-}
-
-int repair(const char *path, struct store_opening *out, struct error *why)
-{
-    char name[MAX_FILE_NAME];
+    static const struct pass quiet = {NULL, NULL};
+    char file[MAX_FILE];
     struct contents c;
+    struct findings f;
     int status;
 
-    *out = (struct store_opening){.was_damaged = false};
-    snprintf(name, sizeof name, "%s/" WORKPLACE, path);
-    remove_workplace(name);
-    snprintf(name, sizeof name, "%s/" DATA, path);
-    status = contents_open(&c, name, why);
-    if (status == 0 && !c.is_absent)
-        status = look_and_repair(path, &c, out, why);
+    snprintf(file, sizeof file, "%s/" DRAFT "/" DATA_FILE, r->path);
+    status = contents_open(&c, file, &quiet, &r->cause);
+    if (status == 0) {
+        int code = findings_of(&f, &c, NULL, &quiet);
+
+        if (code != 0)
+            status = error_set(&r->cause, "%s", strerror(-code));
+        else if (findings_are_bad(&f) || f.is_new)
+            status = error_set(&r->cause, "it did not come out whole: is the memory or the disk at "
+                                          "fault?");
+        if (code == 0)
+            findings_fini(&f);
+    }
     contents_close(&c);
     return status;
+}
+
+/* Writes what can be saved into the draft. */
+static int save(void *ctx)
+{
+    struct repairing *r = ctx;
+    char draft[MAX_FILE];
+    struct store_options options = {
+        .path = draft,
+        .keep_per_user = SIZE_MAX,
+        .keep_bytes = r->contents.n,
+        .is_unsynced = true, /* until it is whole */
+    };
+    int status;
+
+    salvage_init(&r->salvage, &r->findings);
+    if (r->salvage.is_out_of_memory)
+        return error_set(&r->cause, "out of memory");
+    snprintf(draft, sizeof draft, "%s/" DRAFT, r->path);
+    r->draft = store_open(&options, &r->cause);
+    if (r->draft == NULL)
+        return -1;
+    status = fill(r->draft, &r->salvage, r->pass);
+    store_close(r->draft);
+    r->draft = NULL;
+    return status == 0 ? check_draft(r) : error_set(&r->cause, "%s", strerror(-status));
+}
+
+static void forget(struct repairing *r)
+{
+    store_close(r->draft);
+    r->draft = NULL;
+    salvage_fini(&r->salvage);
+    r->salvage = (struct salvage){.f = NULL};
+    directory_clear_draft(r->path);
+}
+
+/* Once more, when the file was cut short meanwhile, or its disk has failed: from memory. */
+static int save_again(struct repairing *r)
+{
+    bool is_cut = false;
+    int status;
+
+    forget(r);
+    status = contents_copy(&r->contents);
+    if (status == 0) {
+        findings_fini(&r->findings);
+        status = findings_init(&r->findings, r->contents.p, r->contents.n, NULL, r->pass);
+    }
+    if (status != 0)
+        return error_set(&r->cause, "%s", strerror(-status));
+    status = guard_run(save, r, &is_cut);
+    return is_cut ? error_set(&r->cause, "its disk fails") : status;
+}
+
+static int replace(struct repairing *r)
+{
+    int code = aside_keep(r->path, &r->contents, r->aside);
+    int status = code == 0 ? directory_replace(r->path, true, &r->cause)
+                           : error_set(&r->cause, "cannot keep it as %s: %s", r->aside,
+                                       strerror(code));
+
+    aside_remove_old(r->path);
+    return status;
+}
+
+static int rebuild(struct repairing *r, struct error *why)
+{
+    char what[200];
+    bool is_cut;
+    int status = guard_run(save, r, &is_cut);
+
+    if (is_cut)
+        status = save_again(r);
+    if (status == 0)
+        status = replace(r);
+    if (status == 0)
+        return 0;
+    findings_describe(&r->findings, what, sizeof what);
+    return error_set(why,
+                     "journal.path = %s: " DATA_FILE " is damaged (%s) and cannot be repaired: %s. "
+                     "It is as it was; a repair needs some %llu MB of room there. Move that file "
+                     "away to begin without it",
+                     r->path, what, r->cause.text,
+                     (unsigned long long)(r->contents.n / MEGABYTE + 1));
+}
+
+/* What became of the entries. */
+static void describe_kept(const struct repairing *r, char *out, size_t size)
+{
+    const struct salvage *v = &r->salvage;
+    const struct snapshot *last = r->findings.last;
+    uint64_t had = r->findings.is_last && last->has_state ? last->state.entries : UINT64_MAX;
+    unsigned long long kept = v->kept;
+
+    if (v->is_whole)
+        snprintf(out, size, "all %llu entries are kept", kept);
+    else if (had == UINT64_MAX)
+        snprintf(out, size, "%llu entries are kept, of how many cannot be told, and ids get a new "
+                            "epoch", kept);
+    else if (had > kept)
+        snprintf(out, size, "%llu of %llu entries are kept, and ids get a new epoch", kept,
+                 (unsigned long long)had);
+    else
+        snprintf(out, size, "all %llu entries are kept, but not all that was known of them, and "
+                            "ids get a new epoch", kept);
+}
+
+static void describe(const struct repairing *r, struct store_repair *out)
+{
+    char what[200];
+    char kept[128];
+
+    out->was_damaged = true;
+    out->is_lossy = !r->salvage.is_whole;
+    out->entries = r->salvage.kept;
+    findings_describe(&r->findings, what, sizeof what);
+    describe_kept(r, kept, sizeof kept);
+    snprintf(out->what, sizeof out->what, DATA_FILE " was damaged (%s); %s", what, kept);
+    if (r->aside[0] != '\0')
+        snprintf(out->what + strlen(out->what), sizeof out->what - strlen(out->what),
+                 "; the damaged file is %s (the newest %d are kept)", r->aside, STORE_MAX_DAMAGED);
+}
+
+static int look_and_repair(struct repairing *r, struct store_repair *out, struct error *why)
+{
+    int status = findings_of(&r->findings, &r->contents, NULL, r->pass);
+
+    if (status != 0)
+        return error_set(why, "journal.path = %s: it cannot be checked: %s", r->path,
+                         strerror(-status));
+    if (findings_are_foreign(&r->findings, r->path, why)) {
+        status = -1;
+    } else if (findings_are_bad(&r->findings)) {
+        status = rebuild(r, why);
+        if (status == 0)
+            describe(r, out);
+        forget(r);
+    }
+    findings_fini(&r->findings);
+    return status;
+}
+
+int repair_directory(const char *path, const struct pass *pass, struct store_repair *out,
+                     struct error *why)
+{
+    struct repairing r = {.path = path, .pass = pass};
+    char file[MAX_FILE];
+    struct stat info;
+    int status;
+
+    *out = (struct store_repair){.was_damaged = false};
+    snprintf(file, sizeof file, "%s/" DATA_FILE, path);
+    if (stat(file, &info) != 0 && errno == ENOENT)
+        return 0;
+    status = contents_open(&r.contents, file, pass, why);
+    if (status == 0)
+        status = look_and_repair(&r, out, why);
+    contents_close(&r.contents);
+    return status;
+}
+
+int store_repair(struct store_lock *lock, store_progress_fn *on_progress, void *ctx,
+                 struct store_repair *out, struct error *why)
+{
+    const struct pass pass = {on_progress, ctx};
+    const char *path = store_locked_path(lock);
+
+    if (store_find(path, why) != 0)
+        return -1;
+    return repair_directory(path, &pass, out, why);
 }

@@ -21,6 +21,8 @@
 #include <lmdb.h>
 #include "store/store.h"
 
+struct store_lock; /* store/replace.h */
+
 enum { MARK = 1, MAX_CHANNEL_KEY = 1 + MAX_CHANNEL_NAME };
 
 struct stored_key {
@@ -79,7 +81,6 @@ struct store {
     MDB_env *env;
     struct dbs dbs;
     int lock_fd;                 /* -1: read only */
-    struct store_opening opening;
     bool is_in_doubt;            /* a commit failed in its last step */
     bool has_loss;               /* see store_note_loss */
     uint64_t file_size;          /* after the last commit */
@@ -153,6 +154,14 @@ void directory_give_to_owner(const char *path);
 /* Removes what a process that was killed has left; with the lock. */
 void directory_clear_draft(const char *path);
 
+/* The draft becomes the store, as store_replace says; or in any case: who reads the old one is left
+ * alone with it, and whoever is opening it at this moment may see the new one's commit before the
+ * last. */
+int directory_replace(const char *path, bool in_any_case, struct error *why);
+
+/* The directory that the lock is of. */
+const char *store_locked_path(const struct store_lock *lock);
+
 /* Of the data file; 0 where it cannot be told. */
 uint64_t file_size(const struct store *s);
 
@@ -173,16 +182,8 @@ int state_measure(struct store *s, MDB_txn *txn, const struct stored_state *stor
 /* Removes an entry with all that belongs to it. With `is_lost` its channel remembers it. */
 int write_remove(struct store *s, const struct record *record, struct slice bytes, bool is_lost);
 
-/* Gives a channel, which has nothing yet, its mark. */
-int write_mark(struct store *s, struct slice channel_key, uint64_t mark);
-
 /* Takes one grave away. */
 int write_remove_grave(struct store *s, const MDB_val *key, uint64_t mark);
-
-/* ---- repair.c ---- */
-/* Checks the file in the directory, whose lock the caller has, and repairs it. Returns 0 or -1 with
- * a sentence; then it is as it was. */
-int repair(const char *path, struct store_opening *out, struct error *why);
 
 static inline MDB_val val_of(const void *p, size_t n)
 {

@@ -432,19 +432,6 @@ int store_erase(struct store *s, struct channel_name channel, size_t *count)
     }
 }
 
-int write_mark(struct store *s, struct slice channel_key, uint64_t mark)
-{
-    struct channel_key key = {.n = channel_key.n};
-    MDB_val k = val_of(channel_key.p, channel_key.n);
-    MDB_val v = val_of(&mark, sizeof mark);
-
-    assert(key.n <= sizeof key.p);
-    memcpy(key.p, channel_key.p, key.n);
-    s->next.marks_sum += mark_sum(&key, mark);
-    s->next.graves++; /* until it has an entry */
-    return store_error(mdb_cursor_put(s->channels, &k, &v, 0));
-}
-
 int write_remove_grave(struct store *s, const MDB_val *key, uint64_t mark)
 {
     struct channel_key k = {.n = key->mv_size};
