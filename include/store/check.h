@@ -31,9 +31,10 @@ struct store_report {
 };
 
 /* Looks at the store in the directory `path`, and changes nothing; a process may write to it.
- * `lock` is the caller's lock of the directory, or NULL. `on_progress` (NULL: none) is told how many
- * bytes of how many have been looked at, from 0 on for each pass over them. Returns 0 with a report,
- * or -1 with a sentence: there is none, it cannot be read, or it is of a newer version. */
+ * `lock` is the caller's lock of the directory, or NULL. `on_progress` (NULL: none) is told how
+ * many bytes of how many have been looked at, from 0 on for each pass over them. Returns 0 with a
+ * report, or -1 with a sentence: there is none, it cannot be read, or it is of a newer version or
+ * somebody else's. */
 int store_check(const char *path, const struct store_lock *lock, store_progress_fn *on_progress,
                 void *ctx, struct store_report *out, struct error *why);
 
