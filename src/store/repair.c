@@ -116,10 +116,9 @@ static void take_channel(void *ctx, struct slice key, struct slice value, size_t
     }
 }
 
-/* Takes what a snapshot has in one of its trees. Other pages hold entries that were removed, should
- * a damaged one lead there: where the channels cannot tell these from the others, no page is taken
- * that may be one of those. */
-static void take(struct salvage *v, struct snapshot *s, enum db db, walk_visit *visit)
+/* Takes what a snapshot has in one of its trees. Free pages hold what was removed, or never came to
+ * be, should a damaged one lead there: who is wary takes no page that may be one of them. */
+static void take(struct salvage *v, struct snapshot *s, enum db db, walk_visit *visit, bool is_wary)
 {
     struct faults faults = {.count = 0};
     struct walk *w = &v->walk;
@@ -130,10 +129,9 @@ static void take(struct salvage *v, struct snapshot *s, enum db db, walk_visit *
         v->is_out_of_memory = true;
         return;
     }
-    if (db == DB_ENTRIES && !v->is_by_channels) {
+    if (is_wary)
         walk_free_list(w, s->head);
-        w->is_wary = true;
-    }
+    w->is_wary = is_wary;
     snapshot_walk(s, w, db, visit, v);
     walk_fini(w);
 }
@@ -184,7 +182,7 @@ static bool has_all_keys(const struct salvage *v)
         memcpy(&head, v->keys.p[i].value.p, sizeof head);
         sum += head.sum;
     }
-    return v->keys.n == state->keys && sum == state->keys_sum;
+    return v->f->last->has_state && v->keys.n == state->keys && sum == state->keys_sum;
 }
 
 static bool has_all_marks(const struct salvage *v)
@@ -200,36 +198,60 @@ static bool has_all_marks(const struct salvage *v)
     return sum == v->f->last->state.marks_sum;
 }
 
-/* The snapshot before the last has most of the same entries, and may lead to them by other pages.
- * What the last commit has removed is among them: without its channels, nothing tells. So without
- * them it is taken only where there is nothing else. */
-static void take_entries(struct salvage *v)
+static void take_sound_entries(struct salvage *v, struct snapshot *s)
 {
-    struct findings *f = v->f;
-
-    take(v, f->last, DB_ENTRIES, take_entry);
-    sort(&v->entries);
-    if (v->is_by_channels)
-        drop_removed(v);
-    if (has_all_entries(v) || (!v->is_by_channels && v->entries.n > 0))
-        return;
-    take(v, f->other, DB_ENTRIES, take_entry);
+    take(v, s, DB_ENTRIES, take_entry, true);
     sort(&v->entries);
     if (v->is_by_channels)
         drop_removed(v);
 }
 
+/* The sums tell whether it is all of them, and nothing else. Where it is not, the snapshot before
+ * the last has most of the same entries, and may lead to them by other pages. What the last commit
+ * has removed is among them: without its channels, nothing tells. So without them it is taken only
+ * where there is nothing else. */
+static void take_entries(struct salvage *v)
+{
+    take(v, v->f->last, DB_ENTRIES, take_entry, false);
+    sort(&v->entries);
+    if (has_all_entries(v))
+        return;
+    v->entries.n = 0;
+    take_sound_entries(v, v->f->last);
+    if (v->is_by_channels || v->entries.n == 0)
+        take_sound_entries(v, v->f->other);
+}
+
+static void take_keys(struct salvage *v)
+{
+    take(v, v->f->last, DB_KEYS, take_key, false);
+    sort(&v->keys);
+    if (has_all_keys(v))
+        return;
+    v->keys.n = 0;
+    take(v, v->f->last, DB_KEYS, take_key, true);
+    if (v->keys.n == 0)
+        take(v, v->f->other, DB_KEYS, take_key, true);
+    sort(&v->keys);
+}
+
+/* Whether the channels know each entry: they do not where a page is one from before. */
+static bool can_tell_by_channels(const struct salvage *v)
+{
+    const struct findings *f = v->f;
+
+    return f->walked[DB_CHANNELS].is_whole && !f->walked[DB_CHANNELS].meets_free &&
+           (!f->last->has_state || v->places.n == f->last->state.entries);
+}
+
 static void salvage_init(struct salvage *v, struct findings *f)
 {
     *v = (struct salvage){.f = f};
-    take(v, f->last, DB_CHANNELS, take_channel);
-    v->is_by_channels = f->walked[DB_CHANNELS].is_whole && !f->walked[DB_CHANNELS].meets_free;
+    take(v, f->last, DB_CHANNELS, take_channel, false);
     sort(&v->places);
+    v->is_by_channels = can_tell_by_channels(v);
     take_entries(v);
-    take(v, f->last, DB_KEYS, take_key);
-    if (v->keys.n == 0 && (!f->last->has_state || f->last->state.keys > 0))
-        take(v, f->other, DB_KEYS, take_key);
-    sort(&v->keys);
+    take_keys(v);
     v->is_whole = f->is_last && has_all_entries(v) && has_all_keys(v) && has_all_marks(v);
 }
 
