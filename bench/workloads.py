@@ -16,10 +16,9 @@ class Stream:
     EVENT_END = b"\n\n\r\n"  # and its chunk's
 
     def __init__(self, daemon, user, last_id=None):
-        self.s = daemon.connect()
         resume = f"Last-Event-ID: {last_id}\r\n" if last_id else ""
-        self.s.sendall(f"GET /notifications/{user} HTTP/1.1\r\nHost: 127.0.0.1\r\n"
-                       f"Accept: text/event-stream\r\n{resume}\r\n".encode())
+        self.s = daemon.connect(f"GET /notifications/{user} HTTP/1.1\r\nHost: 127.0.0.1\r\n"
+                                f"Accept: text/event-stream\r\n{resume}\r\n".encode())
         self.data = b""
         self.take(1)
 
