@@ -63,17 +63,18 @@ class Daemon:
         self.folder = tempfile.TemporaryDirectory(prefix="sse-notify-counted-")
         self.home = pathlib.Path(self.folder.name)
         self.control = None
+        self.log = open(self.home / "log", "w+", encoding="utf-8", errors="replace")
         with socket.socket() as s:
             s.bind(("127.0.0.1", 0))
             self.port = s.getsockname()[1]
         command = ["valgrind", "--tool=callgrind", "-q", "--vgdb=no", "--dump-before=api_healthz",
                    f"--callgrind-out-file={self.home}/out", "--separate-threads=yes",
                    f"--separate-callers={callers}", DAEMON, "serve"]
-        for option in (f"listener.default.address=127.0.0.1:{self.port}", "log.level=error",
-                       "server.drain_time=0s", "streams.heartbeat=1h", *options):
+        for option in (f"listener.default.address=127.0.0.1:{self.port}", "server.drain_time=0s",
+                       "log.format=text", "streams.heartbeat=1h", *options):
             command += ["-o", option]
         self.process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL,
+            command, stdin=subprocess.DEVNULL, stderr=self.log,
             env=os.environ | {"LD_PRELOAD": str(FIXED_RANDOM),
                               "STATE_DIRECTORY": str(self.home / "state")})
 
@@ -85,7 +86,9 @@ class Daemon:
             except OSError:
                 if self.process.poll() is not None or time.monotonic() > end:
                     self.process.kill()
-                    raise SystemExit("the daemon did not start under valgrind") from None
+                    self.log.seek(0)
+                    raise SystemExit("the daemon did not start under valgrind: " +
+                                     self.log.read()) from None
                 time.sleep(0.05)
         self.mark()
         return self
@@ -93,6 +96,7 @@ class Daemon:
     def __exit__(self, *_):
         self.process.send_signal(signal.SIGTERM)
         self.process.wait(timeout=DEADLINE)
+        self.log.close()
 
     def connect(self, first=b""):
         """The first bytes are there when the connection is accepted, or a turn of the loop more

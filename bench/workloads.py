@@ -124,7 +124,24 @@ def disk(daemon):
     yield f"resuming with {MISSED} missed, from disk", READERS
 
 
-DISK_OPTIONS = ["journal.type=disk", "journal.sync=never", "journal.window=4KiB"]
+def logged(daemon):
+    """What the default log, of a line for each request and stream, adds."""
+    publisher = Publisher(daemon)
+    for i in range(50):
+        Stream(daemon, f"warm{i}")
+        publisher.send(f"warm{i}")
+    yield None
+    streams = [Stream(daemon, f"user{i}") for i in range(READERS)]
+    yield "opening a stream, with the default log", READERS
+    for i in range(5 * READERS):
+        publisher.send(f"user{i * 7 % READERS}")
+        streams[i * 7 % READERS].take(1)
+    yield "a unicast publish with its delivery, with the default log", 5 * READERS
+
+
+MEMORY_OPTIONS = ["journal.type=memory", "log.level=error"]
+LOGGED_OPTIONS = ["journal.type=memory", "log.level=info"]
+DISK_OPTIONS = ["log.level=error", "journal.type=disk", "journal.sync=never", "journal.window=4KiB"]
 
 # Work of a thread: (what a unit is, the thread's number, units) over the scenario's whole life.
 DISK_THREADS = [

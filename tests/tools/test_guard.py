@@ -62,7 +62,8 @@ HERE = {"compiler": "gcc 12, x86_64", "libc": "glibc 2.36"}
 
 
 def agreed(**instructions):
-    return HERE | {"instructions": instructions}
+    """Of libraries there were 500 each."""
+    return HERE | {"own, libraries": {name: (own, 500) for name, own in instructions.items()}}
 
 
 class Costs(unittest.TestCase):
@@ -95,7 +96,7 @@ class Judging(unittest.TestCase):
     def test_three_percent_more_is_as_agreed_and_over_that_is_not(self):
         bad, said = self.judge({"a": (1030, 5), "b": (1031, 5)}, agreed(a=1000, b=1000))
         self.assertEqual(bad, 1)
-        self.assertRegex(said, r"1031 +1000 +\+3\.1 % +5  b   <-- MORE THAN AGREED\n")
+        self.assertRegex(said, r"1031 +\+3\.1 % +5 +-99\.0 %  b   <-- MORE THAN AGREED\n")
         self.assertTrue(said.endswith("1 as agreed, 1 not\n"), said)
         self.assertNotIn("NOTE", said)
 
@@ -110,6 +111,17 @@ class Judging(unittest.TestCase):
         bad, said = self.judge({"a": (1190, 5), "b": (1210, 5)}, agreed(a=1000, b=1000), other)
         self.assertEqual(bad, 1)
         self.assertIn("NOTE: compared loosely, at 20 %", said)
+
+    def test_a_fifth_more_of_libraries_is_as_agreed_and_over_that_is_not(self):
+        bad, said = self.judge({"a": (1000, 650), "b": (1000, 651)}, agreed(a=1000, b=1000))
+        self.assertEqual(bad, 1)
+        self.assertRegex(said, "b   <-- MORE THAN AGREED\n")
+
+    def test_another_libc_is_not_compared_and_that_is_said(self):
+        bad, said = self.judge({"a": (1000, 5000)}, agreed(a=1000),
+                               HERE | {"libc": "glibc 2.41"})
+        self.assertEqual(bad, 0)
+        self.assertIn("NOTE: libraries are not compared: glibc 2.41 here", said)
 
     def test_work_that_is_new_or_not_counted_any_more_is_not_passed_over(self):
         self.assertEqual(self.judge({"a": (1000, 5)}, agreed())[0], 1)
