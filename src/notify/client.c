@@ -196,7 +196,6 @@ bool client_queue(struct client *c, struct message *m)
         if (c->nm->sink_ops->expect != NULL)
             c->nm->sink_ops->expect(c->sink);
         c->cursor = m->seq;
-        client_mark_dirty(c);
     } else if (status == -ENOMEM) {
         client_cut_for_memory(c);
     }
@@ -379,24 +378,46 @@ void clients_flush(struct notification_manager *nm, size_t most)
 
 /* ---- what comes for it ---- */
 
+/* Whether it takes what comes, and has not got that of number `seq` yet. */
+static bool lacks(const struct client *c, uint64_t seq)
+{
+    return !c->is_dead && !c->is_behind && !c->is_ending && c->cursor < seq;
+}
+
+/* Queues the one that a live client lacks. It may be dead or behind afterwards. */
+static void queue_or_overflow(struct client *c, struct message *m)
+{
+    if (ring_count(&c->ring) >= c->nm->options.queue && !c->is_blocked)
+        flush(c, SIZE_MAX); /* full of what came in this turn: it is not slow */
+    if (!c->is_dead && !c->is_behind && !client_queue(c, m) && !c->is_dead)
+        overflow(c);
+}
+
 void client_deliver(struct client *c, struct message *m)
 {
-    if (c->is_dead || c->is_behind || c->is_ending || m->seq <= c->cursor)
+    if (!lacks(c, m->seq))
         return;
     if (!list_is_empty(&c->nm->fanouts)) { /* a walk may owe it something older */
         client_update(c);
         return;
     }
-    if (ring_count(&c->ring) >= c->nm->options.queue && !c->is_blocked)
-        flush(c, SIZE_MAX); /* full of what came in this turn: it is not slow */
-    if (c->is_dead || c->is_behind || client_queue(c, m) || c->is_dead)
-        return;
-    overflow(c);
+    queue_or_overflow(c, m);
+    client_mark_dirty(c);
+}
+
+bool client_write(struct client *c, struct message *m)
+{
+    if (!lacks(c, m->seq))
+        return false;
+    queue_or_overflow(c, m);
+    if (!c->is_dead)
+        flush(c, SIZE_MAX);
+    return true;
 }
 
 bool client_update(struct client *c)
 {
-    if (c->is_dead || c->is_behind || c->is_ending || c->cursor >= c->nm->head)
+    if (!lacks(c, c->nm->head))
         return false;
     client_set_behind(c, true);
     client_catch_up(c);

@@ -156,6 +156,10 @@ static inline struct catch_up *client_reading(const struct client *c)
 /* The newest entry of one of its channels: queued if it is live. May end the client. */
 void client_deliver(struct client *c, struct message *m);
 
+/* The same for one of which it is known that a live client lacks nothing older: queued and written
+ * at once. Returns whether it cost anything. May end the client. */
+bool client_write(struct client *c, struct message *m);
+
 /* All that it has not got yet of its channels: queued and written as far as it goes, if it is
  * live. Returns whether it cost anything. May end the client. */
 bool client_update(struct client *c);
@@ -179,7 +183,8 @@ void client_set_behind(struct client *c, bool is_behind);
 /* Ends the client for want of memory. */
 void client_cut_for_memory(struct client *c);
 
-/* Queues one notification of its own; false: there was no room, or the client is dead. */
+/* Queues one notification of its own, for a flush to come; false: there was no room, or the client
+ * is dead. */
 bool client_queue(struct client *c, struct message *m);
 
 /* Tells of a loss: what came behind `after` up to some number at or over `resumed_at` is not to be
@@ -199,8 +204,9 @@ void client_catch_up(struct client *c);
 void client_stop_reading(struct client *c);
 
 /* ---- fanout.c ---- */
-/* Every client of the channel gets what is new, in slices, from manager_turn_end on. */
-int fanout_start(struct notification_manager *nm, struct channel *channel);
+/* Every client of the channel gets what is new, of which `m` is the newest, in slices, from
+ * manager_turn_end on. Returns 0 or -ENOMEM. */
+int fanout_start(struct notification_manager *nm, struct channel *channel, struct message *m);
 
 /* Walks on, for at most `most` clients that cost something. */
 void fanouts_run(struct notification_manager *nm, size_t most);

@@ -77,7 +77,7 @@ static void on_entry(void *ctx, const struct journal_entry *entry)
     channel = channel_find(nm, entry->to);
     if (channel != NULL && channel->count > 0) {
         streams = channel->count;
-        if (streams <= DIRECT_CLIENTS || fanout_start(nm, channel) != 0)
+        if (streams <= DIRECT_CLIENTS || fanout_start(nm, channel, entry->message) != 0)
             serve_directly(channel, entry->message);
     }
     if (history_bytes(nm->window) / 2 > nm->options.window_bytes)
