@@ -48,7 +48,7 @@ ssize_t http_stream_writev(struct http_stream *s, const struct iovec *iov, int c
 
 void http_streams_write(struct write *writes, size_t count)
 {
-    struct loop *loop = conn_of_stream(writes[0].to)->server->loop;
+    struct loop *loop = conn_server(conn_of_stream(writes[0].to))->socks.loop;
 
     for (size_t i = 0; i < count; i++)
         writes[i].to = &conn_of_stream(writes[i].to)->sock;
@@ -77,7 +77,7 @@ void http_stream_close(struct http_stream *s, bool is_graceful)
 
     if (c->state != CONN_STREAMING)
         return; /* the peer was quicker, and on_closed is running */
-    s->events = NULL;
+    c->stream = (struct http_stream){NULL, NULL}; /* on_closed is not called; no bytes wait */
     if (is_graceful)
         conn_linger(c);
     else
@@ -92,7 +92,7 @@ void http_stream_set_ctx(struct http_stream *s, void *ctx)
 
 void *http_stream_server_ctx(const struct http_stream *s)
 {
-    return const_conn_of(s)->server->ctx;
+    return conn_server(const_conn_of(s))->ctx;
 }
 
 const struct peer *http_stream_peer(const struct http_stream *s)

@@ -7,11 +7,13 @@
 #include <errno.h>
 #include <stdlib.h>
 #include "manager_priv.h"
+#include "message/message.h"
 
 struct fanout {
     struct list link;       /* in the manager's fanouts */
     struct channel *channel;
     struct list *next;      /* the next to visit; the list's head is passed over */
+    struct message *only;   /* all that its live clients lack, or NULL where more may be owed */
     struct list *stop;      /* coming here ends the walk ... */
     bool is_round;          /* ... unless nothing was visited since `stop` was set */
 };
@@ -27,7 +29,7 @@ static void pin(struct notification_manager *nm, const struct channel *channel, 
         history_pin(nm->window, channel_name_of(channel), is_pinned);
 }
 
-int fanout_start(struct notification_manager *nm, struct channel *channel)
+int fanout_start(struct notification_manager *nm, struct channel *channel, struct message *m)
 {
     struct fanout *f = channel->fanout;
 
@@ -36,9 +38,14 @@ int fanout_start(struct notification_manager *nm, struct channel *channel)
         if (f == NULL)
             return -ENOMEM;
         f->channel = channel;
+        if (list_is_empty(&nm->fanouts)) /* else another walk may owe them something older */
+            f->only = message_ref(m);
         f->next = channel->clients.next;
         channel->fanout = f;
         list_add_last(&nm->fanouts, &f->link);
+    } else {
+        message_unref(f->only);
+        f->only = NULL;
     }
     pin(nm, channel, true); /* each time: the row may be a new one */
     f->stop = f->next;
@@ -51,6 +58,7 @@ void fanout_end(struct notification_manager *nm, struct fanout *f)
     pin(nm, f->channel, false);
     f->channel->fanout = NULL;
     list_remove(&f->link);
+    message_unref(f->only);
     free(f);
 }
 
@@ -65,21 +73,6 @@ void fanout_skip(struct fanout *f, struct list *link)
         f->next = link->next;
 }
 
-/* Whether nothing else owes the client anything: all that comes for one is owed by walks, or is
- * queued. */
-static bool owes_alone(const struct fanout *f, const struct client *c)
-{
-    const struct notification_manager *nm = c->nm;
-
-    if (nm->fanouts.next == nm->fanouts.prev) /* there is no other walk */
-        return true;
-    for (size_t i = 0; i < c->topic_count; i++)
-        if (c->topics[i].channel->fanout != NULL && c->topics[i].channel->fanout != f)
-            return false;
-    return (c->user->fanout == NULL || c->user->fanout == f) &&
-           (nm->everyone->fanout == NULL || nm->everyone->fanout == f);
-}
-
 /* Of very many clients each is cold: the next one comes from memory while this one is seen to. */
 static void fetch_next(const struct fanout *f)
 {
@@ -89,53 +82,47 @@ static void fetch_next(const struct fanout *f)
     if (f->channel->kind == CHANNEL_TOPIC || f->next == &f->channel->clients)
         return;
     c = (const char *)channel_client(f->channel, f->next);
-    for (size_t at = 0; at < sizeof(struct client); at += 64)
+    for (size_t at = 0; at < offsetof(struct client, since); at += 64)
         __builtin_prefetch(c + at);
 }
 
-/* Visits the next client; false: the walk is over. `log` is the channel's row in the window. The
- * visit may end the channel, and the walk with it. */
-static bool step(struct notification_manager *nm, struct fanout *f, struct history_log *log,
-                 bool *has_cost)
+/* Visits the next client; false: the walk is over. The visit may end the channel, and the walk with
+ * it. */
+static bool step(struct notification_manager *nm, struct fanout *f, bool *has_cost)
 {
     struct list *at = f->next;
+    struct client *c = at == &f->channel->clients ? NULL : channel_client(f->channel, at);
 
     *has_cost = false;
     if (at == f->stop && !f->is_round)
         return false;
+    if (c != NULL && c->is_writing) { /* another walk was here just now: first things first */
+        outgoing_write(nm);
+        return true;
+    }
     f->is_round = false;
     f->next = at->next; /* before the visit: it may end the client */
     fetch_next(f);
-    if (at != &f->channel->clients) {
-        struct client *c = channel_client(f->channel, at);
-
-        *has_cost = client_update(c, owes_alone(f, c) ? log : NULL);
-        if (*has_cost && !c->is_dead)
-            outgoing_add(nm, c, true); /* it must not stay behind, as if it were slow */
-    }
+    if (c == NULL)
+        return true;
+    if (f->only != NULL && !f->only->is_withdrawn)
+        *has_cost = client_queue_only(c, f->only);
+    else
+        *has_cost = client_update(c);
+    if (*has_cost && !c->is_dead)
+        outgoing_add(nm, c, true); /* it must not stay behind, as if it were slow */
     return true;
-}
-
-static struct history_log *log_of(const struct notification_manager *nm, const struct fanout *f)
-{
-    return history_log(nm->window, channel_name_of(f->channel));
 }
 
 void fanouts_run(struct notification_manager *nm, size_t most)
 {
-    struct history_log *log = NULL;
-    struct list *first = NULL;
     size_t idle = 0;
     bool has_cost;
 
     while (most > 0 && !list_is_empty(&nm->fanouts)) {
         struct fanout *f = LIST_HOLDER(nm->fanouts.next, struct fanout, link);
 
-        if (first != &f->link) {
-            first = &f->link;
-            log = log_of(nm, f); /* no visit changes the window */
-        }
-        if (f->channel->count == 0 || !step(nm, f, log, &has_cost)) {
+        if (f->channel->count == 0 || !step(nm, f, &has_cost)) {
             fanout_end(nm, f);
             continue;
         }
@@ -144,7 +131,8 @@ void fanouts_run(struct notification_manager *nm, size_t most)
     }
     outgoing_write(nm);
     if (!list_is_empty(&nm->fanouts)) { /* the next slice is another channel's */
-        first = nm->fanouts.next;
+        struct list *first = nm->fanouts.next;
+
         list_remove(first);
         list_add_last(&nm->fanouts, first);
     }
@@ -167,7 +155,7 @@ void fanouts_finish_pinned(struct notification_manager *nm)
     bool has_cost;
 
     while ((f = first_of_user(nm)) != NULL)
-        if (!step(nm, f, log_of(nm, f), &has_cost))
+        if (!step(nm, f, &has_cost))
             fanout_end(nm, f);
     outgoing_write(nm);
 }

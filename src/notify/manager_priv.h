@@ -1,23 +1,18 @@
 /* manager_priv.h - the manager's own structs, shared by the files of this folder.
  *
  * channel.c finds channels, client.c queues and writes, catch_up.c serves clients that are behind,
- * fanout.c walks large channels, outgoing.c has many written to at once, and notification_manager.c
- * hears the journal and the world. */
+ * fanout.c walks large channels, outgoing.c has many written to at once, and
+ * notification_manager.c hears the journal and the world. */
 #ifndef NOTIFY_MANAGER_PRIV_H
 #define NOTIFY_MANAGER_PRIV_H
 #include "base/hash.h"
 #include "base/intern.h"
 #include "base/list.h"
+#include "base/pool.h"
 #include "base/write.h"
 #include "message/history.h"
 #include "notify/notification_manager.h"
 #include "notify/ring.h"
-
-enum {
-    MAX_IOV = 64, /* of one client's write */
-    OUTGOING_WRITES = 128,
-    OUTGOING_IOV = 1024,
-};
 
 struct fanout;
 
@@ -48,8 +43,15 @@ struct catch_up {
     struct channel_name channels[];
 };
 
-/* What a delivery looks at comes first, then what a visit of a fan-out does besides: of one of very
- * many streams all of it is cold. */
+/* What most clients are without: topics, and pages that are read for them. */
+struct client_more {
+    struct catch_up *reading;       /* NULL unless the journal is read for it */
+    size_t topic_count;
+    struct topic_link topics[];
+};
+
+/* What a delivery looks at comes first, in 64 bytes, then what a visit of a fan-out does besides:
+ * of one of very many streams all of it is cold. Every byte is there once for each stream. */
 struct client {
     struct list in_user;
     struct notification_manager *nm;
@@ -57,12 +59,7 @@ struct client {
     struct ring ring;
     uint64_t cursor;                /* number up to which all that is its own was queued */
     void *sink;
-    const struct client_sink *ops;
-    uint64_t last_seq;              /* number of the last notification written whole */
-    uint64_t written_ms;            /* when bytes last left */
     uint32_t offset;                /* bytes of the oldest message in the ring that were written */
-    uint32_t delivered;             /* notifications written whole */
-    uint8_t topic_count;
     uint8_t bye;                    /* enum client_bye, while is_ending */
     bool is_chunked : 1;
     bool has_ping_events : 1;
@@ -74,18 +71,25 @@ struct client {
     bool owes_gap : 1;              /* a retract found no room or memory: a gap is due for it */
     bool is_blocked : 1;            /* the socket took less than was given: want_write is on */
     bool is_ending : 1;             /* its bye is queued: nothing more is */
-    bool is_writing : 1;            /* in the batch */
+    bool is_writing : 1;            /* in what goes out together */
     bool is_dirty : 1;              /* in the list of those to be flushed, or freed */
     bool is_dead : 1;               /* gone, and freed at its turn in that list */
+    uint64_t last_seq;              /* number of the last notification written whole */
+    uint32_t written_ms;            /* when bytes last left, modulo 2^32 */
+    uint32_t delivered;             /* notifications written whole */
     struct channel *user;
-    struct topic_link *topics;      /* topic_count of them; NULL without topics */
-    struct catch_up *reading;       /* NULL unless the journal is read for it */
+    struct client_more *more;       /* NULL: nothing of it */
     uint64_t since;                 /* newest number when it was opened */
-    uint64_t told;                  /* number up to which losses with a ttl of 0 are told */
     struct list in_everyone;
     struct interned *user_agent;
     uint64_t id;
     uint64_t opened_ms;
+};
+
+enum {
+    MAX_IOV = 64, /* of one client's write */
+    OUTGOING_WRITES = 128,
+    OUTGOING_IOV = 1024,
 };
 
 /* The clients that are written to together, and what each is sent. */
@@ -113,6 +117,8 @@ struct notification_manager {
     struct hash_table users;        /* struct channel */
     struct hash_table topics;
     struct channel *everyone;
+    struct pool clients;            /* struct client */
+    const struct client_sink *sink_ops; /* of all clients; NULL before the first */
     struct intern_table user_agents;
     struct client *dirty;           /* the first to be flushed */
     struct client **dirty_end;
@@ -128,7 +134,7 @@ struct notification_manager {
     uint64_t drain_end_ms;          /* 0: not draining */
     uint64_t drain_ms;
     uint64_t drain_due;             /* streams still to be ended of the share that is due */
-    struct outgoing outgoing;             /* empty but within a walk or a flush */
+    struct outgoing outgoing;       /* empty but within a walk or a flush */
 };
 
 /* ---- channel.c ---- */
@@ -158,14 +164,28 @@ static inline struct channel_name channel_name_of(const struct channel *channel)
     return (struct channel_name){channel->kind, slice_make(channel->name, channel->name_length)};
 }
 
+static inline size_t client_topic_count(const struct client *c)
+{
+    return c->more == NULL ? 0 : c->more->topic_count;
+}
+
+/* NULL: the journal is not read for it. */
+static inline struct catch_up *client_reading(const struct client *c)
+{
+    return c->more == NULL ? NULL : c->more->reading;
+}
+
 /* ---- client.c ---- */
 /* The newest entry of one of its channels: queued if it is live. May end the client. */
 void client_deliver(struct client *c, struct message *m);
 
-/* All that it has not got yet of its channels is queued, if it is live. Where nothing is owed to it
- * but by one channel, `log` is that channel's row in the window; else NULL. Returns whether there
- * is anything to write. May end the client. */
-bool client_update(struct client *c, struct history_log *log);
+/* The same for one of which it is known that a live client lacks nothing older, but the caller has
+ * it written. Returns whether there is anything to write. May end the client. */
+bool client_queue_only(struct client *c, struct message *m);
+
+/* All that it has not got yet of its channels is queued, if it is live; the caller has it written.
+ * Returns whether there is anything to write. May end the client. */
+bool client_update(struct client *c);
 
 /* A retract, NULL where it found no memory: queued, even a little over the limit. Where that fails
  * the client gets a gap as soon as it has room, so that its page loads its state again. */
@@ -186,8 +206,8 @@ void client_set_behind(struct client *c, bool is_behind);
 /* Ends the client for want of memory. */
 void client_cut_for_memory(struct client *c);
 
-/* Queues one notification of its own, to be written by the caller; false: there was no room, or
- * the client is dead. */
+/* Queues one notification of its own, for a flush to come; false: there was no room, or the client
+ * is dead. */
 bool client_queue(struct client *c, struct message *m);
 
 /* Tells of a loss: what came behind `after` up to some number at or over `resumed_at` is not to be
@@ -217,16 +237,13 @@ void outgoing_write(struct notification_manager *nm);
  * nothing is left. The client may be dead afterwards. */
 void client_catch_up(struct client *c);
 
-/* Queues what a live client has not got of `log`; false: that is not all, or there was no room, or
- * the client is dead. */
-bool client_take(struct client *c, struct history_log *log);
-
 /* Gives up a page that was asked for, and forgets which losses were told. */
 void client_stop_reading(struct client *c);
 
 /* ---- fanout.c ---- */
-/* Every client of the channel gets what is new, in slices, from manager_turn_end on. */
-int fanout_start(struct notification_manager *nm, struct channel *channel);
+/* Every client of the channel gets what is new, of which `m` is the newest, in slices, from
+ * manager_turn_end on. Returns 0 or -ENOMEM. */
+int fanout_start(struct notification_manager *nm, struct channel *channel, struct message *m);
 
 /* Walks on, for at most `most` clients that cost something. */
 void fanouts_run(struct notification_manager *nm, size_t most);

@@ -3,14 +3,7 @@
  *
  * Within a batch a client is left alone: what was gathered of its queue stays there until it is
  * written. A batch never outlives the function that began it. */
-#include <assert.h>
 #include "manager_priv.h"
-
-static bool has_room(const struct outgoing *b, const struct client *c)
-{
-    return b->count < OUTGOING_WRITES && b->iov_count + MAX_IOV <= OUTGOING_IOV &&
-           (b->count == 0 || b->items[0].client->ops == c->ops);
-}
 
 size_t outgoing_add(struct notification_manager *nm, struct client *c, bool is_whole)
 {
@@ -19,7 +12,7 @@ size_t outgoing_add(struct notification_manager *nm, struct client *c, bool is_w
     size_t total = 0;
     int n = 0;
 
-    if (!has_room(b, c))
+    if (b->count == OUTGOING_WRITES || b->iov_count + MAX_IOV > OUTGOING_IOV)
         outgoing_write(nm);
     iov = b->iov + b->iov_count;
     if (!c->is_blocked)
@@ -28,9 +21,8 @@ size_t outgoing_add(struct notification_manager *nm, struct client *c, bool is_w
         client_on_written(c, 0, 0, is_whole);
         return 0;
     }
-    if (c->ops->expect != NULL)
-        c->ops->expect(c->sink);
-    assert(!c->is_writing);
+    if (nm->sink_ops->expect != NULL)
+        nm->sink_ops->expect(c->sink);
     c->is_writing = true;
     b->writes[b->count] = (struct write){.to = c->sink, .iov = iov, .count = n};
     b->items[b->count] = (struct outgoing_item){.client = c, .total = total, .is_whole = is_whole};
@@ -43,11 +35,10 @@ void outgoing_write(struct notification_manager *nm)
 {
     struct outgoing *b = &nm->outgoing;
     size_t count = b->count;
-    const struct client_sink *ops;
+    const struct client_sink *ops = nm->sink_ops;
 
     if (count == 0)
         return;
-    ops = b->items[0].client->ops;
     if (ops->write_many != NULL)
         ops->write_many(b->writes, count);
     else

@@ -35,7 +35,7 @@ static void on_deadline(struct sock *s, uint64_t now_ms)
     (void)now_ms;
 }
 
-static const struct sock_ops ops = {on_event, on_deadline};
+static struct sock_owner owner = {NULL, on_event, on_deadline};
 
 static int begin(void **state)
 {
@@ -46,6 +46,7 @@ static int begin(void **state)
     loop = loop_create(&stats, &why);
     if (loop == NULL)
         return -1;
+    owner.loop = loop;
     for (size_t i = 0; i < BIG; i++)
         big[i] = (char)(i * 31 >> 3);
     for (int i = 0; i < SOCKS; i++) {
@@ -55,7 +56,7 @@ static int begin(void **state)
         if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair) != 0)
             return -1;
         setsockopt(pair[0], SOL_SOCKET, SO_SNDBUF, &room, sizeof room);
-        sock_open(&socks[i], loop, pair[0], &ops);
+        sock_open(&socks[i], &owner, pair[0]);
         peers[i] = pair[1];
     }
     return 0;
