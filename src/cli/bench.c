@@ -73,7 +73,7 @@ static void on_signal(int number)
     {0, "open-limit", ARGUMENT_TIME, "TIME", &(b).plan.open_ms, 100, 24 * 3600 * 1000,             \
      "all must be open by then; default 60"},                                                      \
     {0, "settle", ARGUMENT_TIME, "TIME", &(b).plan.settle_ms, 0, 600 * 1000,                       \
-     "between opening and the first phase; default 500ms"},                                        \
+     "from then to the first phase; default 1"},                                        \
     {0, "processes", ARGUMENT_NUMBER, "N", &(b).plan.processes, 1, 255,                            \
      "that hold the streams; default as few as the limit\nof descriptors allows"},                 \
     {0, "sources", ARGUMENT_NUMBER, "N", &(b).plan.sources, 0, 62500,                              \
@@ -430,7 +430,7 @@ int command_bench(int argc, char **argv)
 
     b = (struct bench){
         .plan = {.streams = 1000, .payload = 64, .opening = 256, .sources = UINT64_MAX,
-                 .open_ms = 60 * 1000, .settle_ms = 500, .publish_type = "application/json",
+                 .open_ms = 60 * 1000, .settle_ms = 1000, .publish_type = "application/json",
                  .is_stopped = &is_stopped, .on_report = on_report, .arg = &b},
         .phase_ms = 5000,
         .core = UINT64_MAX,

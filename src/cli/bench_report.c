@@ -80,20 +80,20 @@ static void add_time(struct buf *out, uint64_t ns)
         buf_printf(out, "%.2f s", us / 1e6);
 }
 
-/* "delivered after 203 us, 99 % within 3.90 ms, 99.9 % 6.49 ms, the last 12.1 ms" */
+/* delivered after 203 us (median), 3.90 ms (99 %), 6.49 ms (99.9 %), 12.1 ms (longest) */
 static void add_spread(struct buf *out, const char *what, const struct histogram *h)
 {
     if (h->count == 0)
         return;
-    buf_printf(out, "          %s after ", what);
+    buf_printf(out, "          %s ", what);
     add_time(out, histogram_quantile(h, 0.5));
-    buf_add_text(out, "; 99 % after ");
+    buf_add_text(out, " (median), ");
     add_time(out, histogram_quantile(h, 0.99));
-    buf_add_text(out, ", 99.9 % after ");
+    buf_add_text(out, " (99 %), ");
     add_time(out, histogram_quantile(h, 0.999));
-    buf_add_text(out, ", the last after ");
+    buf_add_text(out, " (99.9 %), ");
     add_time(out, h->max);
-    buf_add_char(out, '\n');
+    buf_add_text(out, " (longest)\n");
 }
 
 static void add_open(struct buf *out, const struct load_plan *plan, const struct load_report *r)
@@ -104,7 +104,7 @@ static void add_open(struct buf *out, const struct load_plan *plan, const struct
         buf_printf(out, "; %.1f us of the server's processor each",
                    per(server_us(r), (double)r->open));
     buf_add_char(out, '\n');
-    add_spread(out, "answered", r->head_ns);
+    add_spread(out, "answered after", r->head_ns);
     if (r->failed > 0)
         buf_printf(out, "          %" PRIu64 " failed\n", r->failed);
     if (r->is_late)
@@ -145,11 +145,12 @@ static void add_published(struct buf *out, const struct load_plan *plan,
                    "it was busy %.0f %%\n",
                    per(server_us(r), (double)c->sent), per(server_us(r), (double)c->delivered),
                    100 * per(server_us(r) / 1e6, r->cost.seconds));
-    add_spread(out, "delivered", r->unicast_ns);
-    add_spread(out, r->kind == LOAD_MIXED ? "fan-outs delivered" : "delivered", r->fanout_ns);
-    add_spread(out, "published, and answered", r->answer_ns);
+    add_spread(out, "delivered after", r->unicast_ns);
+    add_spread(out, r->kind == LOAD_MIXED ? "fan-outs delivered after" : "delivered after",
+               r->fanout_ns);
+    add_spread(out, "publishes answered after", r->answer_ns);
     if (r->late_ns->count > 0 && histogram_quantile(r->late_ns, 0.99) > 1000 * 1000)
-        add_spread(out, "of that late here, sent", r->late_ns);
+        add_spread(out, "of that the generator was late by", r->late_ns);
 }
 
 static void add_storm(struct buf *out, const struct load_plan *plan, const struct load_report *r)

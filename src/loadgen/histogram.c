@@ -53,8 +53,10 @@ uint64_t histogram_quantile(const struct histogram *h, double q)
         wanted = 1;
     for (unsigned i = 0; i < HISTOGRAM_BUCKETS; i++) {
         below += h->buckets[i];
+        if (below == h->count)
+            break;
         if (below >= wanted)
-            return value_of(i) < h->max ? value_of(i) : h->max;
+            return value_of(i);
     }
     return h->max;
 }

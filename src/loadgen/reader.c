@@ -79,7 +79,7 @@ static void obey(struct reader *r)
         break;
     case COMMAND_END:
         drop_all(r);
-        _exit(0);
+        exit(0);
     }
     finish_command(r);
 }

@@ -18,7 +18,6 @@ enum {
     PROGRESS_NS = 200 * 1000 * 1000,
     QUIET_MS = 3000,  /* so long nothing came: what is missing is lost */
     DRAIN_MS = 30000, /* longer is not waited in any case */
-    MEMORY_MS = 1000, /* after opening, before memory is read */
     PORTS_OF_A_SOURCE = 25000,
 };
 
@@ -86,10 +85,8 @@ void tally_end(const struct tally *t, struct run *run)
     struct crew_totals now;
 
     crew_read(&run->crew, &now);
-    c->sent = p->sent;
-    c->answered = p->answered;
-    c->refused = p->refused;
-    c->reconnects = p->reconnects;
+    *c = (struct load_counts){.sent = p->sent, .answered = p->answered, .refused = p->refused,
+                              .reconnects = p->reconnects};
     for (int class = 0; class < CLASSES; class++) {
         c->expected += p->expected[class] - t->expected[class];
         c->delivered += now.delivered[class] - t->totals.delivered[class];
@@ -210,7 +207,7 @@ static void report_memory(struct run *run)
     struct memory_now now;
     const struct memory_now *before = &run->memory_before;
 
-    run_sleep(run, MEMORY_MS, "memory");
+    run_sleep(run, run->plan->settle_ms, "settle");
     memory_read(&now, &run->crew);
     run->report.memory = (struct load_memory){
         .rss_before = before->rss, .rss = now.rss,
@@ -287,10 +284,8 @@ static enum load_outcome run_phases(struct run *run)
     for (size_t i = 0; i < plan->phase_count && is_open && !run_is_stopped(run); i++) {
         const struct load_phase *phase = &plan->phases[i];
 
-        if (i == 0) {
-            run_sleep(run, plan->settle_ms, "settle");
+        if (i == 0)
             report_memory(run);
-        }
         if (phase->kind == LOAD_IDLE)
             phase_idle(run, phase);
         else if (phase->kind == LOAD_STORM)

@@ -146,8 +146,8 @@ bool phase_storm(struct run *run, const struct load_phase *phase)
     bool is_open;
 
     publishers_begin(&run->publishers, phase);
-    publishers_clear(&run->publishers);
     give_ids(run, phase);
+    publishers_clear(&run->publishers);
     crew_do(&run->crew, COMMAND_CLEAR);
     tally_begin(&tally, run);
     crew_do(&run->crew, COMMAND_DROP);
