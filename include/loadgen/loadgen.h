@@ -25,7 +25,9 @@ enum load_kind {
     LOAD_FANOUT,  /* closed loop: each publish to all streams, or to those of the crowd */
     LOAD_LATENCY, /* open loop: unicast at a rate, whatever comes back */
     LOAD_MIXED,   /* open loop of unicasts to a few streams, amid fan-outs one after another */
+    LOAD_PUBLISH, /* closed loop on the answers alone: to users at random, heard or not */
     LOAD_STORM,   /* all streams break, come back with their last id and get what they missed */
+    LOAD_CATCHUP, /* nothing is published; each stream begins anew once it has read so much */
 };
 
 enum { LOAD_MAX_BATCH = 1000, LOAD_MAX_STREAMS = 4000000 };
@@ -33,7 +35,7 @@ enum { LOAD_MAX_BATCH = 1000, LOAD_MAX_STREAMS = 4000000 };
 struct load_phase {
     enum load_kind kind;
     const char *text;     /* as it was asked for */
-    uint64_t ms;          /* how long to publish, or to be idle; not of LOAD_STORM */
+    uint64_t ms;          /* how long; not of LOAD_STORM */
     uint64_t count;       /* publish no more than about this; 0: the time alone counts */
     uint64_t rate;        /* unicasts a second; LOAD_LATENCY, LOAD_MIXED */
     uint64_t publishers;  /* keep-alive connections */
@@ -41,7 +43,8 @@ struct load_phase {
     uint64_t window;      /* closed loops: publishes not yet delivered everywhere */
     uint64_t batch;       /* notifications in a request, as a JSON array if above 1; LOAD_UNICAST,
                              LOAD_STORM */
-    uint64_t missed;      /* LOAD_STORM: published to each user while all are away */
+    uint64_t each;        /* notifications: LOAD_STORM publishes so many to each user while all are
+                             away, LOAD_CATCHUP reads so many on each stream */
 };
 
 /* In templates {user} is the number of the user, {stream} that of the stream (in paths and headers
@@ -61,7 +64,9 @@ struct load_plan {
     uint64_t streams;            /* in all, at least 1 */
     uint64_t crowd;              /* the last so many have no user and get the fan-outs alone; 0:
                                     there is no crowd, and fan-outs go to all */
-    uint64_t users;              /* of the other streams: stream i is of user i % users */
+    uint64_t users;              /* stream i of the others is of user i % users */
+    uint64_t slow;               /* the first so many streams read by the clock, */
+    uint64_t slow_rate;          /* so many bytes a second */
     uint64_t payload;            /* bytes, at least; the mark takes 30 to 50 */
     uint64_t processes;          /* to hold the streams; 0: as many as the descriptors ask for */
     uint64_t opening;            /* connects under way at once */
@@ -125,6 +130,7 @@ struct load_report {
     uint64_t open;   /* streams open at the end of it */
     uint64_t failed; /* opening, storm: streams that did not open */
     bool is_late;    /* opening, storm: the time was over first */
+    uint64_t reread; /* LOAD_CATCHUP: streams that came to their end and began anew */
     struct load_memory memory;
     struct {
         uint64_t wanted, replayed; /* notifications that were missed, and that came then */

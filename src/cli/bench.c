@@ -47,7 +47,7 @@ static void on_signal(int number)
     {'n', "streams", ARGUMENT_NUMBER, "N", &(b).plan.streams, 1, LOAD_MAX_STREAMS,                 \
      "streams to open; default 1000"},                                                             \
     {0, "users", ARGUMENT_NUMBER, "N", &(b).plan.users, 1, LOAD_MAX_STREAMS,                       \
-     "whose they are in turn; default one each"},                                                  \
+     "whose they are in turn, or have none; default one each"},                                    \
     {'t', "seconds", ARGUMENT_TIME, "TIME", &(b).phase_ms, 100, 3600 * 1000,                       \
      "of each phase; default 5"},                                                                  \
     {0, "payload", ARGUMENT_NUMBER, "BYTES", &(b).plan.payload, 1, 1024 * 1024,                    \
@@ -70,6 +70,10 @@ static void on_signal(int number)
      "send it with every request; may be repeated"},                                               \
     {0, "opening", ARGUMENT_NUMBER, "N", &(b).plan.opening, 1, 65536,                              \
      "streams being opened at once; default 256"},                                                 \
+    {0, "slow", ARGUMENT_NUMBER, "N", &(b).plan.slow, 0, LOAD_MAX_STREAMS,                         \
+     "so many of the streams read slowly"},                                                        \
+    {0, "slow-rate", ARGUMENT_NUMBER, "BYTES", &(b).plan.slow_rate, 100, UINT32_MAX,               \
+     "a second; default 20000"},                                                                   \
     {0, "open-limit", ARGUMENT_TIME, "TIME", &(b).plan.open_ms, 100, 24 * 3600 * 1000,             \
      "all must be open by then; default 60"},                                                      \
     {0, "settle", ARGUMENT_TIME, "TIME", &(b).plan.settle_ms, 0, 600 * 1000,                       \
@@ -102,7 +106,10 @@ static const char notes[] =
     "  fanout     to all streams, the next when all have the one before\n"
     "  latency    unicast at a rate, whatever comes back: how late is each?\n"
     "  mixed      the same to a hundred of the streams, amid fan-outs to all\n"
+    "  publish    to users at random, as fast as answers come, whoever hears it\n"
     "  storm      all streams break at once, miss something and come back for it\n"
+    "  catchup    each stream begins anew when it has read what is kept (with a\n"
+    "             --stream-path that asks for it by last_event_id=earliest)\n"
     "Each may have settings, as latency:rate=5000,seconds=20\n"
     "  seconds=N     how long, instead of --seconds\n"
     "  count=N       end after about N notifications\n"
@@ -110,8 +117,9 @@ static const char notes[] =
     "  publishers=N  keep-alive connections; default 16, at most one for each user\n"
     "  pipeline=N    requests under way on each; default 1\n"
     "  window=N      not yet delivered at once; default 512, of fanout 1\n"
-    "  batch=N       notifications in a request, of unicast and storm; default 1\n"
-    "  missed=N      by each user, of storm; default 10\n"
+    "  batch=N       notifications in a request; default 1; not of latency and mixed\n"
+    "  each=N        missed by each user in a storm (default 10), read by each stream\n"
+    "                of catchup (100)\n"
     "\n"
     "What is published is kept like any notification, for users bench-0, bench-1, ... and the\n"
     "topic bench: measure a daemon of its own. Processor time and memory are those of the\n"
@@ -312,13 +320,13 @@ static int settle_streams(struct bench *b, struct error *why)
         return error_set(why, "--crowd %" PRIu64 ": there are %" PRIu64 " streams in all",
                          plan->crowd, plan->streams);
     with_user = plan->streams - plan->crowd;
-    if (plan->users == 0 || plan->users > with_user)
+    if (plan->users == 0)
         plan->users = with_user;
     for (size_t i = 0; i < plan->phase_count; i++) {
         enum load_kind kind = b->phases[i].kind;
 
-        if (plan->users == 0 &&
-            (kind == LOAD_UNICAST || kind == LOAD_LATENCY || kind == LOAD_MIXED))
+        if (plan->users == 0 && (kind == LOAD_UNICAST || kind == LOAD_LATENCY ||
+                                 kind == LOAD_MIXED || kind == LOAD_PUBLISH))
             return error_set(why, "%s: all streams are of the crowd: there is no user to publish "
                                   "to", b->phases[i].text);
     }
@@ -429,7 +437,8 @@ int command_bench(int argc, char **argv)
     int code;
 
     b = (struct bench){
-        .plan = {.streams = 1000, .payload = 64, .opening = 256, .sources = UINT64_MAX,
+        .plan = {.streams = 1000, .payload = 64, .opening = 256, .slow_rate = 20000,
+                 .sources = UINT64_MAX,
                  .open_ms = 60 * 1000, .settle_ms = 1000, .publish_type = "application/json",
                  .is_stopped = &is_stopped, .on_report = on_report, .arg = &b},
         .phase_ms = 5000,

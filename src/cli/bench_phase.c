@@ -14,8 +14,9 @@ static const struct {
     {"latency",
      {.kind = LOAD_LATENCY, .publishers = 16, .pipeline = 1, .batch = 1, .rate = 1000}},
     {"mixed", {.kind = LOAD_MIXED, .publishers = 16, .pipeline = 1, .batch = 1, .rate = 100}},
-    {"storm",
-     {.kind = LOAD_STORM, .publishers = 16, .pipeline = 1, .batch = 1, .missed = 10}},
+    {"publish", {.kind = LOAD_PUBLISH, .publishers = 16, .pipeline = 1, .batch = 1}},
+    {"storm", {.kind = LOAD_STORM, .publishers = 16, .pipeline = 1, .batch = 1, .each = 10}},
+    {"catchup", {.kind = LOAD_CATCHUP, .each = 100}},
 };
 
 enum { KINDS = sizeof(kinds) / sizeof(kinds[0]) };
@@ -32,7 +33,7 @@ static const struct {
     {"pipeline", offsetof(struct load_phase, pipeline), 1, 1000},
     {"window", offsetof(struct load_phase, window), 1, 100000},
     {"batch", offsetof(struct load_phase, batch), 1, LOAD_MAX_BATCH},
-    {"missed", offsetof(struct load_phase, missed), 0, 1000},
+    {"each", offsetof(struct load_phase, each), 1, 100000},
 };
 
 enum { SETTINGS = sizeof(settings) / sizeof(settings[0]) };
@@ -91,6 +92,6 @@ int bench_phase_parse(const char *text, uint64_t ms, struct load_phase *phase, s
         }
         return 0;
     }
-    return error_set(why, "there is no phase %.40s: idle, unicast, fanout, latency, mixed, storm",
-                     text);
+    return error_set(why, "there is no phase %.40s, but idle, unicast, fanout, latency, mixed, "
+                          "publish, storm, catchup", text);
 }

@@ -8,7 +8,8 @@
 static const char *const names[] = {
     [LOAD_OPEN] = "open",       [LOAD_MEMORY] = "memory",   [LOAD_IDLE] = "idle",
     [LOAD_UNICAST] = "unicast", [LOAD_FANOUT] = "fanout",   [LOAD_LATENCY] = "latency",
-    [LOAD_MIXED] = "mixed",     [LOAD_STORM] = "storm",
+    [LOAD_MIXED] = "mixed",     [LOAD_PUBLISH] = "publish", [LOAD_STORM] = "storm",
+    [LOAD_CATCHUP] = "catchup",
 };
 
 static double per(double what, double n)
@@ -167,6 +168,17 @@ static void add_storm(struct buf *out, const struct load_plan *plan, const struc
                    r->storm.checked, r->storm.heard);
 }
 
+static void add_catchup(struct buf *out, const struct load_plan *plan, const struct load_report *r)
+{
+    double delivered = (double)r->counts.delivered;
+
+    buf_printf(out, "%.0f delivered a second, for %.1f s; streams began anew %" PRIu64 " times\n",
+               per(delivered, r->seconds), r->seconds, r->reread);
+    if (knows_server(plan))
+        buf_printf(out, "          %.2f us of the server's processor a delivery\n",
+                   per(server_us(r), delivered));
+}
+
 static void add_wrongs(struct buf *out, const struct load_report *r)
 {
     const struct load_counts *c = &r->counts;
@@ -213,10 +225,14 @@ void bench_add_text(struct buf *out, const struct load_plan *plan, const struct 
     case LOAD_STORM:
         add_storm(out, plan, r);
         break;
+    case LOAD_CATCHUP:
+        add_catchup(out, plan, r);
+        break;
     case LOAD_UNICAST:
     case LOAD_FANOUT:
     case LOAD_LATENCY:
     case LOAD_MIXED:
+    case LOAD_PUBLISH:
         add_published(out, plan, r);
         break;
     }
@@ -300,6 +316,10 @@ static void add_json_published(struct buf *out, const struct load_plan *plan,
     add_histogram(out, "fanout_us", r->fanout_ns);
     add_histogram(out, "answer_us", r->answer_ns);
     add_histogram(out, "late_us", r->late_ns);
+    if (r->kind == LOAD_CATCHUP) {
+        add_count(out, "reread", r->reread);
+        add_count(out, "failed", r->failed);
+    }
 }
 
 static void add_json_opened(struct buf *out, const struct load_plan *plan,

@@ -75,9 +75,9 @@ static unsigned processes_for(const struct load_plan *plan, uint64_t streams, st
                   "/etc/security/limits.conf)", streams, MAX_READERS - 1, limit);
         return 0;
     }
-    if (needed == 0)
-        return 1;
-    return (unsigned)(plan->processes > 0 ? plan->processes : needed);
+    if (plan->processes > needed)
+        needed = plan->processes < streams ? plan->processes : streams;
+    return needed > 0 ? (unsigned)needed : 1;
 }
 
 static int start_one(struct crew *crew, const struct templates *templates, uint64_t first,
@@ -240,6 +240,7 @@ void crew_read(const struct crew *crew, struct crew_totals *t)
         t->open += atomic_load(&part->open);
         t->failed += atomic_load(&part->failed);
         t->closed += atomic_load(&part->closed);
+        t->reread += atomic_load(&part->reread);
         t->bytes += atomic_load(&part->bytes);
         t->reads += atomic_load(&part->reads);
         if (opened_ns > t->opened_ns)

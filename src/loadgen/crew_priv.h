@@ -25,7 +25,7 @@ struct crew {
 struct crew_totals {
     uint64_t delivered[CLASSES];
     uint64_t doubled, reordered, gaps, misrouted;
-    uint64_t open, failed, closed;
+    uint64_t open, failed, closed, reread;
     uint64_t bytes, reads;
     uint64_t opened_ns, delivered_ns; /* of the last one */
 };

@@ -14,6 +14,7 @@ enum {
     LOOK_FROM_WINDOW = 16, /* with fewer under way it would be the clock that is measured */
     WARM_UPS = 3,
     WARM_UP_MS = 60,
+    MAX_WAIT_NS = 50 * 1000 * 1000,
 };
 
 /* One phase while it runs. */
@@ -117,6 +118,21 @@ static void fill_fanouts(struct loop *l)
     }
 }
 
+/* The closed loop on answers: a request on each connection that has none under way. */
+static void fill_publishers(struct loop *l)
+{
+    struct publishers *p = &l->run->publishers;
+    uint64_t channels[LOAD_MAX_BATCH];
+    unsigned batch = (unsigned)l->phase->batch;
+    struct publisher *c;
+
+    for (int i = 0; i < BURST && !is_enough(l) && (c = publishers_free(p)) != NULL; i++) {
+        for (unsigned k = 0; k < batch; k++)
+            channels[k] = publisher_pick_user(c, l->run->plan->users);
+        publisher_ask(c, channels, batch, clock_mono_ns());
+    }
+}
+
 static void nap_us(unsigned us)
 {
     struct timespec nap = {.tv_nsec = (long)us * 1000};
@@ -161,10 +177,14 @@ static void turn(struct loop *l)
             wait_ns = until_due;
     } else if (l->phase->kind == LOAD_UNICAST) {
         is_full = fill_window(l);
+    } else if (l->phase->kind == LOAD_PUBLISH) {
+        fill_publishers(l);
     }
     publishers_flush(p);
     if (has_rate(l->phase))
-        publishers_poll(p, wait_ns < 50 * 1000 * 1000 ? wait_ns : 50 * 1000 * 1000);
+        publishers_poll(p, wait_ns < MAX_WAIT_NS ? wait_ns : MAX_WAIT_NS);
+    else if (l->phase->kind == LOAD_PUBLISH)
+        publishers_poll(p, MAX_WAIT_NS);
     else
         wait_for_news(l, is_full);
 }

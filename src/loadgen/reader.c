@@ -77,6 +77,11 @@ static void obey(struct reader *r)
     case COMMAND_RESYNC:
         resync(r);
         break;
+    case COMMAND_REREAD:
+        r->is_rereading = atomic_load(&r->task.shared->reread_at) > 0;
+        for (uint64_t i = 0; i < r->task.count; i++)
+            stream_reread(&r->streams[i]);
+        break;
     case COMMAND_END:
         drop_all(r);
         exit(0);
@@ -92,6 +97,26 @@ static void go_on_opening(struct reader *r)
         r->is_opening = false;
         finish_command(r);
     }
+}
+
+/* How many milliseconds until slow streams are looked at; -1: there is none. */
+static int until_slow_ms(const struct reader *r)
+{
+    if (!stream_is_slow(&r->streams[0]))
+        return -1;
+    return 1000 / SLOW_LOOKS;
+}
+
+/* Slow streams read what the time since has brought them. */
+static void read_slowly(struct reader *r)
+{
+    uint64_t now_ns = clock_mono_ns();
+
+    if (now_ns - r->slow_ns < 1000000000u / SLOW_LOOKS)
+        return;
+    r->slow_ns = now_ns;
+    for (uint64_t i = 0; i < r->task.count && stream_is_slow(&r->streams[i]); i++)
+        stream_read_slowly(&r->streams[i]);
 }
 
 /* Writes this turn's counts where the publisher sees them. */
@@ -121,9 +146,9 @@ static int wait_for_events(struct reader *r, struct epoll_event *events)
     unsigned look_us = atomic_load_explicit(&r->task.shared->look_us[r->task.is_prompt],
                                             memory_order_relaxed);
     struct timespec nap = {.tv_nsec = (long)look_us * 1000};
-    int n = epoll_wait(r->epoll_fd, events, EVENTS_A_TURN, look_us > 0 ? 0 : -1);
+    int n = epoll_wait(r->epoll_fd, events, EVENTS_A_TURN, look_us > 0 ? 0 : until_slow_ms(r));
 
-    if (n == 0)
+    if (n == 0 && look_us > 0)
         nanosleep(&nap, NULL);
     return n;
 }
@@ -135,7 +160,9 @@ _Noreturn static void live(struct reader *r)
     for (;;) {
         int n = wait_for_events(r, events);
 
-        if (n <= 0)
+        if (until_slow_ms(r) >= 0)
+            read_slowly(r);
+        else if (n <= 0)
             continue;
         r->turn_ns = clock_mono_ns();
         for (int i = 0; i < n; i++) {

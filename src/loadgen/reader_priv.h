@@ -12,6 +12,8 @@
 enum {
     STREAM_ID_SIZE = 64,      /* of an event's id, the terminator included */
     STREAM_MAX_LINE = 1 << 22, /* bytes */
+    SLOW_ROOM = 8192,          /* bytes of a slow stream's socket: or the kernel reads for it */
+    SLOW_LOOKS = 100,          /* a second, at slow streams */
     READER_INPUT = 256 * 1024,
 };
 #define STREAM_NO_USER UINT32_MAX
@@ -71,10 +73,12 @@ struct reader {
     uint64_t bytes;
     uint64_t reads;
     uint64_t delivered_ns;       /* when the last event came */
+    uint64_t slow_ns;            /* when slow streams were looked at */
     int epoll_fd;
     unsigned command_number;     /* the last one seen */
     bool is_opening;
     bool is_resuming;            /* streams ask for what they missed */
+    bool is_rereading;           /* streams begin anew */
 };
 
 /* The life of a process that has just been forked: holds its streams and does what is commanded. */
@@ -85,6 +89,13 @@ void stream_start(struct load_stream *s);
 
 /* `events` is what epoll says. */
 void stream_on_event(struct load_stream *s, uint32_t events);
+
+/* Whether it does not read what comes but when it pleases: by stream_read_slowly. */
+bool stream_is_slow(const struct load_stream *s);
+void stream_read_slowly(struct load_stream *s);
+
+/* From its beginning, if it has read as much as that takes. */
+void stream_reread(struct load_stream *s);
 
 /* Ends it with a reset and lets it come back later. */
 void stream_drop(struct load_stream *s);

@@ -235,6 +235,32 @@ static void phase_idle(struct run *run, const struct load_phase *phase)
     run_report(run, LOAD_IDLE, phase);
 }
 
+static void phase_catchup(struct run *run, const struct load_phase *phase)
+{
+    struct usage from;
+    struct usage to;
+    struct tally tally;
+    struct crew_totals totals;
+
+    publishers_clear(&run->publishers);
+    tally_begin(&tally, run);
+    usage_read(&from, &run->crew);
+    atomic_store(&run->crew.shared->reread_at, (uint32_t)phase->each);
+    crew_do(&run->crew, COMMAND_REREAD);
+    run_sleep(run, phase->ms, phase->text);
+    usage_read(&to, &run->crew);
+    tally_end(&tally, run);
+    atomic_store(&run->crew.shared->reread_at, 0);
+    crew_do(&run->crew, COMMAND_REREAD);
+    crew_read(&run->crew, &totals);
+    run->report.counts.lost = 0; /* nobody published: there is nothing to compare with */
+    run->report.reread = totals.reread - tally.totals.reread;
+    run->report.failed = totals.failed - tally.totals.failed;
+    run->report.cost = usage_between(&from, &to);
+    run->report.seconds = run->report.cost.seconds;
+    run_report(run, LOAD_CATCHUP, phase);
+}
+
 /* ---- the whole ---- */
 
 /* One connection, so that nobody starts thousands against nothing. Returns 0 or -errno. */
@@ -288,6 +314,8 @@ static enum load_outcome run_phases(struct run *run)
             report_memory(run);
         if (phase->kind == LOAD_IDLE)
             phase_idle(run, phase);
+        else if (phase->kind == LOAD_CATCHUP)
+            phase_catchup(run, phase);
         else if (phase->kind == LOAD_STORM)
             is_open = phase_storm(run, phase);
         else

@@ -16,6 +16,7 @@ enum reader_command {
     COMMAND_DROP,   /* reset all, as a network would; they come back with their last ids */
     COMMAND_CLEAR,  /* the histograms */
     COMMAND_RESYNC, /* what has been sent so far counts as seen */
+    COMMAND_REREAD, /* from now on, a stream that has read `reread_at` begins anew */
     COMMAND_END,    /* the process ends */
 };
 
@@ -27,6 +28,7 @@ struct reader_part {
     _Atomic uint64_t delivered[CLASSES];   /* events with a mark, all of them */
     _Atomic uint64_t doubled, reordered, gaps, misrouted;
     _Atomic uint64_t open, failed, closed; /* streams */
+    _Atomic uint64_t reread; /* streams that began anew */
     _Atomic uint64_t bytes, reads;
     _Atomic uint64_t opened_ns;    /* when the last stream opened */
     _Atomic uint64_t delivered_ns; /* when the last event came */
@@ -42,6 +44,7 @@ struct load_shared {
     _Atomic bool wants_news;         /* the publisher sleeps: write to news_fd when events came */
     _Atomic unsigned look_us[2];     /* readers look for events this often, 0: they are woken; [1]:
                                         the prompt one, which has the streams of LOAD_MIXED */
+    _Atomic uint32_t reread_at;      /* notifications; 0: streams go on */
     int news_fd;                     /* eventfd */
     int command_fd[MAX_READERS];     /* eventfd of each */
     struct reader_part part[MAX_READERS];

@@ -152,7 +152,7 @@ bool phase_storm(struct run *run, const struct load_phase *phase)
     tally_begin(&tally, run);
     crew_do(&run->crew, COMMAND_DROP);
     run_sleep(run, NOTICE_MS, phase->text);
-    publish_to_all(run, phase->missed, phase->batch);
+    publish_to_all(run, phase->each, phase->batch);
     is_open = come_back(run, &tally);
     run->report.storm.wanted = run->report.counts.expected;
     run->report.storm.replayed = run->report.counts.delivered;

@@ -193,13 +193,14 @@ static void end_answer(struct load_stream *s, const char *what, const char *why)
         end(s, what, why);
 }
 
-static void read_some(struct load_stream *s, uint32_t events)
+/* Reads until there is less than `most` bytes or, `to_end`, nothing. */
+static void read_some(struct load_stream *s, size_t most, bool to_end)
 {
     struct reader *r = s->reader;
     ssize_t n;
 
     do {
-        n = recv(s->fd, r->input, READER_INPUT, 0);
+        n = recv(s->fd, r->input, most, 0);
         if (n < 0 && errno == EAGAIN)
             return;
         if (n < 0 && errno == EINTR)
@@ -216,8 +217,19 @@ static void read_some(struct load_stream *s, uint32_t events)
         else if (s->answer.is_whole)
             end_answer(s, "the answer ended at once", "");
         /* Edge-triggered: what comes after a short read is told. */
-    } while (s->fd >= 0 &&
-             (n < 0 || n == READER_INPUT || (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0));
+    } while (s->fd >= 0 && (n < 0 || n == READER_INPUT || to_end));
+}
+
+bool stream_is_slow(const struct load_stream *s)
+{
+    return s->number < s->reader->task.plan->slow;
+}
+
+void stream_read_slowly(struct load_stream *s)
+{
+    if (s->fd >= 0 && s->state != STREAM_CONNECTING)
+        read_some(s, s->reader->task.plan->slow_rate / SLOW_LOOKS, false);
+    stream_reread(s);
 }
 
 /* ---- opening ---- */
@@ -280,12 +292,15 @@ void stream_start(struct load_stream *s)
     struct reader *r = s->reader;
     const struct load_target *to = &r->task.plan->streams_at;
     struct epoll_event event = {.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, .data.ptr = s};
+    int slow_room = SLOW_ROOM;
 
     answer_init(&s->answer, &handlers, s);
     s->state = STREAM_CONNECTING;
     s->began_ns = r->turn_ns;
     r->under_way++;
     s->fd = socket(to->address.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (s->fd >= 0 && stream_is_slow(s))
+        setsockopt(s->fd, SOL_SOCKET, SO_RCVBUF, &slow_room, sizeof(slow_room));
     if (s->fd < 0)
         end(s, "socket", strerror(errno));
     else if (r->task.plan->sources > 0 && bind_source(s) != 0)
@@ -318,8 +333,23 @@ void stream_on_event(struct load_stream *s, uint32_t events)
         return;
     if (s->state == STREAM_CONNECTING)
         on_connected(s, events);
-    else if ((events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0)
-        read_some(s, events);
+    else if ((events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0 && !stream_is_slow(s))
+        read_some(s, READER_INPUT, (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0);
+    stream_reread(s);
+}
+
+void stream_reread(struct load_stream *s)
+{
+    struct reader *r = s->reader;
+
+    if (!r->is_rereading || s->state != STREAM_OPEN ||
+        s->seen[CLASS_UNICAST] < atomic_load(&r->task.shared->reread_at))
+        return;
+    add(&r->task.part->reread, 1);
+    stream_drop(s);
+    s->seen[CLASS_UNICAST] = 0;
+    s->id[0] = '\0';
+    stream_start(s);
 }
 
 void stream_drop(struct load_stream *s)

@@ -41,7 +41,7 @@ class Figures(Case):
     def test_all_phases_come_out_clean_and_as_the_daemon_counted(self):
         before = self.daemon.stats()
         phases = figures(*self.url(), *QUICK, "unicast:count=200", "latency:count=50,rate=500",
-                         "fanout:count=5", "mixed:count=40,rate=200", "storm:missed=3",
+                         "fanout:count=5", "mixed:count=40,rate=200", "storm:each=3",
                          "idle:seconds=1")
         after = self.daemon.stats()
         for asked, phase in phases.items():
@@ -58,9 +58,9 @@ class Figures(Case):
         self.assertEqual(phases["unicast:count=200"]["delivered"],
                          phases["unicast:count=200"]["sent"])
         self.assertEqual(phases["fanout:count=5"]["delivered"], 5 * 40)
-        self.assertEqual(phases["storm:missed=3"]["wanted"], 120)
-        self.assertEqual(phases["storm:missed=3"]["replayed"], 120)
-        self.assertEqual(phases["storm:missed=3"]["heard"], 40)
+        self.assertEqual(phases["storm:each=3"]["wanted"], 120)
+        self.assertEqual(phases["storm:each=3"]["replayed"], 120)
+        self.assertEqual(phases["storm:each=3"]["heard"], 40)
 
     def test_the_daemon_on_this_machine_is_found_and_its_cost_told(self):
         phases = figures(*self.url(), *QUICK, "unicast:count=500")
@@ -97,6 +97,34 @@ class Figures(Case):
         self.assertGreaterEqual(phase["sent"], 150)
         self.assertLessEqual(phase["sent"], 201)
         self.assertEqual(phase["unicast_us"]["n"], phase["sent"])
+
+    def test_publish_waits_for_answers_alone_and_users_need_no_stream(self):
+        asked = "publish:count=300,publishers=8"
+        before = self.daemon.stats()
+        phase = figures(*self.url(), *QUICK, "--users", "400", asked)[asked]
+        after = self.daemon.stats()
+        self.assertEqual(phase["answered"], phase["sent"])
+        self.assertGreaterEqual(phase["sent"], 300)
+        self.assertEqual(phase["delivered"], phase["expected"])
+        self.assertLess(phase["delivered"], phase["sent"])  # most users have no stream
+        self.assertEqual(after["notifications_accepted"] - before["notifications_accepted"],
+                         phase["sent"])
+
+    def test_streams_that_catch_up_begin_anew_and_slow_ones_come_through_less_often(self):
+        daemon = Daemon("journal.type=memory")
+        self.addCleanup(daemon.stop)
+        url = ("--url", f"http://127.0.0.1:{daemon.port}", *QUICK)
+        figures(*url, "storm:each=20")
+        path = ("--stream-path", "/notifications/bench-{user}?last_event_id=earliest")
+        asked = "catchup:each=20,seconds=1"
+        fast = figures(*url, *path, asked)[asked]
+        slow = figures(*url, *path, "--slow", "40", "--slow-rate", "4000", asked)[asked]
+        for phase in (fast, slow):
+            self.assertEqual((phase["gaps"], phase["doubled"], phase["reordered"],
+                              phase["misrouted"], phase["failed"]), (0, 0, 0, 0, 0))
+        self.assertGreater(fast["reread"], 40)
+        self.assertLessEqual(slow["bytes"], 40 * 4000 * 2)
+        self.assertGreater(slow["bytes"], 0)
 
     def test_addresses_of_the_sources(self):
         streams = figures(*self.url(), *QUICK, "--sources", "5", "unicast:count=20")

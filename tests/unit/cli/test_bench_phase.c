@@ -22,8 +22,8 @@ static void settings_take_the_place_of_defaults(void **state)
     assert_int_equal(phase.count, 7);
     assert_int_equal(phase.window, 9);
     assert_int_equal(phase.pipeline, 3);
-    assert_int_equal(bench_phase_parse("storm:missed=0", 1, &phase, &why), 0);
-    assert_int_equal(phase.missed, 0);
+    assert_int_equal(bench_phase_parse("storm:each=3", 1, &phase, &why), 0);
+    assert_int_equal(phase.each, 3);
 }
 
 static void every_mistake_is_named(void **state)
