@@ -1056,7 +1056,7 @@ static void pub_one(struct pconn *c, uint32_t user, uint64_t stamp)
     memcpy(o, body, bl);
     o += bl;
     c->out_len = (size_t)(o - c->out);
-    c->t[(c->head + c->inflight) % C.pipeline] = now_ns();
+    c->t[(c->head + c->inflight) % C.pipeline] = stamp;
     c->inflight++;
     P.sent++;
     P.expected += fan[user];
@@ -1382,6 +1382,13 @@ static void do_idle(double secs)
       dt, ms, SUM(bytes) - b0);
 }
 
+static void flush_all(void)
+{
+    for (int i = 0; i < C.pub_conns; i++)
+        if (P.c[i].fd >= 0 && P.c[i].out_len)
+            pub_flush(&P.c[i]);
+}
+
 /*
  * A user's messages always go through the same publisher connection, or
  * their order at the server would not be defined.
@@ -1396,7 +1403,8 @@ static uint32_t pick_user(const struct pconn *c)
 /*
  * rate > 0: open loop at that many publishes per second; every message
  * carries the time at which it was due, so a stall shows as latency.
- * rate == 0: closed loop; at most `window` publishes are not yet delivered.
+ * rate == 0: closed loop; at most `window` publishes are not yet delivered,
+ * or, with a window of 0, each publisher connection waits for its answers only.
  */
 static void publish_round(int times);
 
@@ -1425,7 +1433,8 @@ static void do_publish(const char *name, double rate, double secs, int window)
     uint64_t exp0 = P.expected, base = K0.delivered;
     double avg_fan = (double)C.conns / C.users;
     uint64_t win = (uint64_t)((double)window * (avg_fan > 1 ? avg_fan : 1));
-    atomic_store(&S->coalesce_us, rate > 0 ? 0 : C.coalesce_us);
+    bool looks_only = rate <= 0 && window > 0 && C.coalesce_us > 0;
+    atomic_store(&S->coalesce_us, looks_only ? C.coalesce_us : 0);
     cpu_read(&a);
     uint64_t t0 = now_ns(), end = t0 + (uint64_t)(secs * 1e9);
     double step = rate > 0 ? 1e9 / rate : 0;
@@ -1452,7 +1461,8 @@ static void do_publish(const char *name, double rate, double secs, int window)
             wait_ns = due > t ? (int64_t)(due - t) : (burst == 64 ? 0 : 1000000);
         } else {
             uint64_t got = SUM(delivered) - base;
-            while (burst < 256 && P.expected - exp0 + (uint64_t)avg_fan <= got + win) {
+            while (burst < 256 &&
+                   (window == 0 || P.expected - exp0 + (uint64_t)avg_fan <= got + win)) {
                 struct pconn *c = pub_slot();
                 if (!c)
                     break;
@@ -1462,9 +1472,9 @@ static void do_publish(const char *name, double rate, double secs, int window)
             }
             if (burst == 256) {
                 wait_ns = 0;
-            } else if (C.coalesce_us) {
+            } else if (looks_only) {
                 wait_ns = 0;
-            } else {
+            } else if (window > 0) {
                 /* ask to be woken, then look once more */
                 atomic_store(&S->want_wake, 1);
                 if (SUM(delivered) - base != got && pub_slot())
@@ -1473,10 +1483,9 @@ static void do_publish(const char *name, double rate, double secs, int window)
                     wait_ns = 5000000;
             }
         }
-        for (int i = 0; burst && i < C.pub_conns; i++)
-            if (P.c[i].fd >= 0 && P.c[i].out_len)
-                pub_flush(&P.c[i]);
-        if (rate <= 0 && C.coalesce_us && burst < 256)
+        if (burst)
+            flush_all();
+        if (looks_only && burst < 256)
             nap((uint64_t)C.coalesce_us * 1000);
         pub_poll(wait_ns);
     }
@@ -1576,6 +1585,25 @@ static void publish_round(int times)
     }
 }
 
+static void do_fill(void)
+{
+    reset_all();
+    sync_expected();
+    uint64_t t0 = now_ns();
+    publish_round(C.missed);
+    drain(P.expected);
+    double dt = (double)(now_ns() - t0) / 1e9;
+    fprintf(stderr, "fill     %.2f s: %.0f publishes/s, bad %" PRIu64 "\n", dt,
+            (double)P.sent / dt, P.bad);
+    J(",{\"phase\":\"fill\",\"seconds\":%.3f,\"sent\":%" PRIu64 ",\"acked\":%" PRIu64
+      ",\"bad\":%" PRIu64 "}",
+      dt, P.sent, P.acked, P.bad);
+    if (P.first_bad[0])
+        fprintf(stderr, "  first bad publish answer: %s\n", P.first_bad);
+    command_wait(CMD_RESYNC, 10);
+    sync_expected();
+}
+
 static void do_storm(double limit_s)
 {
     reset_all();
@@ -1664,6 +1692,8 @@ static void usage(void)
         "  unicast  closed loop, random user, as fast as deliveries come back\n"
         "  fanout   the same; use with --users 1, so each publish goes to all\n"
         "  fanout1  fanout with one publish under way: no chance to merge events\n"
+        "  acks     closed loop on the answers alone: as fast as they come, random user\n"
+        "  fill     --missed publishes to each user in turn, as fast as they are answered\n"
         "  latency  open loop at --rate publishes/s, random user\n"
         "  storm    drop all, publish --missed per user, reconnect with Last-Event-ID\n"
         "options:\n"
@@ -1689,7 +1719,7 @@ static void usage(void)
         "  --procs W               subscriber processes [what RLIMIT_NOFILE asks for]\n"
         "  --pid P[,P...]          server; descendants are counted in (repeatable)\n"
         "  --server-cpu N          core whose busy time is reported too\n"
-        "  --missed M              messages per user while all are away (storm) [0]\n"
+        "  --missed M              messages per user: while all are away (storm), or at all (fill) [0]\n"
         "  --fin                   drop with FIN instead of RST\n"
         "  --settle MS             wait after connecting, before publishing [500]\n"
         "  --connect-limit S       [60]\n"
@@ -1881,7 +1911,7 @@ int main(int argc, char **argv)
     if (C.conns < 1 || C.conns > 4000000 || C.pub_conns < 1 || C.pipeline < 1 || C.size < 1 ||
         C.size > 500000 || C.secs <= 0 || C.secs > 3600 || C.inflight < 1)
         usage();
-    if (C.users < 1 || C.users > C.conns)
+    if (C.users < 1)
         C.users = C.conns;
     if (C.pub_conns > C.users)
         C.pub_conns = C.users;
@@ -1965,6 +1995,10 @@ int main(int argc, char **argv)
             do_publish("fanout", 0, C.secs, C.window ? C.window : 4);
         else if (!strcmp(argv[i], "fanout1"))
             do_publish("fanout1", 0, C.secs, 1);
+        else if (!strcmp(argv[i], "acks"))
+            do_publish("acks", 0, C.secs, 0);
+        else if (!strcmp(argv[i], "fill"))
+            do_fill();
         else if (!strcmp(argv[i], "latency"))
             do_publish("latency", C.rate, C.secs, 0);
         else if (!strcmp(argv[i], "storm"))
