@@ -183,6 +183,7 @@ static struct {
     int window;
     int settle_ms;
     int missed;
+    int slow, slow_rate;
     int coalesce_us;
     bool fin, quiet;
     int server_cpu;
@@ -194,7 +195,7 @@ static struct {
 /* ------------------------------------------------------------------ */
 /* shared area                                                         */
 
-enum { CMD_NONE, CMD_CONNECT, CMD_DROP, CMD_RESET, CMD_RESYNC, CMD_EXIT };
+enum { CMD_NONE, CMD_CONNECT, CMD_DROP, CMD_RESET, CMD_RESYNC, CMD_BEHIND, CMD_EXIT };
 
 struct wshm {
     _Atomic int ack;            /* number of the last finished command */
@@ -202,6 +203,7 @@ struct wshm {
     _Atomic uint64_t bytes, reads;
     _Atomic uint64_t dup, reorder, gap, misrouted;
     _Atomic uint64_t streaming, failed, bad_status, closed;
+    _Atomic uint64_t through;     /* streams that came to their end (behind) */
     _Atomic uint64_t t_last;      /* time of the last delivery           */
     _Atomic uint64_t t_conn_last; /* time of the last finished header    */
     _Atomic uint64_t cpu_ns;
@@ -280,7 +282,8 @@ static struct {
     struct conn *c;
     int n, base; /* connection numbers base .. base+n-1 */
     int ep, next, inflight, done;
-    bool connecting, reconnect;
+    bool connecting, reconnect, behind;
+    uint64_t slow_t; /* when those that read slowly did so last */
     int cmd_no;
     struct wshm *s;
     uint64_t now;
@@ -491,6 +494,12 @@ static void conn_send_request(struct conn *c)
     conn_fail(c);
 }
 
+/* The first ones of all; they do not read when something comes but when they please. */
+static bool is_slow(const struct conn *c)
+{
+    return W.base + (c - W.c) < C.slow;
+}
+
 static void conn_start(int k)
 {
     struct conn *c = &W.c[k];
@@ -507,6 +516,10 @@ static void conn_start(int k)
             snprintf(W.s->first_bad, sizeof W.s->first_bad, "socket: %s", strerror(errno));
         conn_fail(c);
         return;
+    }
+    if (is_slow(c)) {
+        int room = 8192; /* or the kernel would read for it */
+        setsockopt(c->fd, SOL_SOCKET, SO_RCVBUF, &room, sizeof room);
     }
     if (C.srcs > 0) {
         struct sockaddr_in a = {.sin_family = AF_INET};
@@ -575,6 +588,49 @@ static void got_header_bytes(struct conn *c, const char *p, size_t n)
 
 static char rbuf[256 * 1024];
 
+/* Reads what is there, up to `most` bytes; `to_end`: until there is nothing. */
+static void conn_read(struct conn *c, size_t most, bool to_end)
+{
+    for (;;) {
+        size_t n = most < sizeof rbuf ? most : sizeof rbuf;
+        ssize_t r = recv(c->fd, rbuf, n, 0);
+        if (r < 0) {
+            if (errno == EAGAIN)
+                return;
+            if (errno == EINTR)
+                continue;
+            conn_fail(c);
+            return;
+        }
+        if (r == 0) {
+            conn_fail(c);
+            return;
+        }
+        W.bytes += (uint64_t)r;
+        W.reads++;
+        W.now = 0;
+        if (c->state == ST_HEADERS)
+            got_header_bytes(c, rbuf, (size_t)r);
+        else
+            got_body(c, rbuf, (size_t)r);
+        most -= (size_t)r;
+        if (c->fd < 0 || most == 0)
+            return;
+        if ((size_t)r < n && !to_end)
+            return;
+    }
+}
+
+/* All has come: the same stream from its beginning. */
+static void conn_again(struct conn *c)
+{
+    INC(through);
+    atomic_fetch_sub(&W.s->streaming, 1);
+    conn_close(c, true);
+    c->last_seq = 0;
+    conn_start((int)(c - W.c));
+}
+
 static void conn_event(struct conn *c, uint32_t ev)
 {
     if (c->fd < 0)
@@ -596,32 +652,22 @@ static void conn_event(struct conn *c, uint32_t ev)
     }
     if (!(ev & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)))
         return;
-    for (;;) {
-        ssize_t r = recv(c->fd, rbuf, sizeof rbuf, 0);
-        if (r < 0) {
-            if (errno == EAGAIN)
-                return;
-            if (errno == EINTR)
-                continue;
-            conn_fail(c);
-            return;
-        }
-        if (r == 0) {
-            conn_fail(c);
-            return;
-        }
-        W.bytes += (uint64_t)r;
-        W.reads++;
-        W.now = 0;
-        if (c->state == ST_HEADERS)
-            got_header_bytes(c, rbuf, (size_t)r);
-        else
-            got_body(c, rbuf, (size_t)r);
-        if (c->fd < 0)
-            return;
-        if ((size_t)r < sizeof rbuf && !(ev & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)))
-            return;
-    }
+    if (!is_slow(c))
+        conn_read(c, SIZE_MAX, ev & (EPOLLRDHUP | EPOLLHUP | EPOLLERR));
+    if (W.behind && c->state == ST_STREAM && c->last_seq >= (uint32_t)C.missed)
+        conn_again(c);
+}
+
+/* Those that read slowly read so much as their time since has brought. */
+static void read_slowly(void)
+{
+    uint64_t now = now_ns(), step = NS / 100;
+    if (!C.slow || now - W.slow_t < step)
+        return;
+    W.slow_t = now;
+    for (int i = 0; i < W.n && is_slow(&W.c[i]); i++)
+        if (W.c[i].fd >= 0 && W.c[i].state >= ST_HEADERS)
+            conn_read(&W.c[i], (size_t)C.slow_rate / 100, false);
 }
 
 static void worker_flush(void)
@@ -671,6 +717,12 @@ static void worker_command(int id)
         for (int i = 0; i < W.n; i++)
             W.c[i].last_seq = atomic_load(&S->user_seq[W.c[i].user]);
         break;
+    case CMD_BEHIND:
+        W.behind = true;
+        for (int i = 0; i < W.n; i++)
+            if (W.c[i].state == ST_STREAM && W.c[i].last_seq >= (uint32_t)C.missed)
+                conn_again(&W.c[i]);
+        break;
     case CMD_EXIT:
         for (int i = 0; i < W.n; i++)
             conn_close(&W.c[i], true);
@@ -703,7 +755,7 @@ static void worker_main(int id, int base, int n, int inflight)
          * charged to the server for the sake of the measuring client.
          */
         int co = atomic_load_explicit(&S->coalesce_us, memory_order_relaxed);
-        int k = epoll_wait(W.ep, evs, 512, co ? 0 : W.connecting ? 1000 : -1);
+        int k = epoll_wait(W.ep, evs, 512, co ? 0 : C.slow ? 10 : W.connecting ? 1000 : -1);
         if (k == 0 && co) {
             nap((uint64_t)co * 1000);
             continue;
@@ -714,6 +766,7 @@ static void worker_main(int id, int base, int n, int inflight)
             else
                 conn_event(&W.c[evs[i].data.u32], evs[i].events);
         }
+        read_slowly();
         if (W.connecting) {
             while (W.inflight < inflight && W.next < W.n)
                 conn_start(W.next++);
@@ -1056,7 +1109,7 @@ static void pub_one(struct pconn *c, uint32_t user, uint64_t stamp)
     memcpy(o, body, bl);
     o += bl;
     c->out_len = (size_t)(o - c->out);
-    c->t[(c->head + c->inflight) % C.pipeline] = now_ns();
+    c->t[(c->head + c->inflight) % C.pipeline] = stamp;
     c->inflight++;
     P.sent++;
     P.expected += fan[user];
@@ -1382,6 +1435,13 @@ static void do_idle(double secs)
       dt, ms, SUM(bytes) - b0);
 }
 
+static void flush_all(void)
+{
+    for (int i = 0; i < C.pub_conns; i++)
+        if (P.c[i].fd >= 0 && P.c[i].out_len)
+            pub_flush(&P.c[i]);
+}
+
 /*
  * A user's messages always go through the same publisher connection, or
  * their order at the server would not be defined.
@@ -1396,7 +1456,8 @@ static uint32_t pick_user(const struct pconn *c)
 /*
  * rate > 0: open loop at that many publishes per second; every message
  * carries the time at which it was due, so a stall shows as latency.
- * rate == 0: closed loop; at most `window` publishes are not yet delivered.
+ * rate == 0: closed loop; at most `window` publishes are not yet delivered,
+ * or, with a window of 0, each publisher connection waits for its answers only.
  */
 static void publish_round(int times);
 
@@ -1425,7 +1486,8 @@ static void do_publish(const char *name, double rate, double secs, int window)
     uint64_t exp0 = P.expected, base = K0.delivered;
     double avg_fan = (double)C.conns / C.users;
     uint64_t win = (uint64_t)((double)window * (avg_fan > 1 ? avg_fan : 1));
-    atomic_store(&S->coalesce_us, rate > 0 ? 0 : C.coalesce_us);
+    bool looks_only = rate <= 0 && window > 0 && C.coalesce_us > 0;
+    atomic_store(&S->coalesce_us, looks_only ? C.coalesce_us : 0);
     cpu_read(&a);
     uint64_t t0 = now_ns(), end = t0 + (uint64_t)(secs * 1e9);
     double step = rate > 0 ? 1e9 / rate : 0;
@@ -1452,7 +1514,8 @@ static void do_publish(const char *name, double rate, double secs, int window)
             wait_ns = due > t ? (int64_t)(due - t) : (burst == 64 ? 0 : 1000000);
         } else {
             uint64_t got = SUM(delivered) - base;
-            while (burst < 256 && P.expected - exp0 + (uint64_t)avg_fan <= got + win) {
+            while (burst < 256 &&
+                   (window == 0 || P.expected - exp0 + (uint64_t)avg_fan <= got + win)) {
                 struct pconn *c = pub_slot();
                 if (!c)
                     break;
@@ -1462,9 +1525,9 @@ static void do_publish(const char *name, double rate, double secs, int window)
             }
             if (burst == 256) {
                 wait_ns = 0;
-            } else if (C.coalesce_us) {
+            } else if (looks_only) {
                 wait_ns = 0;
-            } else {
+            } else if (window > 0) {
                 /* ask to be woken, then look once more */
                 atomic_store(&S->want_wake, 1);
                 if (SUM(delivered) - base != got && pub_slot())
@@ -1473,10 +1536,9 @@ static void do_publish(const char *name, double rate, double secs, int window)
                     wait_ns = 5000000;
             }
         }
-        for (int i = 0; burst && i < C.pub_conns; i++)
-            if (P.c[i].fd >= 0 && P.c[i].out_len)
-                pub_flush(&P.c[i]);
-        if (rate <= 0 && C.coalesce_us && burst < 256)
+        if (burst)
+            flush_all();
+        if (looks_only && burst < 256)
             nap((uint64_t)C.coalesce_us * 1000);
         pub_poll(wait_ns);
     }
@@ -1576,6 +1638,36 @@ static void publish_round(int times)
     }
 }
 
+/*
+ * Streams that have much to read: each is to get --missed messages, and then
+ * begins anew.  The requests must ask for it (last_event_id=earliest).
+ */
+static void do_behind(double secs)
+{
+    struct counters k;
+    counters_read(&K0);
+    uint64_t bad0 = SUM(bad_status), through0 = SUM(through), t0 = now_ns();
+    struct cpu a, b;
+    cpu_read(&a);
+    command_wait(CMD_BEHIND, 10);
+    nap((uint64_t)(secs * 1e9));
+    cpu_read(&b);
+    counters_read(&k);
+    double dt = (double)(now_ns() - t0) / 1e9;
+    uint64_t got = k.delivered - K0.delivered, gap = k.gap - K0.gap, dup = k.dup - K0.dup,
+             reo = k.reorder - K0.reorder, mis = k.misrouted - K0.misrouted,
+             closed = k.closed - K0.closed, through = SUM(through) - through0;
+    fprintf(stderr,
+            "behind   %.2f s: %.0f deliveries/s, %" PRIu64 " streams came to their end, gap %" PRIu64
+            " dup %" PRIu64 " reordered %" PRIu64 " misrouted %" PRIu64 " closed %" PRIu64 "\n",
+            dt, (double)got / dt, through, gap, dup, reo, mis, closed);
+    J(",{\"phase\":\"behind\",\"seconds\":%.3f,\"deliveries_per_s\":%.1f,\"through\":%" PRIu64
+      ",\"gap\":%" PRIu64 ",\"dup\":%" PRIu64 ",\"reordered\":%" PRIu64 ",\"misrouted\":%" PRIu64
+      ",\"closed\":%" PRIu64 ",\"bad\":%" PRIu64 ",\"client_busy\":%.3f}",
+      dt, (double)got / dt, through, gap, dup, reo, mis, closed, SUM(bad_status) - bad0,
+      (double)(b.client_ns - a.client_ns) / (double)(b.t - a.t));
+}
+
 static void do_storm(double limit_s)
 {
     reset_all();
@@ -1664,6 +1756,8 @@ static void usage(void)
         "  unicast  closed loop, random user, as fast as deliveries come back\n"
         "  fanout   the same; use with --users 1, so each publish goes to all\n"
         "  fanout1  fanout with one publish under way: no chance to merge events\n"
+        "  acks     closed loop on the answers alone: as fast as they come, random user\n"
+        "  behind   each stream gets --missed messages and begins anew, for --secs\n"
         "  latency  open loop at --rate publishes/s, random user\n"
         "  storm    drop all, publish --missed per user, reconnect with Last-Event-ID\n"
         "options:\n"
@@ -1689,7 +1783,10 @@ static void usage(void)
         "  --procs W               subscriber processes [what RLIMIT_NOFILE asks for]\n"
         "  --pid P[,P...]          server; descendants are counted in (repeatable)\n"
         "  --server-cpu N          core whose busy time is reported too\n"
-        "  --missed M              messages per user while all are away (storm) [0]\n"
+        "  --missed M              messages per user: while all are away (storm); in all (behind)\n"
+        "                          [0]\n"
+        "  --slow N                so many of the connections read slowly [0]\n"
+        "  --slow-rate B           bytes a second that they read [20000]\n"
         "  --fin                   drop with FIN instead of RST\n"
         "  --settle MS             wait after connecting, before publishing [500]\n"
         "  --connect-limit S       [60]\n"
@@ -1719,6 +1816,7 @@ int main(int argc, char **argv)
     C.window = 0;
     C.inflight = 256;
     C.srcs = -1;
+    C.slow_rate = 20000;
     C.settle_ms = 500;
     C.coalesce_us = 200;
     C.server_cpu = -1;
@@ -1747,6 +1845,8 @@ int main(int argc, char **argv)
         OPT_PID,
         OPT_CPU,
         OPT_MISSED,
+        OPT_SLOW,
+        OPT_SLOWRATE,
         OPT_FIN,
         OPT_SETTLE,
         OPT_CLIMIT,
@@ -1776,6 +1876,8 @@ int main(int argc, char **argv)
                                          {"pid", 1, 0, OPT_PID},
                                          {"server-cpu", 1, 0, OPT_CPU},
                                          {"missed", 1, 0, OPT_MISSED},
+                                         {"slow", 1, 0, OPT_SLOW},
+                                         {"slow-rate", 1, 0, OPT_SLOWRATE},
                                          {"fin", 0, 0, OPT_FIN},
                                          {"settle", 1, 0, OPT_SETTLE},
                                          {"connect-limit", 1, 0, OPT_CLIMIT},
@@ -1859,6 +1961,12 @@ int main(int argc, char **argv)
         case OPT_MISSED:
             C.missed = atoi(optarg);
             break;
+        case OPT_SLOW:
+            C.slow = atoi(optarg);
+            break;
+        case OPT_SLOWRATE:
+            C.slow_rate = atoi(optarg);
+            break;
         case OPT_FIN:
             C.fin = true;
             break;
@@ -1881,7 +1989,7 @@ int main(int argc, char **argv)
     if (C.conns < 1 || C.conns > 4000000 || C.pub_conns < 1 || C.pipeline < 1 || C.size < 1 ||
         C.size > 500000 || C.secs <= 0 || C.secs > 3600 || C.inflight < 1)
         usage();
-    if (C.users < 1 || C.users > C.conns)
+    if (C.users < 1)
         C.users = C.conns;
     if (C.pub_conns > C.users)
         C.pub_conns = C.users;
@@ -1965,6 +2073,10 @@ int main(int argc, char **argv)
             do_publish("fanout", 0, C.secs, C.window ? C.window : 4);
         else if (!strcmp(argv[i], "fanout1"))
             do_publish("fanout1", 0, C.secs, 1);
+        else if (!strcmp(argv[i], "acks"))
+            do_publish("acks", 0, C.secs, 0);
+        else if (!strcmp(argv[i], "behind"))
+            do_behind(C.secs);
         else if (!strcmp(argv[i], "latency"))
             do_publish("latency", C.rate, C.secs, 0);
         else if (!strcmp(argv[i], "storm"))
