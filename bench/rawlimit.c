@@ -219,7 +219,7 @@ static void server(int id, int n)
                                  .cq_entries = (unsigned)batch * 4};
     int have_ring = io_uring_queue_init_params((unsigned)batch, &ring, &pr) == 0, registered = 0;
 #endif
-    /* warm up, see ssebench; the first mode of a run is still dearer than later ones */
+    /* warm up, see loadgen/publish.c; the first mode of a run is still dearer than later ones */
     uint64_t warm = 0;
     for (int k2 = 0; k2 < 3; k2++) {
         while (atomic_load(&S->go) != 3 && atomic_load(&S->go) != 2)
@@ -515,6 +515,10 @@ int main(int argc, char **argv)
            ((double)m0.avail - (double)m1.avail) / (double)up,
            ((double)m1.sockmem - (double)m0.sockmem) / (double)up,
            ((double)m1.slab - (double)m0.slab) / (double)up / 2, use_epoll ? "with" : "without");
+    printf("{\"tool\":\"rawlimit\",\"mode\":\"connect\",\"conns\":%d,\"conns_per_s\":%.0f,"
+           "\"server_us_per_conn\":%.4f,\"slab_per_conn\":%.1f}\n",
+           N, (double)up / dt, (double)cc / 1e3 / (double)up,
+           ((double)m1.slab - (double)m0.slab) / (double)up);
     fflush(stdout);
     static const char *const names[] = {"",         "send",  "uring", "uring-fixed",
                                         "uring-zc", "write", "writev"};

@@ -140,7 +140,7 @@ struct load_report {
     const struct histogram *head_ns;    /* opening, storm: from connect to the answer's head */
     const struct histogram *unicast_ns; /* from when a publish was due to its delivery */
     const struct histogram *fanout_ns;  /* the same of fan-outs */
-    const struct histogram *answer_ns;  /* from publish to answer */
+    const struct histogram *answer_ns;  /* from when a publish was due to its answer */
     const struct histogram *late_ns;    /* open loops: the generator's own lateness */
     const char *failure;                /* the first thing that went wrong, as the server or the
                                            system said it; "" if nothing */

@@ -57,7 +57,7 @@ static void on_end(void *arg)
         snprintf(what, sizeof(what), "status %d", c->status);
         note_failure(p, what, c->body);
     }
-    histogram_add(&p->answer_ns, clock_mono_ns() - c->asked_ns[c->head]);
+    histogram_add(&p->answer_ns, clock_mono_ns() - c->due_ns[c->head]);
     p->answered++;
     p->failures = 0;
     c->head = (c->head + 1) % p->max_pipeline;
@@ -186,9 +186,9 @@ static int make(struct publishers *p)
         c->all = p;
         c->number = i;
         c->fd = -1;
-        c->asked_ns = calloc(p->max_pipeline, sizeof(*c->asked_ns));
+        c->due_ns = calloc(p->max_pipeline, sizeof(*c->due_ns));
         c->notifications = calloc(p->max_pipeline, sizeof(*c->notifications));
-        if (c->asked_ns == NULL || c->notifications == NULL)
+        if (c->due_ns == NULL || c->notifications == NULL)
             return -ENOMEM;
     }
     return 0;
@@ -220,7 +220,7 @@ void publishers_fini(struct publishers *p)
         if (c->fd >= 0 && c->all != NULL)
             close(c->fd);
         buf_fini(&c->out);
-        free(c->asked_ns);
+        free(c->due_ns);
         free(c->notifications);
     }
     free(p->at);
@@ -353,7 +353,7 @@ void publisher_ask(struct publisher *c, const uint64_t *channels, unsigned n, ui
     }
     if (n > 1)
         buf_add_char(&p->body, ']');
-    c->asked_ns[at] = clock_mono_ns();
+    c->due_ns[at] = due_ns;
     c->notifications[at] = n;
     c->under_way++;
     add_request(c, channels[0]);

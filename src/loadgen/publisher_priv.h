@@ -17,7 +17,7 @@ struct publisher {
     struct answer answer;
     struct buf out;        /* requests; those before `out_at` are sent */
     size_t out_at;
-    uint64_t *asked_ns;    /* when the requests under way were made: a ring of `pipeline` */
+    uint64_t *due_ns;      /* when those under way were due: a ring of `max_pipeline` */
     unsigned *notifications; /* in each of them */
     unsigned head;         /* of the ring: the one to be answered next */
     unsigned under_way;
