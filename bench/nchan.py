@@ -1,4 +1,5 @@
 """Nchan, the fastest of the field, from Debian's packages: what the daemon is compared with."""
+import os
 import pathlib
 import shutil
 import socket
@@ -8,12 +9,13 @@ import time
 
 from measure import SERVER_CORE
 
+NGINX = shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
 MODULE = pathlib.Path("/usr/lib/nginx/modules/ngx_nchan_module.so")
 CONFIG = pathlib.Path(__file__).with_name("nchan.conf")
 
 
 def is_there():
-    return shutil.which("nginx") is not None and MODULE.exists()
+    return NGINX is not None and MODULE.exists()
 
 
 class Nchan:
@@ -34,7 +36,7 @@ class Nchan:
         config.write_text(CONFIG.read_text().replace("@RUN@", str(self.folder))
                           .replace("@ADDRESS@", self.address))
         self.process = subprocess.Popen(
-            ["taskset", "-c", str(SERVER_CORE), "nginx", "-p", self.folder, "-c", config],
+            ["taskset", "-c", str(SERVER_CORE), NGINX, "-p", self.folder, "-c", config],
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         self.wait_ready()
         return self
