@@ -40,7 +40,7 @@ class Daemon:
     def __init__(self, *options, log=None, wait=True):
         self.log = log
         self.wait = wait
-        self.options = ["journal.type=memory", "log.level=" + ("info" if log else "warning"),
+        self.options = ["journal.type=memory", "log.level=" + ("info" if log else "error"),
                         "server.drain_time=0s", *options]
 
     def __enter__(self):

@@ -81,7 +81,7 @@ static void on_signal(int number)
     {0, "processes", ARGUMENT_NUMBER, "N", &(b).plan.processes, 1, 255,                            \
      "that hold the streams; default as few as the limit\nof descriptors allows"},                 \
     {0, "sources", ARGUMENT_NUMBER, "N", &(b).plan.sources, 0, 62500,                              \
-     "connect from so many addresses 127.1.X.Y; default one\nfor 25,000 streams of this machine"}, \
+     "connect from so many addresses 127.1.X.Y; default one\nfor 10,000 streams of this machine"}, \
     {0, "stream-path", ARGUMENT_TEXT, "PATH", &(b).plan.stream_path, 0, 0,                         \
      "of another server: a path with {user}, {stream}"},                                           \
     {0, "publish-path", ARGUMENT_TEXT, "PATH", &(b).plan.publish_path, 0, 0,                       \
