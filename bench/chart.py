@@ -1,4 +1,4 @@
-"""The chart of the page: bars, drawn as SVG by hand, in colours that suit a light and a dark page."""
+"""The chart of the page: bars, drawn as SVG, in colours that suit a light and a dark page."""
 import html
 
 from streams import median
@@ -45,7 +45,8 @@ def panel(title, unit, digits, bars, top):
     """The lines of one panel, and where it ends. Its longest bar takes all the room there is."""
     most = max(value for _, value in bars) or 1
     room = WIDTH - LABEL - 90
-    lines = [f'<text x="{LABEL - 12}" y="{top + 12}" text-anchor="end">{html.escape(title)}</text>']
+    lines = [f'<text x="{LABEL - 12}" y="{top + 12}" text-anchor="end">{html.escape(title)}'
+             "</text>"]
     for server, value in bars:
         width = max(value / most * room, 1)
         lines.append(f'<rect class="{server}" x="{LABEL}" y="{top}" width="{width:.1f}" '

@@ -93,7 +93,7 @@ def fanouts(server, secs, streams, mixed=True):
     """One user with nearly all the streams: one publish at a time, then four; then publishes to
     some others meanwhile."""
     crowd = streams - HONEST if mixed else streams
-    asked = ["fanout:seconds=1", "fanout", "fanout:window=4", *(["mixed:rate=200"] if mixed else [])]
+    asked = ["fanout:seconds=1", "fanout", "fanout:window=4"] + ["mixed:rate=200"] * mixed
     phases = generate(server, "--streams", streams, "--crowd", crowd, "--seconds", secs, *asked)
     figures = {"fanout_us": phases["fanout"]["server_us_per_delivery"],
                "deliveries": phases["fanout"]["deliveries_per_s"],

@@ -4,7 +4,8 @@ import statistics
 from measure import spread, verdict
 from streams import FEW, MANY, MISSED, PUBLISHERS, RATES, dig
 
-GO_MERGED_US = 8.0  # a daemon in Go, four publishes under way, on a machine like ours: measured once
+# Of a daemon in Go, a delivery with four publishes under way: measured once, on a machine like ours.
+GO_MERGED_US = 8.0
 
 
 def values(rounds, *path):
@@ -84,8 +85,8 @@ def targets(rounds):
             ("ours_publishes", "unicast_us"), ("nchan_publishes", "unicast_us"), "Nchan", 0.6)
     t.ratio("batch of 100, each", ("ours_publishes", "batch_us"), ("ours_publishes", "unicast_us"),
             "single", 0.35)
-    for q, name in (("p50", "p50"), ("p99", "p99")):
-        t.under(f"latency at 5000 a second, {FEW} streams, {name}", ("ours_publishes", f"at5000_{q}"),
+    for q in ("p50", "p99"):
+        t.under(f"latency at 5000 a second, {FEW} streams, {q}", ("ours_publishes", f"at5000_{q}"),
                 ("nchan_publishes", f"at5000_{q}"), "Nchan")
     honest = values(rounds, "ours_many", "honest_p99")
     t.add(f"p99 of an honest unicast during fan-outs to {MANY}", shown(honest, 1, " ms"),

@@ -215,9 +215,15 @@ class Missing(Deps):
                 self.assertEqual(self.installed(), [package])
                 aside.rename(self.home / path)
 
+    def test_counting_instructions_needs_little_besides(self):
+        self.have_build()
+        self.assertEqual(self.run_deps("build", "guard")[0], 0)
+        self.assertEqual(self.installed(), ["valgrind", "python3"])
+
     def test_a_usage_error_installs_nothing(self):
         status, out, err = self.run_deps("everything")
-        self.assertEqual((status, out, err), (2, "", "usage: tools/deps build [test] [bench] [million]\n"))
+        usage = "usage: tools/deps build [test] [guard] [bench] [million]\n"
+        self.assertEqual((status, out, err), (2, "", usage))
         self.assert_untouched()
 
     def test_without_apt_the_missing_are_named(self):
@@ -325,7 +331,8 @@ class Asking(Deps):
 
     def test_ci_never_asks(self):
         self.uid = 1000
-        for way in (self.run_deps, lambda *arguments, **env: self.answer(b"n\n", *arguments, **env)):
+        for way in (self.run_deps,
+                    lambda *arguments, **env: self.answer(b"n\n", *arguments, **env)):
             self.assertEqual(way("build", CI="true"),
                              (0, "deps: installing libev-dev llhttp\n", ""))
             self.assertEqual(self.installed(), ["libev-dev", "node-llhttp"])
