@@ -73,8 +73,8 @@ def draw(rounds):
         if bars:
             more, top = panel(title, unit, digits, bars, top)
             lines += more
-    lines.append(f'<text class="faint" x="{LABEL}" y="{top + 2}">Less is better. µs: processor time '
-                 "of the server.</text>")
+    lines.append(f'<text class="faint" x="{LABEL}" y="{top + 2}">Less is better. µs: processor '
+                 "time of the server.</text>")
     return "\n".join([
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {top + 14}" role="img" '
         'aria-label="Cost of streams and notifications: the bare loop, sse-notify and Nchan">',

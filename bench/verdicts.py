@@ -4,7 +4,7 @@ import statistics
 from measure import spread, verdict
 from streams import FEW, MANY, MISSED, PUBLISHERS, RATES, dig
 
-# Of a daemon in Go, a delivery with four publishes under way: measured once, on a machine like ours.
+# Of a daemon in Go, a delivery with four publishes under way: measured once, on a like machine.
 GO_MERGED_US = 8.0
 
 
