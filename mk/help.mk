@@ -15,6 +15,7 @@ help:
 	@echo "make unit          the unit tests"
 	@echo "make integration   the built daemon, over real sockets"
 	@echo "make asan          both again, under AddressSanitizer and UndefinedBehaviorSanitizer"
+	@echo "make tsan          where there is more than one thread, under ThreadSanitizer"
 	@echo "make valgrind      the unit tests and a short integration run under valgrind"
 	@echo "make fuzz          every fuzz target for FUZZ_SECONDS (60) seconds"
 	@echo "make fuzz-corpus   keep what fuzzing found in tests/fuzz/corpus"
