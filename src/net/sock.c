@@ -133,7 +133,7 @@ void socks_write(struct loop *loop, struct write *writes, size_t count)
 {
     struct uring *uring = loop_uring(loop);
 
-    if (uring == NULL || count < 2)
+    if (uring == NULL)
         socks_write_each(writes, count);
     else if (uring_send(uring, writes, count))
         loop_count_uring(loop, count);

@@ -191,10 +191,13 @@ bool client_queue(struct client *c, struct message *m)
 {
     int status = ring_push(&c->ring, m, c->nm->options.queue);
 
-    if (status == 0)
+    if (status == 0) {
+        if (c->nm->sink_ops->expect != NULL)
+            c->nm->sink_ops->expect(c->sink);
         c->cursor = m->seq;
-    else if (status == -ENOMEM)
+    } else if (status == -ENOMEM) {
         client_cut_for_memory(c);
+    }
     return status == 0;
 }
 
@@ -405,8 +408,6 @@ void client_deliver(struct client *c, struct message *m)
         return;
     }
     queue_or_overflow(c, m);
-    if (!c->is_dead && c->nm->sink_ops->expect != NULL)
-        c->nm->sink_ops->expect(c->sink); /* it is written at the end of the turn */
     client_mark_dirty(c);
 }
 

@@ -1,5 +1,5 @@
-/* outgoing.c - streams that are written to one after the other hand their bytes over together: a
- * system call costs as much as a fifth of what it does here, and a sink may do with one for many.
+/* outgoing.c - what streams are sent one after the other is handed over together: system calls are
+ * what costs most, and sinks may do with one for many.
  *
  * Within a batch a client is left alone: what was gathered of its queue stays there until it is
  * written. A batch never outlives the function that began it. */
@@ -21,11 +21,13 @@ size_t outgoing_add(struct notification_manager *nm, struct client *c, bool is_w
         client_on_written(c, 0, 0, is_whole);
         return 0;
     }
-    if (nm->sink_ops->expect != NULL)
-        nm->sink_ops->expect(c->sink);
     c->is_writing = true;
-    b->writes[b->count] = (struct write){.to = c->sink, .iov = iov, .count = n};
-    b->items[b->count] = (struct outgoing_item){.client = c, .total = total, .is_whole = is_whole};
+    b->writes[b->count].to = c->sink;
+    b->writes[b->count].iov = iov;
+    b->writes[b->count].count = n;
+    b->items[b->count].client = c;
+    b->items[b->count].total = total;
+    b->items[b->count].is_whole = is_whole;
     b->count++;
     b->iov_count += (size_t)n;
     return total;
@@ -39,7 +41,7 @@ void outgoing_write(struct notification_manager *nm)
 
     if (count == 0)
         return;
-    if (ops->write_many != NULL)
+    if (count > 1 && ops->write_many != NULL)
         ops->write_many(b->writes, count);
     else
         for (size_t i = 0; i < count; i++)
@@ -47,7 +49,7 @@ void outgoing_write(struct notification_manager *nm)
     for (size_t i = 0; i < count; i++) {
         const struct outgoing_item *item = &b->items[i];
 
-        item->client->is_writing = false;
+        item->client->is_writing = false; /* what it does now may go further than its own queue */
         client_on_written(item->client, b->writes[i].taken, item->total, item->is_whole);
     }
     b->count = 0;
