@@ -22,6 +22,11 @@ help:
 	@echo "make torture       kill the daemon and cut its power a hundred times and more: nothing is lost"
 	@echo "make browser       headless Chromium against the built daemon"
 	@echo "make coverage      line coverage of src/ by the unit and integration tests"
-	@echo "make bench         what the daemon costs beside the bare kernel; writes docs/performance.md"
+	@echo "make bench-guard   count the instructions of fixed work, and fail where they are over 3 % more"
+	@echo "make bench-guard-update   agree to as many as it takes now"
+	@echo "make bench         what the daemon costs beside the kernel alone and Nchan; writes"
+	@echo "                   docs/performance.*"
+	@echo "make bench-quick   the same in a minute and a half, beside the committed figures"
+	@echo "make bench-million a million streams in one process, in a guest"
 	@echo
 	@echo "V=1 shows the commands. ARGS='-o log.level=debug' goes to the daemon of make run."
