@@ -4,8 +4,8 @@
 #include "base/buf.h"
 #include "config/config.h"
 
-/* As config_load, into `fresh`, beside the config in force, which is not touched. What has a default
- * that depends on who the process is keeps the one it had. */
+/* As config_load, into `fresh`, beside the config in force, which is not touched. A default that
+ * depends on who the process is stays what it was. */
 int config_load_again(struct config *fresh, const struct config *in_force, const char *file,
                       const char *const *overrides, size_t count, struct config_errors *errors);
 

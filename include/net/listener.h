@@ -28,6 +28,9 @@ struct listener *listener_open(const struct listener_options *options, struct lo
                                struct stats *stats, accept_fn *on_accept, void *ctx,
                                struct error *why);
 
+/* Another user_timeout_ms, for the connections that come. */
+void listener_set_user_timeout(struct listener *l, unsigned user_timeout_ms);
+
 /* Makes a Unix socket's file the user's and the group's; does nothing to others. Returns 0; -ESTALE
  * when another file stands in its place, or another -errno. */
 int listener_give_to(struct listener *l, uid_t uid, gid_t gid);

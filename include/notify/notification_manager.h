@@ -38,6 +38,11 @@ struct notification_manager *notification_manager_create(const struct manager_op
                                                          struct journal *journal,
                                                          struct stats *stats);
 
+/* Takes over heartbeat_ms, retry_ms, queue, overflow and max_age_ms, for the streams that are open
+ * too; their next heartbeat still comes when it was due. The rest of `options` is not looked at. */
+void manager_change_options(struct notification_manager *nm,
+                            const struct manager_options *options);
+
 /* Drops every client without a word to its sink. NULL is allowed. */
 void notification_manager_destroy(struct notification_manager *nm);
 

@@ -28,6 +28,15 @@ struct api *api_create(const struct api_options *options, struct notification_ma
     return api;
 }
 
+void api_change_options(struct api *api, const struct api_options *options)
+{
+    bool was_counting = api->options.max_streams_per_ip > 0;
+
+    api->options = *options;
+    if (was_counting != (options->max_streams_per_ip > 0))
+        addresses_restart(api);
+}
+
 void api_destroy(struct api *api)
 {
     if (api == NULL)

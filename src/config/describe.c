@@ -169,11 +169,11 @@ static const char reference_sources[] =
     "\n"
     "## Changing settings of a daemon that runs\n"
     "\n"
-    "SIGHUP (`systemctl reload`) makes the daemon read all four again. Settings whose `change` below\n"
-    "is `reload` are in force at once, also for the streams that are open, of which none is touched;\n"
-    "those that are `restart` stay as they are, and one line of the log names the ones that have\n"
-    "changed. With any mistake nothing is taken over at all: the log has every sentence of it, and\n"
-    "what was in force stays so.\n";
+    "SIGHUP (`systemctl reload`) makes the daemon read all four again. Settings whose `change`\n"
+    "below is `reload` are in force at once, also for the streams that are open, of which none\n"
+    "is touched; those that are `restart` stay as they are, and one line of the log names the\n"
+    "ones that have changed. With any mistake nothing is taken over at all: the log has every\n"
+    "sentence of it, and what was in force stays so.\n";
 
 static const char reference_syntax[] =
     "\n"

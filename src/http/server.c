@@ -145,6 +145,13 @@ void http_server_drain(struct http_server *server)
         loop_wake(server->loop);
 }
 
+void http_server_each_stream(const struct http_server *server, http_visit_fn *visit, void *ctx)
+{
+    for (const struct conn *c = server->all; c != NULL; c = c->next)
+        if (c->state == CONN_STREAMING)
+            visit(ctx, &c->stream);
+}
+
 size_t http_server_connections(const struct http_server *server)
 {
     return server->count;
@@ -170,6 +177,7 @@ struct http_request *server_take_request(struct http_server *server)
     if (r != NULL) {
         server->pool = r->next;
         server->pool_count--;
+        h1_set_limits(r->reader, server->limits->max_header, server->limits->max_body);
         return r;
     }
     return request_create(server->limits->max_header, server->limits->max_body);

@@ -124,7 +124,7 @@ static void tell_and_unref(struct client *c, struct message *m)
     int status = -ENOMEM;
 
     if (m != NULL)
-        status = ring_push(&c->ring, m, c->nm->options.queue + CONTROL_ROOM + LAST_ROOM);
+        status = ring_push(&c->ring, m, c->nm->most_queue + CONTROL_ROOM + LAST_ROOM);
     message_unref(m);
     assert(status != -ENOBUFS);
     if (status != 0)

@@ -81,6 +81,7 @@ struct client {
 
 struct notification_manager {
     struct manager_options options;
+    uint32_t most_queue;            /* the longest that options.queue was: rings may hold it */
     struct journal *journal;
     struct stats *stats;
     char epoch[EPOCH_SIZE];

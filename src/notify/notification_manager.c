@@ -176,6 +176,7 @@ struct notification_manager *notification_manager_create(const struct manager_op
     if (nm == NULL)
         return NULL;
     nm->options = *options;
+    nm->most_queue = options->queue;
     nm->now_ms = nm->tick_ms = options->now_ms;
     nm->journal = journal;
     nm->stats = stats;
@@ -190,6 +191,17 @@ struct notification_manager *notification_manager_create(const struct manager_op
     }
     journal_start(journal, &events, nm);
     return nm;
+}
+
+void manager_change_options(struct notification_manager *nm, const struct manager_options *options)
+{
+    nm->options.heartbeat_ms = options->heartbeat_ms;
+    nm->options.retry_ms = options->retry_ms;
+    nm->options.queue = options->queue;
+    nm->options.overflow = options->overflow;
+    nm->options.max_age_ms = options->max_age_ms;
+    if (options->queue > nm->most_queue)
+        nm->most_queue = options->queue;
 }
 
 void notification_manager_destroy(struct notification_manager *nm)

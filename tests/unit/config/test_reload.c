@@ -136,7 +136,8 @@ static void a_wrong_setting_is_told_and_leaves_nothing(void **state)
     (void)state;
     read_into(&in_force, "");
     assert_int_equal(load_again(&fresh, &in_force, "streams.queue=none"), -EINVAL);
-    assert_sentences(&fresh, "-o: [streams] queue = none: must be a whole number from 1 to 65536\n");
+    assert_sentences(&fresh,
+                     "-o: [streams] queue = none: must be a whole number from 1 to 65536\n");
     settings_fini(&in_force);
 }
 
