@@ -56,6 +56,14 @@ struct http_stream;
 typedef void http_visit_fn(void *ctx, const struct http_stream *s);
 void http_server_each_stream(const struct http_server *server, http_visit_fn *visit, void *ctx);
 
+/* Calls `visit` with how many requests were answered with each status, by route; NULL is the route
+ * of those that reached none. Status 0 is any that has no title. What never was is left out. */
+typedef void http_count_fn(void *ctx, const struct http_route *route, int status, uint64_t count);
+void http_server_each_count(const struct http_server *server, http_count_fn *visit, void *ctx);
+
+/* "GET" */
+const char *http_method_name(enum http_method method);
+
 /* Connections open now, streams included; 0 after a drain means all is answered. */
 size_t http_server_connections(const struct http_server *server);
 

@@ -30,6 +30,8 @@ struct manager_options {
     size_t window_bytes;       /* the window: bounded by bytes, ... */
     uint64_t keep_ms;          /* ... age ... */
     size_t keep_per_user;      /* ... and per user */
+    uint64_t (*read_us)(void); /* the clock of journal_append.came_us, asked now and then while
+                                * streams are written; NULL: nothing is timed */
 };
 
 /* Makes the manager and listens to `journal` from then on; `journal` and `stats` are borrowed and

@@ -4,6 +4,7 @@
 #include <string.h>
 #include "addresses_priv.h"
 #include "api_priv.h"
+#include "base/process.h"
 #include "notify_item_priv.h"
 #include "proxies_priv.h"
 
@@ -24,6 +25,8 @@ struct api *api_create(const struct api_options *options, struct notification_ma
     api->loop = loop;
     api->stats = stats;
     api->started_ms = loop_now_ms(loop);
+    api->started_wall_ms = loop_wall_ms(loop);
+    api->own_descriptors = process_count_descriptors();
     addresses_init(api);
     return api;
 }

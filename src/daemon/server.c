@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <unistd.h>
+#include "base/clock.h"
 #include "base/log.h"
 #include "log_file_priv.h"
 #include "net/loop.h"
@@ -138,6 +139,7 @@ struct manager_options server_manager_options(const struct server *s)
         .window_bytes = cfg->journal.window_bytes,
         .keep_ms = cfg->journal.keep_ms,
         .keep_per_user = cfg->journal.keep_per_user,
+        .read_us = clock_mono_us,
     };
 }
 

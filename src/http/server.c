@@ -84,9 +84,15 @@ struct http_server *http_server_create(struct loop *loop, const struct http_limi
     server->ctx = ctx;
     server->stats = stats;
     server->date_s = UINT64_MAX;
+    server->routes = routes;
+    while (routes[server->route_count].handler != NULL)
+        server->route_count++;
+    server->answered = calloc((server->route_count + 1) * STATUS_SLOTS, sizeof(uint64_t));
     server->router = router_create(routes);
-    if (server->router == NULL || loop_add_turn_end(loop, on_turn_end, server) != 0) {
+    if (server->answered == NULL || server->router == NULL ||
+        loop_add_turn_end(loop, on_turn_end, server) != 0) {
         router_destroy(server->router);
+        free(server->answered);
         free(server);
         return NULL;
     }
@@ -110,6 +116,7 @@ void http_server_destroy(struct http_server *server)
     }
     buf_fini(&server->head);
     router_destroy(server->router);
+    free(server->answered);
     free(server);
 }
 
@@ -150,6 +157,14 @@ void http_server_each_stream(const struct http_server *server, http_visit_fn *vi
     for (const struct conn *c = server->all; c != NULL; c = c->next)
         if (c->state == CONN_STREAMING)
             visit(ctx, &c->stream);
+}
+
+void http_server_each_count(const struct http_server *server, http_count_fn *visit, void *ctx)
+{
+    for (size_t i = 0; i < (server->route_count + 1) * STATUS_SLOTS; i++)
+        if (server->answered[i] > 0)
+            visit(ctx, i < STATUS_SLOTS ? NULL : &server->routes[i / STATUS_SLOTS - 1],
+                  status_of_slot(i % STATUS_SLOTS), server->answered[i]);
 }
 
 size_t http_server_connections(const struct http_server *server)
