@@ -34,11 +34,11 @@ syntax: $(SYNTAX)
 $(BUILD)/%.c.syntax: %.c
 	$(Q)$(CC) $(CPPFLAGS) -iquote src -iquote tests $(LLHTTP_CPPFLAGS) $(CFLAGS) -fsyntax-only $<
 
-.PHONY: test lint unit integration asan valgrind fuzz fuzz-corpus browser coverage
+.PHONY: test lint unit integration deploy asan valgrind fuzz fuzz-corpus browser coverage
 test: test-deps
 	@FUZZ_SECONDS=$(FUZZ_SECONDS) tests/run
 
-lint unit integration asan valgrind fuzz browser coverage: test-deps
+lint unit integration deploy asan valgrind fuzz browser coverage: test-deps
 	@FUZZ_SECONDS=$(FUZZ_SECONDS) tests/run $@
 
 fuzz-corpus:
