@@ -42,6 +42,8 @@ struct server {
     ev_signal on_usr1;
     ev_timer tick;
     uint64_t drain_end_ms; /* 0: not draining; past it whoever is left is cut */
+    uint64_t watchdog_ms;  /* between two signs of life to systemd; 0: none are wanted */
+    uint64_t watchdog_due_ms;
 };
 
 /* What a server is made from, borrowed for its life. */

@@ -5,10 +5,12 @@
  * is anything changed, and that cannot fail. */
 #include <string.h>
 #include <unistd.h>
+#include "base/clock.h"
 #include "base/log.h"
 #include "config/reload.h"
 #include "log_file_priv.h"
 #include "server_priv.h"
+#include "systemd_priv.h"
 
 /* What has been made of the fresh settings so far. */
 struct reload {
@@ -134,7 +136,7 @@ static void take_over(struct reload *r)
     buf_fini(&waiting);
 }
 
-void server_reload(struct server *s)
+static void reload(struct server *s)
 {
     const struct config_arguments *a = s->arguments;
     const char *file = s->config_file != NULL ? s->config_file : a->file;
@@ -154,4 +156,11 @@ void server_reload(struct server *s)
         take_over(&r);
     }
     config_fini(&r.fresh);
+}
+
+void server_reload(struct server *s)
+{
+    systemd_notify("RELOADING=1\nMONOTONIC_USEC=%llu", (unsigned long long)clock_mono_us());
+    reload(s);
+    systemd_notify("READY=1");
 }

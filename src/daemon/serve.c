@@ -12,6 +12,7 @@
 #include "daemon/commands.h"
 #include "daemon/server.h"
 #include "log_file_priv.h"
+#include "systemd_priv.h"
 
 enum { LOG_DRAIN_MS = 1000 };
 
@@ -62,6 +63,7 @@ static int run(struct config *config, const struct config_arguments *arguments)
         return EXIT_USAGE;
     }
     log_info("sse-notify %s is ready", SSE_NOTIFY_VERSION);
+    systemd_notify("READY=1\nSTATUS=ready");
     server_run(&server);
     server_fini(&server);
     log_info("ended");

@@ -15,8 +15,12 @@
 #include "log_file_priv.h"
 #include "net/loop.h"
 #include "server_priv.h"
+#include "systemd_priv.h"
 
-enum { END_GRACE_MS = 2000 }; /* behind the drain time, for what was still being written */
+enum {
+    END_GRACE_MS = 2000,   /* behind the drain time, for what was still being written */
+    STOP_GRACE_MS = 10000, /* and behind that, for the journal to be closed */
+};
 
 static void on_accept(void *ctx, int fd, const struct peer *peer)
 {
@@ -44,6 +48,8 @@ static void drain(struct server *s, const char *why)
     log_info("%s: draining %zu streams over %llu ms", why, manager_stream_count(s->manager),
              (unsigned long long)s->config->server.drain_time_ms);
     s->drain_end_ms = now_ms + s->config->server.drain_time_ms + END_GRACE_MS;
+    systemd_notify("STOPPING=1\nEXTEND_TIMEOUT_USEC=%llu",
+                   (unsigned long long)(s->drain_end_ms - now_ms + STOP_GRACE_MS) * 1000);
     for (size_t i = 0; i < s->listener_count; i++) {
         listener_close(s->listeners[i].listener);
         s->listeners[i].listener = NULL;
@@ -71,6 +77,16 @@ static void on_signal(struct ev_loop *ev, ev_signal *w, int revents)
     }
 }
 
+/* Told by the loop itself: one that stands still tells nothing, and is restarted. */
+static void tell_life(struct server *s, uint64_t now_ms)
+{
+    if (s->watchdog_ms == 0 || now_ms < s->watchdog_due_ms)
+        return;
+    s->watchdog_due_ms = now_ms + s->watchdog_ms;
+    systemd_notify("WATCHDOG=1\nSTATUS=%zu streams of %llu users",
+                   manager_stream_count(s->manager), (unsigned long long)s->stats.users_online);
+}
+
 static void on_tick(struct ev_loop *ev, ev_timer *w, int revents)
 {
     struct server *s = w->data;
@@ -78,6 +94,7 @@ static void on_tick(struct ev_loop *ev, ev_timer *w, int revents)
 
     (void)ev;
     (void)revents;
+    tell_life(s, now_ms);
     journal_tick(s->journal, now_ms);
     manager_tick(s->manager, now_ms);
     if (s->drain_end_ms == 0)
@@ -215,15 +232,28 @@ static int make_http(struct server *s, struct error *why)
     return 0;
 }
 
+/* Where it listens, or is about to. */
+static int find_address(const struct config_listener *l, int inherited,
+                        struct sockaddr_storage *out, struct error *why)
+{
+    socklen_t length = sizeof *out;
+
+    if (inherited < 0)
+        return address_parse(slice_of(l->address), out, &length, why);
+    if (getsockname(inherited, (struct sockaddr *)out, &length) == 0)
+        return 0;
+    return error_set(why, "listener.%s: descriptor %d, which was handed over: %s", l->name,
+                     inherited, strerror(errno));
+}
+
 /* Until there are credentials, a listener that others can reach is opened only where the
  * configuration says that it is meant so. */
-static int check_is_meant(const struct config *cfg, const struct config_listener *l,
+static int check_is_meant(const struct config *cfg, const struct config_listener *l, int inherited,
                           struct error *why)
 {
     struct sockaddr_storage address;
-    socklen_t length;
 
-    if (address_parse(slice_of(l->address), &address, &length, why) != 0)
+    if (find_address(l, inherited, &address, why) != 0)
         return -1;
     if (address_is_local((struct sockaddr *)&address))
         return 0;
@@ -242,16 +272,20 @@ static int check_is_meant(const struct config *cfg, const struct config_listener
     return 0;
 }
 
-static int open_listener(struct server *s, const struct config_listener *l, struct error *why)
+/* `inherited` is a socket that listens for it already, or -1. */
+static int open_listener(struct server *s, const struct config_listener *l, int inherited,
+                         struct error *why)
 {
     struct server_listener *to = &s->listeners[s->listener_count];
     struct listener_options options = {
         .address = slice_of(l->address),
         .mode = l->mode,
         .user_timeout_ms = server_user_timeout_ms(s),
+        .is_inherited = inherited >= 0,
+        .fd = inherited,
     };
 
-    if (check_is_meant(s->config, l, why) != 0)
+    if (check_is_meant(s->config, l, inherited, why) != 0)
         return -1;
     to->server = s;
     to->role = (enum http_role)l->role;
@@ -265,6 +299,34 @@ static int open_listener(struct server *s, const struct config_listener *l, stru
                                : l->role == CONFIG_ROLE_PUBLIC ? "public"
                                                                : "internal"));
     return 0;
+}
+
+/* A socket that nobody serves would let its clients wait for ever. */
+static int check_all_taken(const struct systemd_socket *sockets, size_t count, struct error *why)
+{
+    for (size_t i = 0; i < count; i++)
+        if (sockets[i].fd >= 0)
+            return error_set(why,
+                             "socket \"%s\", which was handed over, has neither the address nor "
+                             "the name of a listener: add [listener.NAME] for it",
+                             sockets[i].name);
+    return 0;
+}
+
+static int open_listeners(struct server *s, struct error *why)
+{
+    struct systemd_socket sockets[CONFIG_MAX_LISTENERS];
+    int count = systemd_sockets(sockets, why);
+
+    if (count < 0)
+        return -1;
+    for (size_t i = 0; i < s->config->listener_count; i++) {
+        const struct config_listener *l = &s->config->listeners[i];
+
+        if (open_listener(s, l, systemd_take(sockets, (size_t)count, l), why) != 0)
+            return -1;
+    }
+    return check_all_taken(sockets, (size_t)count, why);
 }
 
 static void start_signal(struct server *s, ev_signal *w, int number)
@@ -293,7 +355,7 @@ static void raise_descriptor_limit(void)
 {
     struct rlimit limit;
 
-    if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == limit.rlim_max)
         return;
     limit.rlim_cur = limit.rlim_max;
     if (setrlimit(RLIMIT_NOFILE, &limit) != 0)
@@ -348,6 +410,7 @@ int server_init(struct server *s, const struct server_start *start, struct error
         .arguments = start->arguments,
         .config_file = config_file_of(start->arguments->file),
         .log_fd = start->log_fd,
+        .watchdog_ms = systemd_watchdog_ms(),
     };
     raise_descriptor_limit();
     s->loop = loop_create(&s->stats, why);
@@ -355,9 +418,8 @@ int server_init(struct server *s, const struct server_start *start, struct error
         make_http(s, why) != 0)
         goto fail;
     start_watchers(s);
-    for (size_t i = 0; i < config->listener_count; i++)
-        if (open_listener(s, &config->listeners[i], why) != 0)
-            goto fail;
+    if (open_listeners(s, why) != 0)
+        goto fail;
     if (become_user(s, config->server.user, why) != 0)
         goto fail;
     return 0;
