@@ -55,6 +55,7 @@ deb:
 	mkdir -p $(DEB_TREE)
 	tar -c --exclude=./build --exclude=./.git --exclude=node_modules . | tar -x -C $(DEB_TREE)
 	cp -r deploy/debian $(DEB_TREE)/debian
-	$(if $(DEB_OBJECTS),mkdir -p $(DEB_TREE)/build && cp -a $(DEB_OBJECTS) $(DEB_TREE)/build/release)
+	$(if $(DEB_OBJECTS),mkdir -p $(DEB_TREE)/build/release && cp -a $(DEB_OBJECTS)/sse-notify \
+	    $(DEB_OBJECTS)/src $(wildcard $(DEB_OBJECTS)/third_party) $(DEB_TREE)/build/release)
 	cd $(DEB_TREE) && dpkg-buildpackage -b -us -uc $(if $(DEB_OBJECTS),-nc)
 	@echo && ls build/deb/*.deb
