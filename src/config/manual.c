@@ -46,15 +46,15 @@ static const char head[] =
     ".B [section]\n"
     "on a line begins a section,\n"
     ".B key = value\n"
-    "sets one of its settings; a key may be set once. A line that begins with # or ; is a comment,\n"
-    "and so is what stands behind a # with a blank before it. A value may stand in double quotes.\n"
-    "Times are whole numbers with ms, s, min, h or d; sizes are bytes, or have B, KiB, MiB, GiB or\n"
-    "TiB behind them; the items of a list are separated by blanks or commas.\n"
+    "sets one of its settings; a key may be set once. A line that begins with # or ; is a\n"
+    "comment, and so is what stands behind a # with a blank before it. A value may stand in double quotes.\n"
+    "Times are whole numbers with ms, s, min, h or d; sizes are bytes, or have B, KiB, MiB, GiB\n"
+    "or TiB behind them; the items of a list are separated by blanks or commas.\n"
     ".PP\n"
     "An unknown section or key is a mistake.\n"
     ".B sse\\-notify check\\-config\n"
-    "names every mistake with its line; with one, the daemon does not start, and a reload (SIGHUP)\n"
-    "changes nothing.\n";
+    "names every mistake with its line; with one, the daemon does not start, and a reload\n"
+    "(SIGHUP) changes nothing.\n";
 
 static const char tail[] =
     ".SH EXAMPLE\n"
