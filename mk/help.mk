@@ -8,6 +8,7 @@ help:
 	@echo "make install       program, units, manual pages, completions, rules (PREFIX, DESTDIR)"
 	@echo "make uninstall     take them away again; the configuration and the journal stay"
 	@echo "make deb           a Debian package, into build/deb"
+	@echo "make pages         what is made from the program: example, reference, manual, completions"
 	@echo "make clean         remove build/"
 	@echo
 	@echo "make deps          install what the build needs; does nothing when all is there"
@@ -21,8 +22,14 @@ help:
 	@echo "make valgrind      the unit tests and a short integration run under valgrind"
 	@echo "make fuzz          every fuzz target for FUZZ_SECONDS (60) seconds"
 	@echo "make fuzz-corpus   keep what fuzzing found in tests/fuzz/corpus"
+	@echo "make torture       kill the daemon and cut its power a hundred times and more: nothing is lost"
 	@echo "make browser       headless Chromium against the built daemon"
 	@echo "make coverage      line coverage of src/ by the unit and integration tests"
-	@echo "make bench         what the daemon costs beside the bare kernel; writes docs/performance.md"
+	@echo "make bench-guard   count the instructions of fixed work, and fail where they are over 3 % more"
+	@echo "make bench-guard-update   agree to as many as it takes now"
+	@echo "make bench         what the daemon costs beside the kernel alone and Nchan; writes"
+	@echo "                   docs/performance.*"
+	@echo "make bench-quick   the same in a minute and a half, beside the committed figures"
+	@echo "make bench-million a million streams in one process, in a guest"
 	@echo
 	@echo "V=1 shows the commands. ARGS='-o log.level=debug' goes to the daemon of make run."

@@ -15,7 +15,10 @@ unit = sed 's|/usr/bin/sse-notify|$(BINDIR)/sse-notify|' $(1) >$(DESTDIR)$(2) &&
        chmod 0644 $(DESTDIR)$(2)
 put = $(INSTALL) -D -m 0644 $(1) $(DESTDIR)$(2)
 
-.PHONY: install uninstall deb
+.PHONY: install uninstall deb pages
+pages: all
+	tools/make-pages $(BIN)
+
 install: all
 	$(INSTALL) -D -m 0755 $(BIN) $(DESTDIR)$(BINDIR)/sse-notify
 	$(INSTALL) -d -m 0755 $(DESTDIR)$(UNITDIR) $(DESTDIR)$(SYSUSERSDIR) $(DESTDIR)$(CONFDIR)

@@ -7,13 +7,13 @@ _sse_notify()
 
     COMPREPLY=()
     if [[ $COMP_CWORD -eq 1 && $current != -* ]]; then
-        mapfile -t COMPREPLY < <(compgen -W "serve send tail journal check-config version" -- "$current")
+        mapfile -t COMPREPLY < <(compgen -W "serve send tail journal bench check-config version" -- "$current")
         return
     fi
     [[ $command == -* ]] && command=serve
     if [[ $command == journal ]]; then
         if [[ $COMP_CWORD -eq 2 && $current != -* ]]; then
-            mapfile -t COMPREPLY < <(compgen -W "stats export import backup compact" -- "$current")
+            mapfile -t COMPREPLY < <(compgen -W "check stats export import backup repair compact" -- "$current")
             return
         fi
         command="journal ${COMP_WORDS[2]}"
@@ -54,12 +54,15 @@ _sse_notify()
     "serve") options="-c --config -o --option -h --help" ;;
     "send") options="-u --user -t --topic --broadcast -e --event --ttl --collapse-key --idempotency-key --text --retry --timeout -j --json -q --quiet --url --unix --token --cacert -h --help" ;;
     "tail") options="-t --topic --last-event-id -1 --once -n --count -j --json --no-reconnect --timeout --idle -q --quiet --url --unix --token --cacert -h --help" ;;
+    "bench") options="-n --streams --users -t --seconds --payload -j --json -q --quiet --pid --core --url --publish-url --token --header --opening --slow --slow-rate --open-limit --settle --processes --sources --stream-path --publish-path --publish-body --publish-type --fanout-path --fanout-body --crowd --crowd-path -h --help" ;;
     "check-config") options="-c --config -o --option -h --help" ;;
     "version") options="-h --help" ;;
+    "journal check") options="-c --config -o --option --path -h --help" ;;
     "journal stats") options="-n --biggest -j --json -c --config -o --option --path -h --help" ;;
     "journal export") options="-u --user -t --topic --broadcast --after --plain -c --config -o --option --path -h --help" ;;
     "journal import") options="--append --new-epoch -c --config -o --option --path -h --help" ;;
     "journal backup") options="-c --config -o --option --path -h --help" ;;
+    "journal repair") options="-c --config -o --option --path -h --help" ;;
     "journal compact") options="-c --config -o --option --path -h --help" ;;
     esac
     if [[ $current == -* ]]; then

@@ -8,14 +8,14 @@ _sse_notify_setting() {
 _sse-notify() {
     local command=$words[2]
     if (( CURRENT == 2 )) && [[ $words[2] != -* ]]; then
-        local -a commands=('serve:run the daemon (what happens without a command)' 'send:send a notification' 'tail:follow a user'\''s stream and print what comes' 'journal:check, export, back up or repair the journal on disk' 'check-config:check the configuration and end' 'version:print the version')
+        local -a commands=('serve:run the daemon (what happens without a command)' 'send:send a notification' 'tail:follow a user'\''s stream and print what comes' 'journal:check, export, back up or repair the journal on disk' 'bench:measure what streams and notifications cost on this machine' 'check-config:check the configuration and end' 'version:print the version')
         _describe command commands
         return
     fi
     [[ $command == -* ]] && command=serve
     if [[ $command == journal ]]; then
         if (( CURRENT == 3 )); then
-            local -a commands=('stats:what is in it' 'export:write it as lines of JSON' 'import:read such lines' 'backup:copy it, also while the daemon runs' 'compact:make its file as small as it can be')
+            local -a commands=('check:whether it is whole' 'stats:what is in it' 'export:write it as lines of JSON' 'import:read such lines' 'backup:copy it, also while the daemon runs' 'repair:save what is whole of a damaged one' 'compact:make its file as small as it can be')
             _describe command commands
             return
         fi
@@ -86,6 +86,42 @@ _sse-notify() {
             '(-h --help)-h[print this and exit]' \
             '(-h --help)--help[print this and exit]'
         ;;
+    'bench')
+        _arguments -s \
+            '(-n --streams)-n[streams to open]:n:' \
+            '(-n --streams)--streams[streams to open]:n:' \
+            '--users[whose they are in turn, or have none]:n:' \
+            '(-t --seconds)-t[of each phase]:time:' \
+            '(-t --seconds)--seconds[of each phase]:time:' \
+            '--payload[of a notification]:bytes:' \
+            '(-j --json)-j[print all figures, as one JSON object]' \
+            '(-j --json)--json[print all figures, as one JSON object]' \
+            '(-q --quiet)-q[show no progress on a terminal]' \
+            '(-q --quiet)--quiet[show no progress on a terminal]' \
+            '--pid[the server'\''s process, whose memory and processor time are told]:pid:' \
+            '--core[tell with --json how busy this core was, by whatever]:n:' \
+            '--url[where the streams are]:url:' \
+            '--publish-url[where to publish]:url:' \
+            '--token[the credential for both]:token:' \
+            '--header[send it with every request]:'\''name: value'\'':' \
+            '--opening[streams being opened at once]:n:' \
+            '--slow[so many of the streams read slowly]:n:' \
+            '--slow-rate[a second]:bytes:' \
+            '--open-limit[all must be open by then]:time:' \
+            '--settle[from then to the first phase]:time:' \
+            '--processes[that hold the streams]:n:' \
+            '--sources[connect from so many addresses 127.1.X.Y]:n:' \
+            '--stream-path[of another server\: a path with {user}, {stream}]:path:_files' \
+            '--publish-path[likewise, with {user}]:path:_files' \
+            '--publish-body[with {user} and {payload}]:text:' \
+            '--publish-type[its content type]:type:' \
+            '--fanout-path[where to publish to all]:path:_files' \
+            '--fanout-body[and what, with {payload}]:text:' \
+            '--crowd[so many of the streams have no user, and they alone get what is published to all]:n:' \
+            '--crowd-path[of their streams]:path:_files' \
+            '(-h --help)-h[print this and exit]' \
+            '(-h --help)--help[print this and exit]'
+        ;;
     'check-config')
         _arguments -s \
             '(-c --config)-c[read FILE]:file:_files' \
@@ -99,6 +135,16 @@ _sse-notify() {
         _arguments -s \
             '(-h --help)-h[print this and exit]' \
             '(-h --help)--help[print this and exit]'
+        ;;
+    'journal check')
+        _arguments -s \
+            '(-c --config)-c[the daemon'\''s configuration]:file:_files' \
+            '(-c --config)--config[the daemon'\''s configuration]:file:_files' \
+            '(-o --option)-o[set one option over the file and the environment]:s.k=value:_sse_notify_setting' \
+            '(-o --option)--option[set one option over the file and the environment]:s.k=value:_sse_notify_setting' \
+            '--path[the journal'\''s directory]:dir:_files -/' \
+            '(-h --help)-h[print this and exit]' \
+            '(-h --help)--help[print this and exit]' '*:file:_files'
         ;;
     'journal stats')
         _arguments -s \
@@ -144,6 +190,16 @@ _sse-notify() {
             '(-h --help)--help[print this and exit]' '*:file:_files'
         ;;
     'journal backup')
+        _arguments -s \
+            '(-c --config)-c[the daemon'\''s configuration]:file:_files' \
+            '(-c --config)--config[the daemon'\''s configuration]:file:_files' \
+            '(-o --option)-o[set one option over the file and the environment]:s.k=value:_sse_notify_setting' \
+            '(-o --option)--option[set one option over the file and the environment]:s.k=value:_sse_notify_setting' \
+            '--path[the journal'\''s directory]:dir:_files -/' \
+            '(-h --help)-h[print this and exit]' \
+            '(-h --help)--help[print this and exit]' '*:file:_files'
+        ;;
+    'journal repair')
         _arguments -s \
             '(-c --config)-c[the daemon'\''s configuration]:file:_files' \
             '(-c --config)--config[the daemon'\''s configuration]:file:_files' \

@@ -54,7 +54,7 @@ void http_server_drain(struct http_server *server);
 /* Calls `visit` for every open stream. */
 struct http_stream;
 typedef void http_visit_fn(void *ctx, const struct http_stream *s);
-void http_server_each_stream(const struct http_server *server, http_visit_fn *visit, void *ctx);
+void http_server_each_stream(struct http_server *server, http_visit_fn *visit, void *ctx);
 
 /* Calls `visit` with how many requests were answered with each status, by route; NULL is the route
  * of those that reached none. Status 0 is any that has no title. What never was is left out. */

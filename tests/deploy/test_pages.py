@@ -1,4 +1,4 @@
-"""The pages that are made from the program: up to date, right roff, and completions that complete."""
+"""The pages that are made from the program: up to date, right roff; completions that complete."""
 import pathlib
 import subprocess
 import sys

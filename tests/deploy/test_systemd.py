@@ -12,6 +12,7 @@ from harness import BIN, DEADLINE, ROOT, Daemon, Http, OneDaemonATest, main, wai
 MOST_EXPOSURE = 15  # tenths
 UNIT = ROOT / "deploy" / "sse-notify.service"
 CONFINED = ROOT / "tests" / "deploy" / "confined"
+MAKE = ("make", "-s", "-C", ROOT, f"BUILD={pathlib.Path(BIN).parent}")
 
 
 def run(*command, **more):
@@ -23,8 +24,7 @@ def run(*command, **more):
 class Units(OneDaemonATest):
     def test_as_installed_they_have_no_fault(self):
         folder = pathlib.Path(self.scratch())
-        status, output = run("make", "-s", "-C", ROOT, "install", f"BUILD={pathlib.Path(BIN).parent}",
-                             f"DESTDIR={folder}", "PREFIX=/usr")
+        status, output = run(*MAKE, "install", f"DESTDIR={folder}", "PREFIX=/usr")
         self.assertEqual(status, 0, output)
         units = folder / "usr" / "lib" / "systemd" / "system"
         for unit in units.iterdir():  # the program is not where it will be
@@ -39,13 +39,11 @@ class Units(OneDaemonATest):
 
     def test_another_prefix_is_the_programs_place_in_them(self):
         folder = self.scratch()
-        run("make", "-s", "-C", ROOT, "install", f"BUILD={pathlib.Path(BIN).parent}",
-            f"DESTDIR={folder}", "PREFIX=/opt/x")
+        run(*MAKE, "install", f"DESTDIR={folder}", "PREFIX=/opt/x")
         text = pathlib.Path(f"{folder}/opt/x/lib/systemd/system/sse-notify.service").read_text()
         self.assertEqual(re.findall("^Exec.*=(/[a-z/-]*)", text, re.M),
                          ["/opt/x/bin/sse-notify"] * 2 + ["/bin/kill"])
-        status, output = run("make", "-s", "-C", ROOT, "uninstall", f"DESTDIR={folder}",
-                             "PREFIX=/opt/x")
+        status, output = run(*MAKE, "uninstall", f"DESTDIR={folder}", "PREFIX=/opt/x")
         self.assertEqual(status, 0, output)
         left = [p for p in pathlib.Path(folder).rglob("*") if p.is_file()]
         self.assertEqual(left, [pathlib.Path(folder) / "etc" / "sse-notify" / "sse-notify.conf"])

@@ -4,9 +4,8 @@ import pathlib
 import re
 import signal
 import subprocess
-import unittest
 
-from harness import ROOT, OneDaemonATest, TestCase, main, quote, wait_for
+from harness import ROOT, OneDaemonATest, TestCase, main, wait_for
 
 SAMPLE = re.compile(r'([a-z_:][a-z0-9_:]*)(?:\{([^{}]*)\})? ([0-9]+(?:\.[0-9]+)?)\Z')
 LABEL = re.compile(r'([a-z_]+)="([^"\\\n]*)"\Z')

@@ -1,4 +1,4 @@
-"""SIGHUP and SIGUSR1: settings that change, files that are opened anew, and no stream that notices."""
+"""SIGHUP and SIGUSR1: settings that change, files that are opened anew, no stream that notices."""
 import json
 import os
 import pathlib
@@ -133,7 +133,8 @@ class Refused(Case):
         line = self.reload(daemon, "[streams]\nretry = 5s\nqueue = none\nhartbeat = 1s\n", REFUSED)
         self.assertEqual(line["level"], "error")
         errors = [e["message"] for e in daemon.log() if e["level"] == "error"]
-        for text in (f"{self.path}:3: [streams] queue = none", f"{self.path}:4: [streams] hartbeat"):
+        for text in (f"{self.path}:3: [streams] queue = none",
+                     f"{self.path}:4: [streams] hartbeat"):
             self.assertTrue([e for e in errors if e.startswith(text)], errors)
         self.assertEqual(self.open("v", daemon).retry, 3000)
         self.assert_lives(daemon, stream, "u")

@@ -1,4 +1,4 @@
-"""What a service manager says and is told: readiness, signs of life, sockets that are handed over."""
+"""What a service manager hands over and is told: readiness, signs of life, sockets."""
 import os
 import signal
 import socket
