@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include "api_priv.h"
 #include "base/clock.h"
-#include "message/json.h"
+#include "base/json.h"
 #include "message/sse.h"
 
 enum { DEFAULT_LIMIT = 100, MAX_LIMIT = 1000, PAGE_BYTES = 4 << 20 };

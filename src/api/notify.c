@@ -6,7 +6,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include "api_priv.h"
-#include "message/json.h"
+#include "base/json.h"
 #include "notify_item_priv.h"
 
 enum {

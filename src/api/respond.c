@@ -2,7 +2,7 @@
 #include <cjson/cJSON.h>
 #include <string.h>
 #include "api_priv.h"
-#include "message/json.h"
+#include "base/json.h"
 #include "message/notification.h"
 
 void api_respond_json(struct http_request *r, struct buf *text)

@@ -13,9 +13,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include "base/buf.h"
+#include "base/json.h"
 #include "base/log.h"
 #include "manager_priv.h"
-#include "message/json.h"
 #include "message/sse.h"
 
 enum {

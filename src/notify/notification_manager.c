@@ -5,9 +5,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "base/json.h"
 #include "base/log.h"
 #include "manager_priv.h"
-#include "message/json.h"
 #include "message/sse.h"
 
 enum {
