@@ -208,6 +208,11 @@ static int refuse_pem(struct slice pem, struct error *why)
     return refuse(why, "there is no \"-----BEGIN PUBLIC KEY-----\" in it");
 }
 
+static BIO *open_text(struct slice text)
+{
+    return text.n > INT32_MAX ? NULL : BIO_new_mem_buf(text.p, (int)text.n);
+}
+
 int key_from_pem(struct key *k, struct slice pem, struct error *why)
 {
     static const char begin[] = "-----BEGIN ";
@@ -220,7 +225,7 @@ int key_from_pem(struct key *k, struct slice pem, struct error *why)
     first += sizeof begin - 1;
     if (memmem(first, pem.n - (size_t)(first - pem.p), begin, sizeof begin - 1) != NULL)
         return refuse(why, "there is more than one PEM block in it; several keys need a JWK Set");
-    bio = pem.n > INT32_MAX ? NULL : BIO_new_mem_buf(pem.p, (int)pem.n);
+    bio = open_text(pem);
     if (bio == NULL)
         return -ENOMEM;
     pkey = PEM_read_bio_PUBKEY(bio, NULL, no_password, NULL);
@@ -229,6 +234,22 @@ int key_from_pem(struct key *k, struct slice pem, struct error *why)
     if (pkey == NULL)
         return refuse(why, "the public key in it cannot be read: it is damaged or cut short, or of "
                            "a kind that is not known");
+    return key_take_public(k, pkey, why);
+}
+
+int key_from_private_pem(struct key *k, struct slice pem, struct error *why)
+{
+    BIO *bio = open_text(pem);
+    EVP_PKEY *pkey;
+
+    if (bio == NULL)
+        return -ENOMEM;
+    pkey = PEM_read_bio_PrivateKey(bio, NULL, no_password, NULL);
+    BIO_free(bio);
+    ERR_clear_error();
+    if (pkey == NULL)
+        return refuse(why, "the private key in it cannot be read: it is encrypted, damaged or cut "
+                           "short");
     return key_take_public(k, pkey, why);
 }
 

@@ -104,7 +104,7 @@ bool key_source_ask(struct key_source *s, uint64_t now_ms)
 
 static uint64_t retry_ms(const struct key_source *s)
 {
-    unsigned doublings = s->failures < 6 ? s->failures - 1 : 6;
+    unsigned doublings = s->failures <= 6 ? s->failures - 1 : 6;
     uint64_t wait_ms = (uint64_t)SOURCE_RETRY_MS << doublings;
 
     return s->keys.count > 0 || wait_ms > SOURCE_MOST_RETRY_MS ? SOURCE_MOST_RETRY_MS : wait_ms;

@@ -1,5 +1,5 @@
-/* test_wycheproof.c - Project Wycheproof's vectors of JSON Web Signatures and Keys (C2SP), read from
- * the directory that the variable WYCHEPROOF names; without it nothing is run.
+/* test_wycheproof.c - Project Wycheproof's vectors of JSON Web Signatures and Keys (C2SP), read
+ * from the directory that the variable WYCHEPROOF names; without it nothing is run.
  *
  * What must not verify does not, and what may does; but for those listed below, each with its
  * reason. */
@@ -23,8 +23,8 @@ static const struct exception {
 } exceptions[] = {
     {SIGNATURES, 346, false, "the key is for PS256, the token's alg is PS384"},
     {SIGNATURES, 350, false, "the key is for PS256, the token's alg is PS384"},
-    {SIGNATURES, 347, false, "the key's alg is ES521, which is no algorithm, and P-521 is not taken"},
-    {SIGNATURES, 351, false, "the key's alg is ES521, which is no algorithm, and P-521 is not taken"},
+    {SIGNATURES, 347, false, "the key's alg is ES521, which is none; P-521 is not taken"},
+    {SIGNATURES, 351, false, "the key's alg is ES521, which is none; P-521 is not taken"},
     /* The vectors contradict themselves: both are 357 byte for byte, which is valid. */
     {SIGNATURES, 367, true, "its padding was lost"},
     {SIGNATURES, 370, true, "its padding was lost"},
