@@ -45,7 +45,20 @@ static const struct config_word format_words[] = {
     {NULL, 0},
 };
 
-/* A listener's fields are found from the listener, so its section begins at no offset. */
+static const struct config_family listeners = {
+    .items = offsetof(struct config, listeners),
+    .count = offsetof(struct config, listener_count),
+    .item_size = sizeof(struct config_listener),
+    .max = CONFIG_MAX_LISTENERS,
+    .name = offsetof(struct config_listener, name),
+    .origin = offsetof(struct config_listener, origin),
+    .one = "a listener",
+    .many = "listeners",
+    .sample = "public",
+    .example = CONFIG_DEFAULT_LISTENER,
+};
+
+/* The fields of one of a family are found from it, so its section begins at no offset. */
 #define OFFSET_listener 0
 #define OFFSET_streams offsetof(struct config, streams)
 #define OFFSET_journal offsetof(struct config, journal)
@@ -54,8 +67,16 @@ static const struct config_word format_words[] = {
 #define OFFSET_log offsetof(struct config, log)
 #define OFFSET_server offsetof(struct config, server)
 
+#define FAMILY_listener &listeners
+#define FAMILY_streams NULL
+#define FAMILY_journal NULL
+#define FAMILY_publish NULL
+#define FAMILY_http NULL
+#define FAMILY_log NULL
+#define FAMILY_server NULL
+
 const struct config_section config_sections[CONFIG_SECTION_COUNT] = {
-#define SECTION(section, help) {#section, help, OFFSET_##section},
+#define SECTION(section, help) {#section, help, OFFSET_##section, FAMILY_##section},
 #define OPTION(section, key, type, field, fallback, allowed, help)
 #include "config/options.def"
 #undef SECTION

@@ -12,8 +12,8 @@
 
 enum { ORIGIN_SIZE = 300 };
 
-/* `seen` has a row for each listener and one for all other sections. */
-enum { OTHER_SECTIONS = CONFIG_MAX_LISTENERS, SEEN_ROWS };
+/* `seen` has a row for each item of the largest family. */
+enum { SEEN_ROWS = CONFIG_MAX_LISTENERS };
 
 struct reader {
     struct config *cfg;
@@ -96,9 +96,7 @@ static int read_value(struct reader *r, const struct config_option *o, struct sl
 /* Remembers that this line sets `o`. Returns 0, or -EINVAL when another line did. */
 static int mark_seen(struct reader *r, const struct config_option *o)
 {
-    size_t row = r->place.listener == NULL ? OTHER_SECTIONS
-                                           : (size_t)(r->place.listener - r->cfg->listeners);
-    unsigned *seen = &r->seen[row][config_option_index(o)];
+    unsigned *seen = &r->seen[config_place_index(r->cfg, &r->place)][config_option_index(o)];
     char where[CONFIG_PLACE_SIZE];
 
     config_place_show(&r->place, where);

@@ -171,7 +171,7 @@ static void a_listener_name_must_be_one_in_variables_too(void **state)
     settings_init(&s);
     assert_int_equal(read_variables(&s, text), -EINVAL);
     assert_int_equal(s.errors.count, 1);
-    assert_non_null(strstr(s.errors.items[0].text, "AAA: the listener's name is too long"));
+    assert_non_null(strstr(s.errors.items[0].text, "AAA: a listener's name is too long"));
     assert_int_equal(s.cfg.listener_count, 0);
     settings_fini(&s);
 }
