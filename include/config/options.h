@@ -11,9 +11,11 @@ enum config_type {
     CONFIG_COUNT,    /* uint32_t or uint64_t */
     CONFIG_FLAG,     /* bool */
     CONFIG_WORD,     /* an enum */
+    CONFIG_SET,      /* unsigned: the values of several words, or-ed */
     CONFIG_MODE,     /* mode_t */
     CONFIG_ADDRESS,  /* char *, NULL until set */
     CONFIG_TEXT,     /* char *, NULL when empty */
+    CONFIG_URL,      /* char *, NULL when empty */
     CONFIG_ORIGINS,  /* struct config_list */
     CONFIG_NETWORKS, /* struct config_list */
 };

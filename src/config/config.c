@@ -518,6 +518,109 @@ static int check_journal(struct config *cfg, struct config_errors *errors)
     return cfg->journal.path == NULL ? default_path(cfg, errors) : 0;
 }
 
+/* ---- who makes tokens ---- */
+
+/* An issuer of tokens as sentences name it. */
+struct issuer_place {
+    const struct config_tokens *tokens;
+    char name[CONFIG_PLACE_SIZE]; /* "[auth]", "[issuer.partner]" */
+    const char *origin;
+};
+
+static struct issuer_place issuer_place(const struct config *cfg, size_t i)
+{
+    struct issuer_place p = {&cfg->auth.tokens, "[auth]", cfg->origins[CONFIG_auth_issuer]};
+
+    if (i == 0)
+        return p;
+    p.tokens = &cfg->issuers[i - 1].tokens;
+    p.origin = cfg->issuers[i - 1].origin;
+    snprintf(p.name, sizeof p.name, "[issuer.%s]", cfg->issuers[i - 1].name);
+    return p;
+}
+
+static int count_key_sources(const struct config_tokens *t)
+{
+    return (t->jwt_key_file != NULL) + (t->jwks_file != NULL) + (t->jwks_url != NULL);
+}
+
+bool config_has_keys(const struct config_tokens *t)
+{
+    return count_key_sources(t) > 0;
+}
+
+static bool has_issuers(const struct config *cfg)
+{
+    for (size_t i = 0; i < cfg->issuer_count; i++)
+        if (config_has_keys(&cfg->issuers[i].tokens))
+            return true;
+    return false;
+}
+
+/* Looks at one alone: 0 is that of [auth]. */
+static int check_issuer(const struct config *cfg, size_t i, struct config_errors *errors)
+{
+    struct issuer_place p = issuer_place(cfg, i);
+    int sources = count_key_sources(p.tokens);
+
+    if (sources > 1)
+        return config_error(errors, p.origin,
+                            "%s: has more than one of jwt_key_file, jwks_file and jwks_url; an "
+                            "issuer's keys come from one place",
+                            p.name);
+    if (i > 0 && sources == 0 && (p.tokens->issuer != NULL || p.tokens->audience != NULL))
+        return config_error(errors, p.origin,
+                            "%s: needs keys to check its tokens with: one of jwt_key_file, "
+                            "jwks_file and jwks_url",
+                            p.name);
+    if (sources == 1 && p.tokens->issuer == NULL && (i > 0 || has_issuers(cfg)))
+        return config_error(errors, p.origin,
+                            "%s: needs issuer, the iss of its tokens: there are several issuers",
+                            p.name);
+    return 0;
+}
+
+static int check_issuers(const struct config *cfg, struct config_errors *errors)
+{
+    int worst = 0;
+
+    for (size_t i = 0; i <= cfg->issuer_count; i++) {
+        struct issuer_place p = issuer_place(cfg, i);
+        int rc = check_issuer(cfg, i, errors);
+
+        worst = rc != 0 ? rc : worst;
+        for (size_t j = 0; j < i && p.tokens->issuer != NULL; j++) {
+            struct issuer_place other = issuer_place(cfg, j);
+
+            if (other.tokens->issuer != NULL &&
+                strcmp(p.tokens->issuer, other.tokens->issuer) == 0)
+                worst = config_error(errors, p.origin, "%s issuer = %s: is the issuer of %s too",
+                                     p.name, p.tokens->issuer, other.name);
+        }
+    }
+    return worst;
+}
+
+static int check_auth(const struct config *cfg, struct config_errors *errors)
+{
+    bool has_keys = config_has_keys(&cfg->auth.tokens) || has_issuers(cfg);
+    bool by_jwt = (cfg->auth.publish & CONFIG_BY_JWT) != 0;
+    int worst = check_issuers(cfg, errors);
+
+    if (!has_keys && (cfg->auth.subscribe == CONFIG_SUBSCRIBE_JWT || by_jwt))
+        worst = config_error(errors,
+                             by_jwt ? cfg->origins[CONFIG_auth_publish]
+                                    : cfg->origins[CONFIG_auth_subscribe],
+                             "[auth] %s = jwt: needs keys to check tokens with; set jwt_key_file, "
+                             "jwks_file or jwks_url",
+                             by_jwt ? "publish" : "subscribe");
+    if ((cfg->auth.publish & CONFIG_BY_KEY) != 0 && cfg->auth.publish_keys_file == NULL)
+        worst = config_error(errors, cfg->origins[CONFIG_auth_publish],
+                             "[auth] publish = key: needs publish_keys_file; `sse-notify key add "
+                             "NAME` puts the first key there");
+    return worst;
+}
+
 int config_check(struct config *cfg, struct config_errors *errors)
 {
     struct config_place place;
@@ -532,6 +635,8 @@ int config_check(struct config *cfg, struct config_errors *errors)
         worst = rc != 0 ? rc : worst;
     }
     rc = check_payload(cfg, errors);
+    worst = rc != 0 ? rc : worst;
+    rc = check_auth(cfg, errors);
     worst = rc != 0 ? rc : worst;
     rc = check_journal(cfg, errors);
     return rc != 0 ? rc : worst;
