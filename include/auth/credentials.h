@@ -21,7 +21,7 @@ enum { CREDENTIALS_MAX_ISSUERS = 9 };
 
 /* One issuer. Texts may be NULL where that is said. */
 struct issuer_options {
-    const char *name;       /* the section that it is of, for sentences: "issuer.partner" */
+    const char *name;       /* of [issuer.NAME], for sentences; NULL: that of [auth] */
     const char *issuer;     /* iss of its tokens; NULL: any, which only a single one can have */
     const char *audience;   /* which must be in aud; NULL: its tokens have no aud */
     const char *user_claim;
@@ -37,9 +37,9 @@ struct credentials_options {
     size_t issuer_count;    /* at least 1 */
     uint64_t now_ms;
     /* Asks for `url` to be fetched, and for credentials_on_fetched to be called with the same
-     * `issuer` when it is or cannot be; later, not within this call. NULL
-     * where no issuer has a URL. */
-    void (*fetch)(void *ctx, size_t issuer, const char *url);
+     * `issuer` when it is or cannot be; later, not within this call. Not 0: nothing was begun, and
+     * nothing will be called. NULL where no issuer has a URL. */
+    int (*fetch)(void *ctx, size_t issuer, const char *url);
     void *ctx;
 };
 
@@ -77,6 +77,6 @@ void credentials_tick(struct credentials *c, uint64_t now_ms);
 void credentials_on_fetched(struct credentials *c, size_t issuer, struct slice body,
                             const char *why_not, uint64_t now_ms);
 
-/* Whether every issuer has keys; else the name of one that has none is in `*issuer`. */
+/* Whether every issuer has keys; else the section of one that has none is in `*issuer`. */
 bool credentials_are_ready(const struct credentials *c, const char **issuer);
 #endif

@@ -10,7 +10,7 @@
 #include "key_source_priv.h"
 
 struct issuer {
-    const char *name;
+    char name[48];           /* of its section: "auth", "issuer.partner" */
     struct claim_rules rules;
     unsigned algorithms;
     struct key_source source;
@@ -19,7 +19,7 @@ struct issuer {
 
 struct credentials {
     struct stats *stats;
-    void (*fetch)(void *ctx, size_t issuer, const char *url);
+    int (*fetch)(void *ctx, size_t issuer, const char *url);
     void *ctx;
     uint64_t now_ms;
     struct list waiters;
@@ -34,7 +34,7 @@ static int read_file(struct issuer *issuer, const struct issuer_options *o, stru
     bool is_set = o->jwks_file != NULL;
     char setting[96];
 
-    snprintf(setting, sizeof setting, "%s.%s", o->name, is_set ? "jwks_file" : "jwt_key_file");
+    snprintf(setting, sizeof setting, "%s.%s", issuer->name, is_set ? "jwks_file" : "jwt_key_file");
     return key_source_read(&issuer->source, setting, is_set ? o->jwks_file : o->key_file, is_set,
                            why);
 }
@@ -44,10 +44,11 @@ static int add_issuer(struct credentials *c, const struct issuer_options *o, str
     struct issuer *issuer = &c->issuers[c->count];
 
     *issuer = (struct issuer){
-        .name = o->name,
         .rules = {o->issuer, o->audience, o->user_claim, o->leeway_ms},
         .algorithms = o->algorithms == 0 ? ALGORITHM_ALL : o->algorithms,
     };
+    snprintf(issuer->name, sizeof issuer->name, "%s%s", o->name == NULL ? "auth" : "issuer.",
+             o->name == NULL ? "" : o->name);
     if (o->jwks_url != NULL)
         key_source_begin(&issuer->source, o->jwks_url, c->now_ms);
     else if (read_file(issuer, o, why) != 0)
@@ -101,6 +102,36 @@ static struct issuer *find_issuer(struct credentials *c, struct slice name)
     return NULL;
 }
 
+/* Logs what is wrong, once for as long as it is the same. */
+static void note_trouble(struct issuer *issuer, const char *text)
+{
+    char line[sizeof issuer->trouble];
+
+    snprintf(line, sizeof line, "%s", text);
+    if (strcmp(line, issuer->trouble) == 0)
+        return;
+    strcpy(issuer->trouble, line);
+    if (text[0] == '\0')
+        log_info("%s.jwks_url: the keys are right again", issuer->name);
+    else
+        log_warning("%s.jwks_url: %s%s", issuer->name, text,
+                    issuer->source.keys.count > 0 ? "; the keys of before are used" : "");
+}
+
+static void take_fetched(struct credentials *c, struct issuer *issuer, struct slice body,
+                         const char *why_not)
+{
+    struct error why = {""};
+    int status;
+
+    if (body.p == NULL)
+        error_set(&why, "%s", why_not);
+    status = key_source_on_fetched(&issuer->source, body, c->now_ms, &why);
+    if (status != 0)
+        c->stats->key_fetches_failed++;
+    note_trouble(issuer, status == -ENOMEM ? "out of memory" : why.text);
+}
+
 static void begin_fetches(struct credentials *c)
 {
     for (size_t i = 0; i < c->count; i++) {
@@ -109,7 +140,8 @@ static void begin_fetches(struct credentials *c)
         if (!key_source_is_due(s, c->now_ms))
             continue;
         c->stats->key_fetches++;
-        c->fetch(c->ctx, i, s->url);
+        if (c->fetch(c->ctx, i, s->url) != 0)
+            take_fetched(c, &c->issuers[i], slice_make(NULL, 0), "out of memory");
     }
 }
 
@@ -164,22 +196,6 @@ void credentials_tick(struct credentials *c, uint64_t now_ms)
     begin_fetches(c);
 }
 
-/* Logs what is wrong, once for as long as it is the same. */
-static void note_trouble(struct issuer *issuer, const char *text)
-{
-    char line[sizeof issuer->trouble];
-
-    snprintf(line, sizeof line, "%s", text);
-    if (strcmp(line, issuer->trouble) == 0)
-        return;
-    strcpy(issuer->trouble, line);
-    if (text[0] == '\0')
-        log_info("%s.jwks_url: the keys are right again", issuer->name);
-    else
-        log_warning("%s.jwks_url: %s%s", issuer->name, text,
-                    issuer->source.keys.count > 0 ? "; the keys of before are used" : "");
-}
-
 /* Only those who wait now: who is called may wait again. */
 static void wake(struct credentials *c)
 {
@@ -204,17 +220,8 @@ static void wake(struct credentials *c)
 void credentials_on_fetched(struct credentials *c, size_t issuer, struct slice body,
                             const char *why_not, uint64_t now_ms)
 {
-    struct issuer *of = &c->issuers[issuer];
-    struct error why = {""};
-    int status;
-
     c->now_ms = now_ms;
-    if (body.p == NULL)
-        error_set(&why, "%s", why_not);
-    status = key_source_on_fetched(&of->source, body, now_ms, &why);
-    if (status != 0)
-        c->stats->key_fetches_failed++;
-    note_trouble(of, status == -ENOMEM ? "out of memory" : why.text);
+    take_fetched(c, &c->issuers[issuer], body, why_not);
     wake(c);
 }
 

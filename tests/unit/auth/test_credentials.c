@@ -23,18 +23,18 @@ struct bench {
     size_t issuer_count;
     struct credentials *c;
     uint64_t now_ms;
-    unsigned fetches;         /* asked for, ... */
-    size_t fetched;           /* ... the last of this issuer */
+    unsigned fetches;         /* asked for */
+    bool cannot_fetch;
     struct access access;
 };
 
-static void on_fetch(void *ctx, size_t issuer, const char *url)
+static int on_fetch(void *ctx, size_t issuer, const char *url)
 {
     struct bench *b = ctx;
 
     assert_string_equal(url, b->issuers[issuer].jwks_url);
     b->fetches++;
-    b->fetched = issuer;
+    return b->cannot_fetch ? -ENOMEM : 0;
 }
 
 static void setup(struct bench *b)
@@ -137,7 +137,7 @@ static void a_secret_in_a_file_checks_tokens(void **state)
 
     (void)state;
     setup(&b);
-    add_issuer(&b, "auth", NULL)->key_file = file_of(&b, "secret", KEYS_SECRET "\n");
+    add_issuer(&b, NULL, NULL)->key_file = file_of(&b, "secret", KEYS_SECRET "\n");
     create(&b);
     assert_string_equal(check(&b, TOKEN_HS256), "good");
     assert_slice(b.access.user, "alice");
@@ -156,7 +156,7 @@ static void a_set_in_a_file_checks_tokens(void **state)
 
     (void)state;
     setup(&b);
-    add_issuer(&b, "auth", NULL)->jwks_file =
+    add_issuer(&b, NULL, NULL)->jwks_file =
         file_of(&b, "jwks", "{\"keys\":[{" KEYS_RSA_JWK "},{" KEYS_P256_JWK ",\"kid\":\"p\"}]}");
     create(&b);
     assert_string_equal(check(&b, TOKEN_RS256), "good");
@@ -174,7 +174,7 @@ static void the_setting_can_allow_fewer_algorithms(void **state)
 
     (void)state;
     setup(&b);
-    add_issuer(&b, "auth", NULL)->key_file = file_of(&b, "rsa", KEYS_RSA_PUBLIC);
+    add_issuer(&b, NULL, NULL)->key_file = file_of(&b, "rsa", KEYS_RSA_PUBLIC);
     b.issuers[0].algorithms = ALGORITHM_BIT(ALGORITHM_PS256);
     create(&b);
     assert_string_equal(check(&b, TOKEN_PS256), "good");
@@ -189,9 +189,9 @@ static void assert_file_refused(const char *text, bool is_set, const char *sente
 
     setup(&b);
     if (is_set)
-        add_issuer(&b, "issuer.x", NULL)->jwks_file = file_of(&b, "k", text);
+        add_issuer(&b, "x", NULL)->jwks_file = file_of(&b, "k", text);
     else
-        add_issuer(&b, "issuer.x", NULL)->key_file = file_of(&b, "k", text);
+        add_issuer(&b, "x", NULL)->key_file = file_of(&b, "k", text);
     try_create(&b, &why);
     assert_null(b.c);
     if (strstr(why.text, sentence) == NULL)
@@ -223,7 +223,7 @@ static void a_file_that_is_not_there_is_named(void **state)
 
     (void)state;
     setup(&b);
-    add_issuer(&b, "auth", NULL)->key_file = strdup("/no/such/file");
+    add_issuer(&b, NULL, NULL)->key_file = strdup("/no/such/file");
     try_create(&b, &why);
     assert_null(b.c);
     assert_string_equal(why.text, "auth.jwt_key_file = /no/such/file: cannot be read: No such file "
@@ -239,8 +239,8 @@ static void a_token_is_checked_with_the_keys_of_its_issuer_alone(void **state)
 
     (void)state;
     setup(&b);
-    add_issuer(&b, "auth", "https://a")->key_file = file_of(&b, "a", KEYS_SECRET);
-    add_issuer(&b, "issuer.b", "https://b")->key_file = file_of(&b, "b", KEYS_ED25519_PUBLIC);
+    add_issuer(&b, NULL, "https://a")->key_file = file_of(&b, "a", KEYS_SECRET);
+    add_issuer(&b, "b", "https://b")->key_file = file_of(&b, "b", KEYS_ED25519_PUBLIC);
     b.issuers[1].user_claim = "id";
     create(&b);
     assert_string_equal(
@@ -276,7 +276,7 @@ static void a_token_is_checked_with_the_keys_of_its_issuer_alone(void **state)
 static void setup_remote(struct bench *b)
 {
     setup(b);
-    add_issuer(b, "auth", NULL)->jwks_url = "https://id.example/jwks";
+    add_issuer(b, NULL, NULL)->jwks_url = "https://id.example/jwks";
     create(b);
     tick(b, 0);
     assert_int_equal(b->fetches, 1);
@@ -401,6 +401,25 @@ static void without_keys_the_fetch_is_repeated_soon_and_then_less_often(void **s
     teardown(&b);
 }
 
+static void a_fetch_that_cannot_begin_has_failed(void **state)
+{
+    struct bench b;
+
+    (void)state;
+    setup(&b);
+    add_issuer(&b, NULL, NULL)->jwks_url = "https://id.example/jwks";
+    create(&b);
+    b.cannot_fetch = true;
+    tick(&b, 0);
+    assert_string_equal(check_r(&b), "without-keys");
+    assert_int_equal(b.stats.key_fetches_failed, 1);
+    b.cannot_fetch = false;
+    tick(&b, 1000);
+    assert_int_equal(b.fetches, 2);
+    assert_string_equal(check_r(&b), "waits");
+    teardown(&b);
+}
+
 /* ---- waiting ---- */
 
 struct waiting {
@@ -461,6 +480,7 @@ int main(void)
         cmocka_unit_test(a_kid_that_is_not_known_brings_a_fetch_once_a_minute),
         cmocka_unit_test(old_keys_are_kept_while_there_are_no_new_ones),
         cmocka_unit_test(without_keys_the_fetch_is_repeated_soon_and_then_less_often),
+        cmocka_unit_test(a_fetch_that_cannot_begin_has_failed),
         cmocka_unit_test(who_waits_is_called_once_after_the_fetch),
     };
 
