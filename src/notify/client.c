@@ -26,6 +26,7 @@ enum {
     LAST_ROOM = 3,             /* ... and behind them a gap, the bye and the last chunk */
     MAX_USER_AGENT = 256,
     CUT_AFTER_MS = 5000,       /* that an ending client has to take its bye */
+    WARN_MS = 60000,           /* before its token expires */
 };
 
 /* The reasons as API and log name them. */
@@ -33,6 +34,7 @@ static const char *const bye_names[] = {
     [BYE_SHUTDOWN] = "shutdown",
     [BYE_KICKED] = "kicked",
     [BYE_MAX_AGE] = "max-age",
+    [BYE_TOKEN_EXPIRED] = "token-expired",
 };
 
 /* ---- ending ---- */
@@ -406,25 +408,38 @@ bool client_update(struct client *c)
     return true;
 }
 
+static void count_end(struct stats *stats, enum client_bye reason)
+{
+    switch (reason) {
+    case BYE_SHUTDOWN:
+        stats->streams_closed_by_shutdown++;
+        break;
+    case BYE_KICKED:
+        stats->streams_closed_by_kick++;
+        break;
+    case BYE_MAX_AGE:
+        stats->streams_closed_by_age++;
+        break;
+    case BYE_TOKEN_EXPIRED:
+        stats->streams_closed_by_expiry++;
+        break;
+    }
+}
+
 void client_end(struct client *c, enum client_bye reason)
 {
     char data[64];
     struct notification_manager *nm = c->nm;
-    struct stats *stats = nm->stats;
     uint64_t retry_ms = 0;
 
     if (c->is_dead || c->is_ending)
         return;
+    count_end(nm->stats, reason);
     if (reason == BYE_SHUTDOWN) { /* not all at once, when whoever comes next is there */
         uint64_t spread = nm->options.retry_ms + nm->drain_ms;
 
         retry_ms = nm->options.retry_ms +
                    hash_of(slice_make((const char *)&c->id, sizeof c->id)) % spread;
-        stats->streams_closed_by_shutdown++;
-    } else if (reason == BYE_KICKED) {
-        stats->streams_closed_by_kick++;
-    } else {
-        stats->streams_closed_by_age++;
     }
     client_stop_reading(c);
     pay_debt(c);
@@ -454,6 +469,14 @@ void *client_sink(const struct client *c)
     return c->sink;
 }
 
+/* When its token asks for something next; 0 is at once. */
+static uint64_t token_due(const struct client *c)
+{
+    if (c->is_warned)
+        return c->expires_ms;
+    return c->expires_ms > WARN_MS ? c->expires_ms - WARN_MS : 0;
+}
+
 static void set_deadline(struct client *c)
 {
     const struct manager_options *o = &c->nm->options;
@@ -463,7 +486,50 @@ static void set_deadline(struct client *c)
         due = c->nm->now_ms + o->heartbeat_ms;
     if (o->max_age_ms > 0 && c->opened_ms + o->max_age_ms < due)
         due = c->opened_ms + o->max_age_ms;
+    if (c->expires_ms > 0 && token_due(c) < due)
+        due = token_due(c);
     c->ops->deadline(c->sink, due);
+}
+
+/* Tells a client that its token expires soon, with the id that it renews itself by. A slow one that
+ * has no room is not told: it would read it too late. */
+static void warn(struct client *c)
+{
+    char data[80];
+    uint64_t left_ms = c->expires_ms > c->nm->now_ms ? c->expires_ms - c->nm->now_ms : 0;
+    struct message *m;
+
+    snprintf(data, sizeof data, "{\"in\":%llu,\"client_id\":\"%016llx\"}",
+             (unsigned long long)((left_ms + 999) / 1000), (unsigned long long)c->id);
+    m = sse_encode_control("expiring", slice_make(NULL, 0), 0, slice_of(data));
+    if (m != NULL && ring_push(&c->ring, m, c->nm->options.queue + CONTROL_ROOM) == 0)
+        client_mark_dirty(c);
+    message_unref(m);
+    c->is_warned = true;
+}
+
+/* What its token asks for by now. May end the client. */
+static void mind_token(struct client *c)
+{
+    if (c->expires_ms == 0 || c->is_ending)
+        return;
+    if (c->nm->now_ms >= c->expires_ms)
+        client_end(c, BYE_TOKEN_EXPIRED);
+    else if (!c->is_warned && c->nm->now_ms >= token_due(c))
+        warn(c);
+}
+
+void client_renew(struct client *c, uint64_t expires_ms, uint64_t now_ms)
+{
+    c->nm->now_ms = now_ms;
+    if (c->is_dead || c->is_ending)
+        return;
+    c->nm->stats->streams_renewed++;
+    c->expires_ms = expires_ms;
+    c->is_warned = false;
+    mind_token(c);
+    if (!c->is_dead && !c->is_ending)
+        set_deadline(c);
 }
 
 void client_on_deadline(struct client *c, uint64_t now_ms)
@@ -479,6 +545,9 @@ void client_on_deadline(struct client *c, uint64_t now_ms)
         client_end(c, BYE_MAX_AGE);
         return;
     }
+    mind_token(c);
+    if (c->is_dead || c->is_ending)
+        return;
     if (c->ring.count == 0 && now_ms - c->written_ms >= nm->options.heartbeat_ms) {
         nm->stats->heartbeats++;
         tell_and_unref(c, message_ref(c->has_ping_events ? nm->ping : nm->heartbeat));
@@ -592,6 +661,16 @@ static int queue_preamble(struct client *c, const struct client_options *o)
     return status;
 }
 
+size_t client_topic_count(const struct client *c)
+{
+    return c->topic_count;
+}
+
+struct slice client_topic(const struct client *c, size_t i)
+{
+    return channel_name_of(c->topics[i].channel).name;
+}
+
 static struct client *client_create(struct notification_manager *nm,
                                     const struct client_options *o, uint64_t now_ms)
 {
@@ -606,6 +685,7 @@ static struct client *client_create(struct notification_manager *nm,
     c->id = new_client_id(nm);
     c->opened_ms = now_ms;
     c->written_ms = now_ms;
+    c->expires_ms = o->expires_ms;
     c->is_chunked = o->is_chunked;
     c->has_ping_events = o->has_ping_events;
     c->user_agent = intern_ref(&nm->user_agents, slice_make(o->user_agent.p, n));
@@ -645,9 +725,12 @@ struct client *client_open(struct notification_manager *nm, const struct client_
         client_tell_gap(c, "unknown-id", o->resume, 0);
     }
     client_catch_up(c);
+    if (!c->is_dead)
+        mind_token(c);
     if (c->is_dead)
         return NULL;
     c->is_opening = false;
-    set_deadline(c);
+    if (!c->is_ending)
+        set_deadline(c);
     return c;
 }

@@ -64,6 +64,7 @@ struct client {
     bool is_from_start : 1;         /* what was lost before is none of its business */
     bool is_dropping : 1;           /* behind, and only the newest of what it missed is wanted */
     bool owes_gap : 1;              /* a retract found no room or memory: a gap is due for it */
+    bool is_warned : 1;             /* that its token expires soon */
     bool is_blocked : 1;            /* the socket took less than was given: want_write is on */
     bool is_ending : 1;             /* its bye is queued: nothing more is */
     bool is_dirty : 1;              /* in the list of those to be flushed, or freed */
@@ -77,6 +78,7 @@ struct client {
     struct interned *user_agent;
     uint64_t id;
     uint64_t opened_ms;
+    uint64_t expires_ms;            /* its token does; 0: never */
 };
 
 struct notification_manager {

@@ -306,6 +306,22 @@ size_t manager_kick(struct notification_manager *nm, struct slice user, uint64_t
     return kicked;
 }
 
+struct client *manager_find_client(const struct notification_manager *nm, struct slice user,
+                                   uint64_t client_id)
+{
+    struct channel *channel = channel_find(nm, (struct channel_name){CHANNEL_USER, user});
+
+    if (channel == NULL)
+        return NULL;
+    for (struct list *at = channel->clients.next; at != &channel->clients; at = at->next) {
+        struct client *c = channel_client(channel, at);
+
+        if (c->id == client_id)
+            return c->is_ending ? NULL : c;
+    }
+    return NULL;
+}
+
 size_t manager_presence(const struct notification_manager *nm, struct slice user,
                         manager_visit_fn *visit, void *ctx)
 {
