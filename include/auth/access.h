@@ -26,7 +26,8 @@ bool grants_is_pattern(struct slice pattern);
 struct access {
     struct slice user;    /* {NULL, 0}: it names none */
     struct slice id;      /* jti; {NULL, 0}: it has none */
-    uint64_t expires_ms;  /* milliseconds since 1970 */
+    uint64_t expires_ms;  /* milliseconds since 1970: its exp; while the leeway for clocks after
+                           * that lasts, the leeway's end */
     uint64_t issued_ms;   /* likewise; 0: it does not say */
     struct grants subscribe;
     struct grants publish;

@@ -77,6 +77,6 @@ void credentials_tick(struct credentials *c, uint64_t now_ms);
 void credentials_on_fetched(struct credentials *c, size_t issuer, struct slice body,
                             const char *why_not, uint64_t now_ms);
 
-/* Whether every issuer has keys; else the section of one that has none is in `*issuer`. */
-bool credentials_are_ready(const struct credentials *c, const char **issuer);
+/* Whether an issuer has keys: as long as none has, no token can be good. */
+bool credentials_have_keys(const struct credentials *c);
 #endif

@@ -134,6 +134,10 @@ struct config_issuer {
     struct config_tokens tokens;   /* after config_check with keys and an issuer, or without any */
 };
 
+struct config_limits {
+    uint64_t publishes_per_second_per_key; /* notifications; 0: no limit */
+};
+
 struct config_http {
     uint64_t header_timeout_ms;
     uint64_t body_timeout_ms;
@@ -164,6 +168,7 @@ struct config {
     struct config_auth auth;
     struct config_issuer issuers[CONFIG_MAX_ISSUERS];
     size_t issuer_count;
+    struct config_limits limits;
     struct config_http http;
     struct config_log log;
     struct config_server server;

@@ -70,6 +70,8 @@ static enum token_fault check_times(const struct claims *c, uint64_t leeway_ms, 
         return TOKEN_EXPIRED;
     if (wall_ms + leeway_ms < not_before_ms || wall_ms + leeway_ms < out->issued_ms)
         return TOKEN_TOO_EARLY;
+    if (wall_ms >= out->expires_ms)
+        out->expires_ms += leeway_ms;
     return TOKEN_GOOD;
 }
 

@@ -225,12 +225,10 @@ void credentials_on_fetched(struct credentials *c, size_t issuer, struct slice b
     wake(c);
 }
 
-bool credentials_are_ready(const struct credentials *c, const char **issuer)
+bool credentials_have_keys(const struct credentials *c)
 {
     for (size_t i = 0; i < c->count; i++)
-        if (c->issuers[i].source.keys.count == 0) {
-            *issuer = c->issuers[i].name;
-            return false;
-        }
-    return true;
+        if (c->issuers[i].source.keys.count > 0)
+            return true;
+    return false;
 }

@@ -107,6 +107,7 @@ static const struct config_family issuers = {
 #define OFFSET_journal offsetof(struct config, journal)
 #define OFFSET_publish offsetof(struct config, publish)
 #define OFFSET_auth offsetof(struct config, auth)
+#define OFFSET_limits offsetof(struct config, limits)
 #define OFFSET_http offsetof(struct config, http)
 #define OFFSET_log offsetof(struct config, log)
 #define OFFSET_server offsetof(struct config, server)
@@ -117,6 +118,7 @@ static const struct config_family issuers = {
 #define FAMILY_journal NULL
 #define FAMILY_publish NULL
 #define FAMILY_auth NULL
+#define FAMILY_limits NULL
 #define FAMILY_http NULL
 #define FAMILY_log NULL
 #define FAMILY_server NULL

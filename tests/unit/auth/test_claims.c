@@ -79,7 +79,7 @@ static void a_token_is_good_until_its_end_and_the_leeway_after_it(void **state)
     (void)state;
     assert_fault(check(&any_rules, &a, "{\"exp\":%d}", NOW_S - 29), TOKEN_GOOD);
     assert_fault(check(&any_rules, &a, "{\"exp\":%d.5}", NOW_S - 30), TOKEN_GOOD);
-    assert_int_equal(a.expires_ms, NOW_MS - 29500);
+    assert_int_equal(a.expires_ms, NOW_MS + 500); /* not over yet */
     assert_fault(check(&any_rules, &a, "{\"exp\":%d}", NOW_S - 30), TOKEN_EXPIRED);
     assert_fault(check_times("\"exp\":0"), TOKEN_EXPIRED);
 }
