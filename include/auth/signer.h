@@ -12,6 +12,9 @@ struct signer;
  * the daemon reads one. NULL with a sentence in `why`. Pair: signer_destroy. */
 struct signer *signer_create(struct slice text, struct error *why);
 
+/* The same of the file at `path`. */
+struct signer *signer_open(const char *path, struct error *why);
+
 /* Overwrites the key. NULL is allowed. */
 void signer_destroy(struct signer *s);
 

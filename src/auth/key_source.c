@@ -2,77 +2,29 @@
 #include "key_source_priv.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <openssl/crypto.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 #include "base/log.h"
-
-/* Reads all of `fd` into `out`, which has room for one byte more than is allowed and is not made
- * larger: nothing of a secret is left behind. */
-static int slurp(int fd, struct buf *out)
-{
-    while (out->len <= KEY_SET_MAX_BYTES) {
-        ssize_t n = read(fd, out->p + out->len, KEY_SET_MAX_BYTES + 1 - out->len);
-
-        if (n == 0)
-            return 0;
-        if (n < 0 && errno != EINTR)
-            return -errno;
-        if (n > 0)
-            out->len += (size_t)n;
-    }
-    return -EFBIG;
-}
-
-/* A secret is to be read by us alone; who has made it otherwise is told. */
-static void look_at_mode(int fd, const char *setting, const char *path, const struct key_set *keys)
-{
-    struct stat status;
-
-    if (keys->keys[0].kind != KEY_SECRET || fstat(fd, &status) != 0 || (status.st_mode & 0007) == 0)
-        return;
-    log_warning("%s = %s: every user of this machine can read this secret; `chmod o= %s` mends it",
-                setting, path, path);
-}
-
-static int read_keys(struct key_set *keys, int fd, bool is_set, struct error *why)
-{
-    struct buf text = {0};
-    int status = buf_reserve(&text, KEY_SET_MAX_BYTES + 1);
-
-    if (status != 0)
-        return status;
-    status = slurp(fd, &text);
-    if (status != 0)
-        error_set(why, "%s", status == -EFBIG ? "it is too large for keys" : strerror(-status));
-    else
-        status = is_set ? key_set_from_jwks(keys, buf_slice(&text), false, why)
-                        : key_set_from_key(keys, buf_slice(&text), why);
-    OPENSSL_cleanse(text.p, text.len);
-    buf_fini(&text);
-    return status;
-}
+#include "key_file_priv.h"
 
 int key_source_read(struct key_source *s, const char *setting, const char *path, bool is_set,
                     struct error *why)
 {
-    struct error sentence = {""};
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    int status;
+    struct error sentence = {"out of memory"};
+    struct buf text = {0};
+    bool is_open_to_all = false;
+    int status = key_file_read(path, &text, &is_open_to_all, &sentence);
 
     *s = (struct key_source){.url = NULL};
-    if (fd < 0)
-        return error_set(why, "%s = %s: cannot be read: %s", setting, path, strerror(errno));
-    status = read_keys(&s->keys, fd, is_set, &sentence);
     if (status == 0)
-        look_at_mode(fd, setting, path, &s->keys);
-    close(fd);
-    if (status == -ENOMEM)
-        return error_set(why, "%s = %s: out of memory", setting, path);
-    return status == 0 ? 0 : error_set(why, "%s = %s: %s", setting, path, sentence.text);
+        status = is_set ? key_set_from_jwks(&s->keys, buf_slice(&text), false, &sentence)
+                        : key_set_from_key(&s->keys, buf_slice(&text), &sentence);
+    key_file_fini(&text);
+    if (status != 0)
+        return error_set(why, "%s = %s: %s", setting, path, sentence.text);
+    if (is_open_to_all && s->keys.keys[0].kind == KEY_SECRET)
+        log_warning("%s = %s: every user of this machine can read this secret; `chmod o= %s` mends "
+                    "that",
+                    setting, path, path);
+    return 0;
 }
 
 void key_source_begin(struct key_source *s, const char *url, uint64_t now_ms)

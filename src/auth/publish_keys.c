@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 #include "base/log.h"
+#include "base/slurp.h"
 #include "base64url_priv.h"
 
 #define KEY_PREFIX "snk_" /* so that a scan for secrets knows one when it sees it */
@@ -231,32 +232,13 @@ static int read_text(struct key_list *list, struct slice text, struct error *why
     return status;
 }
 
-static int slurp(int fd, struct buf *out)
-{
-    for (;;) {
-        ssize_t n;
-
-        if (out->len > MAX_FILE)
-            return -EFBIG;
-        if (buf_reserve(out, 16 * 1024) != 0)
-            return -ENOMEM;
-        n = read(fd, out->p + out->len, 16 * 1024);
-        if (n == 0)
-            return 0;
-        if (n < 0 && errno != EINTR)
-            return -errno;
-        if (n > 0)
-            out->len += (size_t)n;
-    }
-}
-
 /* Reads the file as it is now; what a key may still send is taken over. */
 static int read_file(struct publish_keys *keys, struct error *why)
 {
     struct key_list list = {0};
     struct buf text = {0};
     int fd = open(keys->path, O_RDONLY | O_CLOEXEC);
-    int status = fd < 0 || fstat(fd, &keys->seen) != 0 ? -errno : slurp(fd, &text);
+    int status = fd < 0 || fstat(fd, &keys->seen) != 0 ? -errno : slurp(fd, MAX_FILE, &text);
 
     if (fd >= 0)
         close(fd);

@@ -13,6 +13,7 @@
 #include <string.h>
 #include "base/json.h"
 #include "base64url_priv.h"
+#include "key_file_priv.h"
 #include "key_make_priv.h"
 #include "key_set_priv.h"
 
@@ -61,6 +62,20 @@ struct signer *signer_create(struct slice text, struct error *why)
         return NULL;
     }
     s->algorithm = algorithms[s->key.kind];
+    return s;
+}
+
+struct signer *signer_open(const char *path, struct error *why)
+{
+    struct error sentence = {"out of memory"};
+    struct buf text = {0};
+    struct signer *s = NULL;
+
+    if (key_file_read(path, &text, NULL, &sentence) == 0)
+        s = signer_create(buf_slice(&text), &sentence);
+    key_file_fini(&text);
+    if (s == NULL)
+        error_set(why, "%s: %s", path, sentence.text);
     return s;
 }
 
