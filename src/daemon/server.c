@@ -167,6 +167,11 @@ static int make_credentials(struct server *s, struct error *why)
     bool takes_tokens =
         auth->subscribe == CONFIG_SUBSCRIBE_JWT || (auth->publish & CONFIG_BY_JWT) != 0;
 
+    if (!takes_tokens && config_has_keys(&auth->tokens))
+        log_warning("[auth] has keys for tokens, and nothing asks for one; set subscribe = jwt");
+    if ((auth->publish & CONFIG_BY_KEY) == 0 && auth->publish_keys_file != NULL)
+        log_warning("[auth] has a publish_keys_file, and nothing asks for a key; set publish = "
+                    "key");
     if (takes_tokens && credentials_from_config(s->config, fetch_keys, s, loop_now_ms(s->loop),
                                                 &s->stats, &s->credentials, why) != 0)
         return -1;

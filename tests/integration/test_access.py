@@ -499,6 +499,23 @@ class Starting(OneDaemonATest, Refusals):
         self.assertIn('key 1 (kid "a")', self.refuses("auth.subscribe=jwt",
                                                       f"auth.jwks_file={path}"))
 
+    def test_check_config_reads_the_keys_too(self):
+        path = self.file(b"short")
+        options = ["-o", "auth.subscribe=jwt", "-o", f"auth.jwt_key_file={path}",
+                   "-o", "auth.publish=key", "-o", "auth.publish_keys_file=/no/x"]
+        done = run("check-config", *options)
+        self.assertEqual(done.returncode, 2)
+        self.assertIn("openssl rand", done.stderr)
+        self.assertIn("/no/x", done.stderr)
+        path.write_bytes(SECRET)
+        self.assertEqual(run("check-config", *options[:4]).returncode, 0)
+
+    def test_keys_that_nothing_asks_for_are_warned_of(self):
+        path = self.file(SECRET)
+        daemon = self.start(f"auth.jwt_key_file={path}", f"auth.publish_keys_file={path}")
+        self.assertIn("set subscribe = jwt", daemon.log_text())
+        self.assertIn("set publish = key", daemon.log_text())
+
     def test_a_secret_that_everybody_can_read_is_warned_of(self):
         path = self.file(SECRET)
         path.chmod(0o644)
