@@ -118,6 +118,9 @@ static void a_secret_can_be_too_long(void **state)
 /* ---- sets ---- */
 
 static int read_set(struct key_set *set, bool is_remote, struct error *why, const char *format,
+                    va_list args) __attribute__((format(printf, 4, 0)));
+
+static int read_set(struct key_set *set, bool is_remote, struct error *why, const char *format,
                     va_list args)
 {
     char text[16384];
@@ -126,6 +129,9 @@ static int read_set(struct key_set *set, bool is_remote, struct error *why, cons
     *why = (struct error){""};
     return key_set_from_jwks(set, slice_of(text), is_remote, why);
 }
+
+static struct key_set taken(bool is_remote, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
 
 static struct key_set taken(bool is_remote, const char *format, ...)
 {
@@ -139,6 +145,9 @@ static struct key_set taken(bool is_remote, const char *format, ...)
     va_end(args);
     return set;
 }
+
+static void assert_refused(bool is_remote, const char *sentence, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 
 static void assert_refused(bool is_remote, const char *sentence, const char *format, ...)
 {
