@@ -14,7 +14,7 @@ struct issuer {
     struct claim_rules rules;
     unsigned algorithms;
     struct key_source source;
-    char trouble[256];       /* that was logged last of its fetches; empty: none */
+    struct error trouble;    /* that was logged last of its fetches; empty: none */
 };
 
 struct credentials {
@@ -105,12 +105,9 @@ static struct issuer *find_issuer(struct credentials *c, struct slice name)
 /* Logs what is wrong, once for as long as it is the same. */
 static void note_trouble(struct issuer *issuer, const char *text)
 {
-    char line[sizeof issuer->trouble];
-
-    snprintf(line, sizeof line, "%s", text);
-    if (strcmp(line, issuer->trouble) == 0)
+    if (strcmp(text, issuer->trouble.text) == 0)
         return;
-    strcpy(issuer->trouble, line);
+    error_set(&issuer->trouble, "%s", text);
     if (text[0] == '\0')
         log_info("%s.jwks_url: the keys are right again", issuer->name);
     else
