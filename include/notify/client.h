@@ -46,7 +46,7 @@ struct client_options {
     bool has_ping_events;         /* heartbeat=event: a heartbeat that a page can see */
     uint64_t expires_ms;          /* when its token does, on client_open's clock; 0: never */
     struct slice user_agent;      /* cut at 256 bytes */
-    const struct client_sink *ops;
+    const struct client_sink *ops; /* the same for all clients of a manager */
     void *sink;
     struct slice head;            /* response head, written before the stream's first bytes */
 };
@@ -65,8 +65,7 @@ void *client_sink(const struct client *c);
  * client is ended. This gives it another end; one that is ending already ends all the same. */
 void client_renew(struct client *c, uint64_t expires_ms, uint64_t now_ms);
 
-/* The topics that it listens to besides its user. */
-size_t client_topic_count(const struct client *c);
+/* Topic `i` of those that it listens to besides its user; {NULL, 0} past the last one. */
 struct slice client_topic(const struct client *c, size_t i);
 
 /* News of the sink. */

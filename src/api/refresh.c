@@ -69,8 +69,10 @@ static bool read_body(struct http_request *r, struct refreshing *out)
 /* Whether the new token covers all that the stream listens to. */
 static bool has_all(const struct client *c, const struct listener_access *access)
 {
-    for (size_t i = 0; i < client_topic_count(c); i++)
-        if (!access_has_topic(access, client_topic(c, i)))
+    struct slice topic;
+
+    for (size_t i = 0; (topic = client_topic(c, i)).p != NULL; i++)
+        if (!access_has_topic(access, topic))
             return false;
     return true;
 }

@@ -15,6 +15,7 @@ static const struct {
     {"token", command_token, "make a token for development"},
     {"key", command_key, "make a key by which a backend may send"},
     {"journal", command_journal, "check, export, back up or repair the journal on disk"},
+    {"bench", command_bench, "measure what streams and notifications cost on this machine"},
     {"check-config", command_check_config, "check the configuration and end"},
     {"version", command_version, "print the version"},
 };

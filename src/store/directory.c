@@ -22,7 +22,9 @@ int directory_make(const char *path, struct error *why)
             continue;
         memcpy(part, path, i);
         part[i] = '\0';
-        if (mkdir(part, DIRECTORY_MODE) != 0 && errno != EEXIST)
+        if (mkdir(part, DIRECTORY_MODE) == 0)
+            (void)directory_sync_parent(part); /* which need not be ours to read */
+        else if (errno != EEXIST)
             return error_set(why, "journal.path = %s: cannot make the directory %s: %s", path, part,
                              strerror(errno));
     }
@@ -93,8 +95,6 @@ int store_find(const char *path, struct error *why)
         return error_set(why, "journal.path = %s: %s%s%s", path,
                          errno == ENOENT ? "there is no journal (" : "cannot read ", file,
                          errno == ENOENT ? " is missing)" : "");
-    if (info.st_size == 0)
-        return error_set(why, "journal.path = %s: %s is empty", path, file);
     return 0;
 }
 
@@ -106,10 +106,11 @@ void store_forget_readers(const char *path)
     unlink(file);
 }
 
+/* There are file systems that cannot sync a directory, and need not. */
 int directory_sync(const char *path)
 {
     int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    int code = fd < 0 || fsync(fd) != 0 ? errno : 0;
+    int code = fd < 0 || (fsync(fd) != 0 && errno != EINVAL) ? errno : 0;
 
     if (fd >= 0)
         close(fd);
@@ -173,7 +174,7 @@ struct store_lock {
 
 void directory_clear_draft(const char *path)
 {
-    static const char *const files[] = {DATA_FILE, PART_FILE, READERS_FILE, LOCK_FILE};
+    static const char *const files[] = {DATA_FILE, NEW_FILE, PART_FILE, READERS_FILE, LOCK_FILE};
     char name[MAX_FILE];
 
     for (size_t i = 0; i < sizeof files / sizeof files[0]; i++) {
@@ -220,9 +221,8 @@ const char *store_draft(const struct store_lock *lock)
     return lock->draft;
 }
 
-/* Keeps every process from opening the old store, and fails where one has it open: it would go on
- * by the numbers of the old one. The file is LMDB's table of readers, and each of them holds a
- * shared lock on its first byte. */
+/* Keeps every process from opening the old store, and fails where one has it open. The file is
+ * LMDB's table of readers, and each of them holds a shared lock on its first byte. */
 static int keep_readers_out(const char *readers, int *fd, struct error *why)
 {
     struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_len = 1};
@@ -249,7 +249,7 @@ static int sync_file(const char *file)
     return code;
 }
 
-int store_replace(struct store_lock *lock, struct error *why)
+int directory_replace(const char *path, bool in_any_case, struct error *why)
 {
     char readers[MAX_FILE];
     char from[MAX_FILE];
@@ -258,13 +258,15 @@ int store_replace(struct store_lock *lock, struct error *why)
     int code;
     int status;
 
-    snprintf(readers, sizeof readers, "%s/" READERS_FILE, lock->path);
-    snprintf(from, sizeof from, "%s/" DATA_FILE, lock->draft);
-    snprintf(to, sizeof to, "%s/" DATA_FILE, lock->path);
+    snprintf(readers, sizeof readers, "%s/" READERS_FILE, path);
+    snprintf(from, sizeof from, "%s/" DRAFT "/" DATA_FILE, path);
+    snprintf(to, sizeof to, "%s/" DATA_FILE, path);
     code = sync_file(from);
     if (code != 0)
         return error_set(why, "cannot write %s: %s", from, strerror(code));
-    status = keep_readers_out(readers, &fd, why);
+    status = keep_readers_out(readers, &fd, in_any_case ? NULL : why);
+    if (in_any_case)
+        status = 0;
     if (status == 0 && rename(from, to) != 0)
         status = error_set(why, "cannot rename %s to %s: %s", from, to, strerror(errno));
     if (status == 0)
@@ -273,6 +275,16 @@ int store_replace(struct store_lock *lock, struct error *why)
         close(fd);
     if (status != 0)
         return status;
-    code = directory_sync(lock->path);
-    return code == 0 ? 0 : error_set(why, "cannot write %s: %s", lock->path, strerror(code));
+    code = directory_sync(path);
+    return code == 0 ? 0 : error_set(why, "cannot write %s: %s", path, strerror(code));
+}
+
+int store_replace(struct store_lock *lock, struct error *why)
+{
+    return directory_replace(lock->path, false, why);
+}
+
+const char *store_locked_path(const struct store_lock *lock)
+{
+    return lock->path;
 }
