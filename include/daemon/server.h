@@ -3,12 +3,15 @@
 #define DAEMON_SERVER_H
 #include <ev.h>
 #include "api/api.h"
+#include "auth/credentials.h"
+#include "auth/publish_keys.h"
 #include "base/error.h"
 #include "base/stats.h"
 #include "config/arguments.h"
 #include "config/config.h"
 #include "http/server.h"
 #include "journal/journal.h"
+#include "net/fetch.h"
 #include "net/listener.h"
 #include "notify/notification_manager.h"
 
@@ -30,6 +33,9 @@ struct server {
     struct loop *loop;
     struct journal *journal;
     struct notification_manager *manager;
+    struct fetcher *fetcher;           /* NULL where no keys are fetched */
+    struct credentials *credentials;   /* NULL where no tokens are taken */
+    struct publish_keys *publish_keys; /* NULL where no keys are */
     struct api *api;
     struct http_server *http;
     struct http_limits limits;

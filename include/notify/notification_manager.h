@@ -69,6 +69,10 @@ void manager_drain(struct notification_manager *nm, uint64_t now_ms, uint64_t dr
 /* Ends one user's streams, or the one of `client_id` unless that is 0. Returns how many. */
 size_t manager_kick(struct notification_manager *nm, struct slice user, uint64_t client_id);
 
+/* The user's open stream of that id, or NULL: there is none, or it is ending. */
+struct client *manager_find_client(const struct notification_manager *nm, struct slice user,
+                                   uint64_t client_id);
+
 /* Calls `visit` for each open stream of the user; returns their number. */
 typedef void manager_visit_fn(void *ctx, const struct client_info *info);
 size_t manager_presence(const struct notification_manager *nm, struct slice user,

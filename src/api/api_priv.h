@@ -26,6 +26,7 @@ struct api {
 
 /* One an endpoint; ctx is the struct api. */
 http_handler api_subscribe;        /* subscribe.c: GET /notifications/:userID */
+http_handler api_refresh;          /* refresh.c: POST /notifications/:userID/refresh */
 http_handler api_notify;           /* notify.c: POST /notify */
 http_handler api_history;          /* history.c: GET /notifications/:userID/history */
 http_handler api_erase;            /* history.c: DELETE /users/:userID/history */
@@ -47,6 +48,9 @@ void api_respond_cjson(struct http_request *r, struct cJSON *tree);
 
 /* Path parameter 0 as a user id, or 400 is answered and false returned. */
 bool api_user(struct http_request *r, struct slice *user);
+
+/* Reads a client id, sixteen hexadecimal digits as presence shows it; false: it is none. */
+bool api_client_id(struct slice text, uint64_t *id);
 
 /* A problem (RFC 9457) as a JSON object appended to `b`, as in the answer to a batch. */
 void api_add_problem(struct buf *b, int status, const char *detail);

@@ -4,6 +4,7 @@
 const struct http_route api_routes[] = {
     {HTTP_GET, "/notifications/:userID", HTTP_PUBLIC, api_subscribe},
     {HTTP_GET, "/notifications/:userID/history", HTTP_PUBLIC, api_history},
+    {HTTP_POST, "/notifications/:userID/refresh", HTTP_PUBLIC, api_refresh},
     {HTTP_DELETE, "/notifications/:userID/:id", HTTP_INTERNAL, api_retract},
     {HTTP_POST, "/notify", HTTP_INTERNAL, api_notify},
     {HTTP_GET, "/users/:userID", HTTP_INTERNAL, api_presence},

@@ -3,14 +3,24 @@
 #define CONFIG_CONFIG_PRIV_H
 #include "config/options.h"
 
-/* A section, and for section listener which one. */
+/* A section, and of a family which one. */
 struct config_place {
     enum config_section_id section;
-    struct config_listener *listener; /* NULL in all other sections */
+    void *item; /* of the family; NULL where there is none */
 };
 
-/* Finds [name], and makes the listener when it names a new one. Returns 0, or -EINVAL or -ENOMEM
- * after a sentence. */
+/* How many there are of a family, and item `i`. */
+size_t config_family_count(const struct config *cfg, const struct config_family *family);
+void *config_family_item(struct config *cfg, const struct config_family *family, size_t i);
+
+/* Which item of its family the place is, counted from 0; 0 where there is none. */
+size_t config_place_index(const struct config *cfg, const struct config_place *place);
+
+/* The name of an item. */
+const char *config_item_name(const struct config_family *family, const void *item);
+
+/* Finds [name], and makes the item of a family when it names a new one. Returns 0, or -EINVAL or
+ * -ENOMEM after a sentence. */
 int config_find_place(struct config *cfg, struct slice name, const char *origin,
                       struct config_errors *errors, struct config_place *out);
 

@@ -45,9 +45,12 @@ static void add_default(struct buf *out, const struct config_option *o)
     buf_printf(out, "%s =%s%s\n", o->key, o->fallback[0] == '\0' ? "" : " ", o->fallback);
 }
 
-static const char *title(enum config_section_id section)
+/* "streams", or "listener." and `name` of a family. */
+static void add_title(struct buf *out, const struct config_section *section, const char *name)
 {
-    return section == CONFIG_SECTION_listener ? "listener.NAME" : config_sections[section].name;
+    buf_add_text(out, section->name);
+    if (section->family != NULL)
+        buf_printf(out, ".%s", name);
 }
 
 static bool is_in(const struct config_option *o, size_t section)
@@ -69,7 +72,9 @@ int config_describe_help(struct buf *out)
                  "KiB, MiB, GiB or TiB. SIGHUP reads all of it again; where it says so, a change\n"
                  "takes a restart.\n");
     for (size_t i = 0; i < CONFIG_SECTION_COUNT; i++) {
-        buf_printf(out, "\n[%s]\n", title((enum config_section_id)i));
+        buf_add_text(out, "\n[");
+        add_title(out, &config_sections[i], "NAME");
+        buf_add_text(out, "]\n");
         add_wrapped(out, "  ", slice_of(config_sections[i].help));
         for (EACH_OPTION(o)) {
             if (!is_in(o, i))
@@ -95,8 +100,10 @@ int config_describe_example(struct buf *out)
     for (size_t i = 0; i < CONFIG_SECTION_COUNT; i++) {
         buf_add_char(out, '\n');
         add_wrapped(out, "# ", slice_of(config_sections[i].help));
-        buf_printf(out, "[%s]\n", i == CONFIG_SECTION_listener ? "listener." CONFIG_DEFAULT_LISTENER
-                                                               : config_sections[i].name);
+        buf_add_char(out, '[');
+        add_title(out, &config_sections[i],
+                  config_sections[i].family == NULL ? "" : config_sections[i].family->example);
+        buf_add_text(out, "]\n");
         for (EACH_OPTION(o)) {
             if (!is_in(o, i))
                 continue;
@@ -210,7 +217,9 @@ int config_describe_reference(struct buf *out)
     buf_add_text(out, reference_sources);
     buf_add_text(out, reference_syntax);
     for (size_t i = 0; i < CONFIG_SECTION_COUNT; i++) {
-        buf_printf(out, "\n## [%s]\n\n", title((enum config_section_id)i));
+        buf_add_text(out, "\n## [");
+        add_title(out, &config_sections[i], "NAME");
+        buf_add_text(out, "]\n\n");
         add_wrapped(out, "", slice_of(config_sections[i].help));
         buf_add_text(out, "\n| key | default | allowed | change | what it does |\n"
                           "|---|---|---|---|---|\n");

@@ -53,39 +53,62 @@ static void add_name(struct buf *out, const char *section, const char *key)
     buf_printf(out, "%s.%s", section, key);
 }
 
-static struct config_listener *find_listener(struct config *cfg, const char *name)
+static void *find_item(struct config *cfg, const struct config_family *family, const char *name)
 {
-    for (size_t i = 0; i < cfg->listener_count; i++)
-        if (strcmp(cfg->listeners[i].name, name) == 0)
-            return &cfg->listeners[i];
+    for (size_t i = 0; i < config_family_count(cfg, family); i++) {
+        void *item = config_family_item(cfg, family, i);
+
+        if (strcmp(config_item_name(family, item), name) == 0)
+            return item;
+    }
     return NULL;
 }
 
-/* Names the listeners of `cfg` that the other config has not got. */
-static void name_missing(struct config *cfg, struct config *other, struct buf *out)
+/* Names the items of `cfg` that the other config has not got. */
+static void name_missing(enum config_section_id section, struct config *cfg, struct config *other,
+                         struct buf *out)
 {
-    for (size_t i = 0; i < cfg->listener_count; i++)
-        if (find_listener(other, cfg->listeners[i].name) == NULL)
-            add_name(out, "listener", cfg->listeners[i].name);
+    const struct config_family *family = config_sections[section].family;
+
+    for (size_t i = 0; i < config_family_count(cfg, family); i++) {
+        const char *name = config_item_name(family, config_family_item(cfg, family, i));
+
+        if (find_item(other, family, name) == NULL)
+            add_name(out, config_sections[section].name, name);
+    }
 }
 
-/* What is different of a listener that is in both. */
-static void name_different(struct config *cfg, struct config_listener *l, struct config *other,
-                           struct buf *out)
+/* What is different of an item that is in both. */
+static void name_different(const struct config_place *here, struct config *cfg,
+                           struct config *other, struct buf *out)
 {
-    struct config_place here = {CONFIG_SECTION_listener, l};
-    struct config_place there = {CONFIG_SECTION_listener, find_listener(other, l->name)};
+    const struct config_family *family = config_sections[here->section].family;
+    const char *name = config_item_name(family, here->item);
+    struct config_place there = {here->section, find_item(other, family, name)};
     struct buf section = {0};
 
-    if (there.listener == NULL)
+    if (there.item == NULL)
         return;
-    buf_printf(&section, "listener.%s%c", l->name, '\0');
+    buf_printf(&section, "%s.%s%c", config_sections[here->section].name, name, '\0');
     for (const struct config_option *o = config_options; o < config_options + CONFIG_OPTION_COUNT;
          o++)
-        if (o->section == CONFIG_SECTION_listener && !section.failed &&
-            !value_is_same(o, config_field(cfg, &here, o), config_field(other, &there, o)))
+        if (o->section == here->section && !section.failed &&
+            !value_is_same(o, config_field(cfg, here, o), config_field(other, &there, o)))
             add_name(out, section.p, o->key);
     buf_fini(&section);
+}
+
+/* The listeners, or the issuers: what is other of them waits for a restart. */
+static void compare_family(enum config_section_id section, struct config *in_force,
+                           struct config *fresh, struct buf *waiting)
+{
+    const struct config_family *family = config_sections[section].family;
+
+    name_missing(section, in_force, fresh, waiting);
+    name_missing(section, fresh, in_force, waiting);
+    for (size_t i = 0; i < config_family_count(in_force, family); i++)
+        name_different(&(struct config_place){section, config_family_item(in_force, family, i)},
+                       in_force, fresh, waiting);
 }
 
 /* Not by the values where both are defaults: some defaults follow other settings. */
@@ -101,16 +124,15 @@ static bool is_different(struct config *a, struct config *b, const struct config
 void config_take_over(struct config *in_force, struct config *fresh, struct buf *taken,
                       struct buf *waiting)
 {
-    name_missing(in_force, fresh, waiting);
-    name_missing(fresh, in_force, waiting);
-    for (size_t i = 0; i < in_force->listener_count; i++)
-        name_different(in_force, &in_force->listeners[i], fresh, waiting);
+    for (enum config_section_id i = 0; i < CONFIG_SECTION_COUNT; i++)
+        if (config_sections[i].family != NULL)
+            compare_family(i, in_force, fresh, waiting);
     for (const struct config_option *o = config_options; o < config_options + CONFIG_OPTION_COUNT;
          o++) {
         struct config_place place = {o->section, NULL};
         size_t i = config_option_index(o);
 
-        if (o->section == CONFIG_SECTION_listener)
+        if (config_sections[o->section].family != NULL)
             continue;
         if (is_different(in_force, fresh, o))
             add_name(o->is_live ? taken : waiting, config_sections[o->section].name, o->key);

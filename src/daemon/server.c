@@ -8,8 +8,10 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <unistd.h>
+#include "auth/from_config.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "log_file_priv.h"
@@ -97,6 +99,8 @@ static void on_tick(struct ev_loop *ev, ev_timer *w, int revents)
     tell_life(s, now_ms);
     journal_tick(s->journal, now_ms);
     manager_tick(s->manager, now_ms);
+    if (s->credentials != NULL)
+        credentials_tick(s->credentials, now_ms);
     if (s->drain_end_ms == 0)
         return;
     if (http_server_connections(s->http) == 0)
@@ -170,6 +174,53 @@ static int make_manager(struct server *s, struct error *why)
     return 0;
 }
 
+static void on_fetched(void *ctx, size_t issuer, struct slice body, const char *why_not)
+{
+    struct server *s = ctx;
+
+    credentials_on_fetched(s->credentials, issuer, body, why_not, loop_now_ms(s->loop));
+}
+
+static int fetch_keys(void *ctx, size_t issuer, const char *url)
+{
+    static const struct fetch_limits limits = {.total_ms = 10000, .max_bytes = 256 * 1024};
+    struct server *s = ctx;
+
+    if (s->fetcher == NULL)
+        s->fetcher = fetcher_create(loop_ev(s->loop));
+    return s->fetcher == NULL
+               ? -ENOMEM
+               : fetcher_get(s->fetcher, url, &limits, on_fetched, s, issuer);
+}
+
+/* Whoever could read this process's memory would have all keys and tokens. */
+static void hide_memory(void)
+{
+    if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0)
+        log_warning("a dump of this process's memory cannot be prevented: %s", strerror(errno));
+}
+
+static int make_credentials(struct server *s, struct error *why)
+{
+    const struct config_auth *auth = &s->config->auth;
+    bool takes_tokens =
+        auth->subscribe == CONFIG_SUBSCRIBE_JWT || (auth->publish & CONFIG_BY_JWT) != 0;
+
+    if (!takes_tokens && config_has_keys(&auth->tokens))
+        log_warning("[auth] has keys for tokens, and nothing asks for one; set subscribe = jwt");
+    if ((auth->publish & CONFIG_BY_KEY) == 0 && auth->publish_keys_file != NULL)
+        log_warning("[auth] has a publish_keys_file, and nothing asks for a key; set publish = "
+                    "key");
+    if (takes_tokens && credentials_from_config(s->config, fetch_keys, s, loop_now_ms(s->loop),
+                                                &s->stats, &s->credentials, why) != 0)
+        return -1;
+    if ((auth->publish & CONFIG_BY_KEY) == 0)
+        return 0;
+    s->publish_keys = publish_keys_open(auth->publish_keys_file,
+                                        s->config->limits.publishes_per_second_per_key, why);
+    return s->publish_keys == NULL ? -1 : 0;
+}
+
 struct api_options server_api_options(const struct server *s)
 {
     const struct config *cfg = s->config;
@@ -184,6 +235,12 @@ struct api_options server_api_options(const struct server *s)
         .max_streams_per_user = cfg->streams.max_streams_per_user,
         .max_streams_per_ip = cfg->streams.max_streams_per_ip,
         .retry_ms = cfg->streams.retry_ms,
+        .streams_need_token = cfg->auth.subscribe == CONFIG_SUBSCRIBE_JWT,
+        .sending_takes_key = (cfg->auth.publish & CONFIG_BY_KEY) != 0,
+        .sending_takes_token = (cfg->auth.publish & CONFIG_BY_JWT) != 0,
+        .cookie = cfg->auth.cookie,
+        .credentials = s->credentials,
+        .publish_keys = s->publish_keys,
     };
 }
 
@@ -246,8 +303,8 @@ static int find_address(const struct config_listener *l, int inherited,
                      inherited, strerror(errno));
 }
 
-/* Until there are credentials, a listener that others can reach is opened only where the
- * configuration says that it is meant so. */
+/* A listener that others can reach, and whose routes ask for no credential, is opened only where
+ * the configuration says that it is meant so. */
 static int check_is_meant(const struct config *cfg, const struct config_listener *l, int inherited,
                           struct error *why)
 {
@@ -257,17 +314,20 @@ static int check_is_meant(const struct config *cfg, const struct config_listener
         return -1;
     if (address_is_local((struct sockaddr *)&address))
         return 0;
-    if ((l->role & CONFIG_ROLE_PUBLIC) != 0 && !cfg->streams.allow_anonymous)
+    if ((l->role & CONFIG_ROLE_PUBLIC) != 0 && cfg->auth.subscribe == CONFIG_SUBSCRIBE_NONE &&
+        !cfg->streams.allow_anonymous)
         return error_set(why,
                          "listener.%s.address = %s: other machines can reach it, and its streams "
-                         "need no credential; set streams.allow_anonymous = yes if that is meant, "
-                         "or listen on 127.0.0.1",
+                         "need no credential; set auth.subscribe = jwt, or "
+                         "streams.allow_anonymous = yes if that is meant, or listen on 127.0.0.1",
                          l->name, l->address);
-    if ((l->role & CONFIG_ROLE_INTERNAL) != 0 && !cfg->publish.allow_anonymous)
+    if ((l->role & CONFIG_ROLE_INTERNAL) != 0 && cfg->auth.publish == 0 &&
+        !cfg->publish.allow_anonymous)
         return error_set(why,
                          "listener.%s.address = %s: other machines can reach it, and publishing "
-                         "needs no credential; set publish.allow_anonymous = yes if that is meant, "
-                         "role = public, or listen on 127.0.0.1",
+                         "needs no credential; set auth.publish = key, or "
+                         "publish.allow_anonymous = yes if that is meant, or role = public, or "
+                         "listen on 127.0.0.1",
                          l->name, l->address);
     return 0;
 }
@@ -414,14 +474,16 @@ int server_init(struct server *s, const struct server_start *start, struct error
     };
     raise_descriptor_limit();
     s->loop = loop_create(&s->stats, why);
-    if (s->loop == NULL || make_journal(s, why) != 0 || make_manager(s, why) != 0 ||
-        make_http(s, why) != 0)
+    if (s->loop == NULL || make_credentials(s, why) != 0 || make_journal(s, why) != 0 ||
+        make_manager(s, why) != 0 || make_http(s, why) != 0)
         goto fail;
     start_watchers(s);
     if (open_listeners(s, why) != 0)
         goto fail;
     if (become_user(s, config->server.user, why) != 0)
         goto fail;
+    if (s->credentials != NULL || s->publish_keys != NULL)
+        hide_memory(); /* last: to become another user has its own say in it */
     return 0;
 fail:
     server_fini(s);
@@ -450,6 +512,9 @@ void server_fini(struct server *s)
     notification_manager_destroy(s->manager);
     journal_close(s->journal);
     api_destroy(s->api);
+    fetcher_destroy(s->fetcher);
+    credentials_destroy(s->credentials);
+    publish_keys_close(s->publish_keys);
     loop_destroy(s->loop);
     *s = (struct server){0};
 }

@@ -13,9 +13,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include "base/buf.h"
+#include "base/json.h"
 #include "base/log.h"
 #include "manager_priv.h"
-#include "message/json.h"
 #include "message/sse.h"
 
 enum {
@@ -27,6 +27,8 @@ enum {
     MAX_USER_AGENT = 256,
     CUT_AFTER_MS = 5000,       /* that an ending client has to take its bye */
     WRITES_A_READING = 16,     /* of the clock: a reading is about a hundredth of a write */
+    WARN_MS = 60000,           /* before its token expires */
+    TENTH_MS = 100,
 };
 
 /* The reasons as API and log name them, and what counts them. */
@@ -40,6 +42,8 @@ static const struct {
     [CLOSE_BYE + BYE_SHUTDOWN] = {"shutdown", offsetof(struct stats, streams_closed_by_shutdown)},
     [CLOSE_BYE + BYE_KICKED] = {"kicked", offsetof(struct stats, streams_closed_by_kick)},
     [CLOSE_BYE + BYE_MAX_AGE] = {"max-age", offsetof(struct stats, streams_closed_by_age)},
+    [CLOSE_BYE + BYE_TOKEN_EXPIRED] = {"token-expired",
+                                       offsetof(struct stats, streams_closed_by_expiry)},
 };
 
 static enum client_close close_of_bye(enum client_bye bye)
@@ -546,6 +550,28 @@ static uint32_t idle_ms(const struct client *c)
     return (uint32_t)c->nm->now_ms - c->written_ms;
 }
 
+/* When its token expires. */
+static uint64_t token_end(const struct client *c)
+{
+    return (uint64_t)c->expires_tenths * TENTH_MS;
+}
+
+/* Rounded up, as the wheel does; what is too far to be held is as far as can be. */
+static void set_end(struct client *c, uint64_t expires_ms)
+{
+    uint64_t tenths = (expires_ms + TENTH_MS - 1) / TENTH_MS;
+
+    c->expires_tenths = tenths < UINT32_MAX ? (uint32_t)tenths : UINT32_MAX;
+}
+
+/* When its token asks for something next, which may be at once. */
+static uint64_t token_due(const struct client *c)
+{
+    if (c->is_warned)
+        return token_end(c);
+    return token_end(c) > WARN_MS ? token_end(c) - WARN_MS : 0;
+}
+
 static void set_deadline(struct client *c)
 {
     const struct manager_options *o = &c->nm->options;
@@ -555,7 +581,50 @@ static void set_deadline(struct client *c)
         due -= idle_ms(c);
     if (o->max_age_ms > 0 && c->opened_ms + o->max_age_ms < due)
         due = c->opened_ms + o->max_age_ms;
+    if (c->expires_tenths > 0 && token_due(c) < due)
+        due = token_due(c);
     c->nm->sink_ops->deadline(c->sink, due);
+}
+
+/* Tells a client that its token expires soon, with the id that it renews itself by. A slow one that
+ * has no room is not told: it would read it too late. */
+static void warn(struct client *c)
+{
+    char data[80];
+    uint64_t left_ms = token_end(c) > c->nm->now_ms ? token_end(c) - c->nm->now_ms : 0;
+    struct message *m;
+
+    snprintf(data, sizeof data, "{\"in\":%llu,\"client_id\":\"%016llx\"}",
+             (unsigned long long)((left_ms + 999) / 1000), (unsigned long long)c->id);
+    m = sse_encode_control("expiring", slice_make(NULL, 0), 0, slice_of(data));
+    if (m != NULL && ring_push(&c->ring, m, c->nm->options.queue + CONTROL_ROOM) == 0)
+        client_mark_dirty(c);
+    message_unref(m);
+    c->is_warned = true;
+}
+
+/* What its token asks for by now. May end the client. */
+static void mind_token(struct client *c)
+{
+    if (c->expires_tenths == 0 || c->is_ending)
+        return;
+    if (c->nm->now_ms >= token_end(c))
+        client_end(c, BYE_TOKEN_EXPIRED);
+    else if (!c->is_warned && c->nm->now_ms >= token_due(c))
+        warn(c);
+}
+
+void client_renew(struct client *c, uint64_t expires_ms, uint64_t now_ms)
+{
+    c->nm->now_ms = now_ms;
+    if (c->is_dead || c->is_ending)
+        return;
+    c->nm->stats->streams_renewed++;
+    set_end(c, expires_ms);
+    c->is_warned = false;
+    mind_token(c);
+    if (!c->is_dead && !c->is_ending)
+        set_deadline(c);
 }
 
 void client_on_deadline(struct client *c, uint64_t now_ms)
@@ -571,6 +640,9 @@ void client_on_deadline(struct client *c, uint64_t now_ms)
         client_end(c, BYE_MAX_AGE);
         return;
     }
+    mind_token(c);
+    if (c->is_dead || c->is_ending)
+        return;
     if (ring_is_empty(&c->ring) && idle_ms(c) >= nm->options.heartbeat_ms) {
         nm->stats->heartbeats++;
         tell_and_unref(c, message_ref(c->has_ping_events ? nm->ping : nm->heartbeat));
@@ -683,6 +755,12 @@ static int queue_preamble(struct client *c, const struct client_options *o)
     return status;
 }
 
+struct slice client_topic(const struct client *c, size_t i)
+{
+    return i < client_topic_count(c) ? channel_name_of(c->more->topics[i].channel).name
+                                     : slice_make(NULL, 0);
+}
+
 static struct client *client_create(struct notification_manager *nm,
                                     const struct client_options *o, uint64_t now_ms)
 {
@@ -698,6 +776,7 @@ static struct client *client_create(struct notification_manager *nm,
     c->id = new_client_id(nm);
     c->opened_ms = now_ms;
     c->written_ms = (uint32_t)now_ms;
+    set_end(c, o->expires_ms);
     c->is_chunked = o->is_chunked;
     c->has_ping_events = o->has_ping_events;
     c->user_agent = intern_ref(&nm->user_agents, slice_make(o->user_agent.p, n));
@@ -737,9 +816,12 @@ struct client *client_open(struct notification_manager *nm, const struct client_
         client_tell_gap(c, "unknown-id", o->resume, 0);
     }
     client_catch_up(c);
+    if (!c->is_dead)
+        mind_token(c);
     if (c->is_dead)
         return NULL;
     c->is_opening = false;
-    set_deadline(c);
+    if (!c->is_ending)
+        set_deadline(c);
     return c;
 }

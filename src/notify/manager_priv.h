@@ -75,6 +75,7 @@ struct client {
     bool is_from_start : 1;         /* what was lost before is none of its business */
     bool is_dropping : 1;           /* behind, and only the newest of what it missed is wanted */
     bool owes_gap : 1;              /* a retract found no room or memory: a gap is due for it */
+    bool is_warned : 1;             /* that its token expires soon */
     bool is_blocked : 1;            /* the socket took less than was given: want_write is on */
     bool is_untimed : 1;            /* what is queued waited for its peer, or is from before it was
                                      * opened: how long it took says nothing of us */
@@ -91,6 +92,7 @@ struct client {
     struct interned *user_agent;
     uint64_t id;
     uint64_t opened_ms;
+    uint32_t expires_tenths;        /* of a second: when its token does; 0: never */
 };
 
 struct notification_manager {

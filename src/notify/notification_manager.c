@@ -5,9 +5,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "base/json.h"
 #include "base/log.h"
 #include "manager_priv.h"
-#include "message/json.h"
 #include "message/sse.h"
 
 enum {
@@ -324,6 +324,22 @@ size_t manager_kick(struct notification_manager *nm, struct slice user, uint64_t
             break; /* without memory the last client takes its channel along */
     }
     return kicked;
+}
+
+struct client *manager_find_client(const struct notification_manager *nm, struct slice user,
+                                   uint64_t client_id)
+{
+    struct channel *channel = channel_find(nm, (struct channel_name){CHANNEL_USER, user});
+
+    if (channel == NULL)
+        return NULL;
+    for (struct list *at = channel->clients.next; at != &channel->clients; at = at->next) {
+        struct client *c = channel_client(channel, at);
+
+        if (c->id == client_id)
+            return c->is_ending ? NULL : c;
+    }
+    return NULL;
 }
 
 size_t manager_presence(const struct notification_manager *nm, struct slice user,
