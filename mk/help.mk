@@ -18,6 +18,7 @@ help:
 	@echo "make valgrind      the unit tests and a short integration run under valgrind"
 	@echo "make fuzz          every fuzz target for FUZZ_SECONDS (60) seconds"
 	@echo "make fuzz-corpus   keep what fuzzing found in tests/fuzz/corpus"
+	@echo "make torture       kill the daemon and cut its power a hundred times and more: nothing is lost"
 	@echo "make browser       headless Chromium against the built daemon"
 	@echo "make coverage      line coverage of src/ by the unit and integration tests"
 	@echo "make bench         what the daemon costs beside the bare kernel; writes docs/performance.md"

@@ -48,7 +48,8 @@ class Damaged(OneDaemonATest):
         line = self.told(daemon)
         self.assertEqual(line["level"], "error")
         aside, = self.asides(daemon)
-        for part in (f"journal.path = {daemon.home}: data.mdb was damaged (the record 18 is damaged",
+        for part in (f"journal.path = {daemon.home}: data.mdb was damaged "
+                     "(the record 18 is damaged",
                      "; 30 of 31 entries are kept, and ids get a new epoch; the damaged file is "
                      f"{aside.name} (the newest 3 are kept)"):
             self.assertIn(part, line["message"])

@@ -565,7 +565,8 @@ class Check(Case):
         with open(f"{daemon.home}/data.mdb", "r+b") as data:
             content = data.read()
             data.seek(0)
-            data.write(content.replace(b'"big":12345678901234567890', b'"big":12345678901234567891'))
+            data.write(content.replace(b'"big":12345678901234567890',
+                                       b'"big":12345678901234567891'))
         done = self.journal("check", "--path", daemon.home, status=1)
         self.assertIn("  the record 1 is damaged\n", done.stdout)
         self.assertIn("The daemon repairs it when it is started again", done.stdout)
@@ -609,9 +610,10 @@ class Check(Case):
         epoch = self.stats(path)["epoch"]
         done = self.journal("repair", "--path", path)
         self.assertRegex(done.stdout,
-                         rf"\A{path}: data\.mdb was damaged \(the record 124 is damaged, and 1 fault "
-                         r"more\); 299 of 300 entries are kept, and ids get a new epoch; the damaged "
-                         r"file is data\.mdb\.damaged-\d{8}T\d{6}Z \(the newest 3 are kept\)\n\Z")
+                         rf"\A{path}: data\.mdb was damaged \(the record 124 is damaged, and 1 "
+                         r"fault more\); 299 of 300 entries are kept, and ids get a new epoch; the "
+                         r"damaged file is data\.mdb\.damaged-\d{8}T\d{6}Z "
+                         r"\(the newest 3 are kept\)\n\Z")
         aside, = pathlib.Path(path).glob("data.mdb.damaged-*")
         self.assertEqual(aside.read_bytes(), before["data.mdb"])
         self.journal("check", path)

@@ -300,7 +300,8 @@ class Asking(Deps):
 
     def test_ci_never_asks(self):
         self.uid = 1000
-        for way in (self.run_deps, lambda *arguments, **env: self.answer(b"n\n", *arguments, **env)):
+        for way in (self.run_deps,
+                    lambda *arguments, **env: self.answer(b"n\n", *arguments, **env)):
             self.assertEqual(way("build", CI="true"),
                              (0, "deps: installing libev-dev llhttp\n", ""))
             self.assertEqual(self.installed(), ["libev-dev", "node-llhttp"])
