@@ -1244,6 +1244,7 @@ static void a_repair_without_room_is_refused_and_changes_nothing(void **state)
     if (pid == 0) {
         struct error why = {.text = ""};
 
+        free(copy);
         if (open_without_room(&why) != 0)
             _exit(1);
         _exit(strstr(why.text, "cannot be repaired") == NULL ||
