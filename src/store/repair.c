@@ -433,7 +433,8 @@ static int put_end(struct store *s, struct salvage *v)
     if (status != 0)
         return status;
     v->is_whole = v->is_whole && s->next.entries == old->entries &&
-                  s->next.entries_sum == old->entries_sum && s->next.keys == old->keys;
+                  s->next.entries_sum == old->entries_sum && s->next.keys == old->keys &&
+                  s->next.head <= old->head;
     if (v->is_whole)
         status = go_on(s, old);
     else
@@ -512,7 +513,7 @@ static int save(void *ctx)
     struct store_options options = {
         .path = draft,
         .keep_per_user = SIZE_MAX,
-        .keep_bytes = r->contents.n,
+        .keep_bytes = 2 * (uint64_t)r->contents.n, /* room for what is written over and over */
         .is_unsynced = true, /* until it is whole */
     };
     int status;
