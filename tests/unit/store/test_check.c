@@ -510,10 +510,16 @@ static void check_damages(damage_fn *damage, size_t count, const char *name)
     fflush(stdout); /* before the next fork */
 }
 
+#ifdef __SANITIZE_ADDRESS__
+enum { STRIDE = 3 }; /* it looks at each byte of a map, and maps are large */
+#else
+enum { STRIDE = 1 };
+#endif
+
 /* Under valgrind one in ten is enough. */
 static size_t stride(void)
 {
-    return getenv("TEST_IS_SLOW") != NULL ? 10 : 1;
+    return getenv("TEST_IS_SLOW") != NULL ? 10 : STRIDE;
 }
 
 static size_t pages(void)
