@@ -230,7 +230,7 @@ class Directory(Case):
         daemon.stop()
         path = pathlib.Path(daemon.home) / "data.mdb"
         data = bytearray(path.read_bytes())
-        # The state, before the epoch: the sum of all that follows it, the format and the transaction
+        # The state, before the epoch: the sum of all that follows it, the format, the transaction
         # (store_priv.h). Before its key LMDB has how long it is.
         for found in re.finditer(rb"(.{4}).{4}state(.{4})(.{4}).{8}" + epoch.encode(), bytes(data),
                                  re.S):
