@@ -154,6 +154,7 @@ void fanouts_finish_pinned(struct notification_manager *nm)
     struct fanout *f;
     bool has_cost;
 
+    manager_read_clock_soon(nm);
     while ((f = first_of_user(nm)) != NULL)
         if (!step(nm, f, &has_cost))
             fanout_end(nm, f);

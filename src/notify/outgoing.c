@@ -46,6 +46,7 @@ void outgoing_write(struct notification_manager *nm)
     else
         for (size_t i = 0; i < count; i++)
             b->writes[i].taken = ops->writev(b->writes[i].to, b->writes[i].iov, b->writes[i].count);
+    manager_read_clock_soon(nm);
     for (size_t i = 0; i < count; i++) {
         const struct outgoing_item *item = &b->items[i];
 
