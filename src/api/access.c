@@ -77,7 +77,7 @@ static unsigned find_in_query(const struct http_request *r, struct slice *out)
 
     while (http_request_query_next(r, &cursor, &name, &value))
         if (slice_is(name, "token")) {
-            *out = value;
+            *out = slice_make(value.p == NULL ? "" : value.p, value.n);
             count++;
         }
     return count;

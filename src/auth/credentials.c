@@ -146,10 +146,11 @@ static void begin_fetches(struct credentials *c)
 static enum token_fault judge_unknown(struct credentials *c, struct issuer *issuer)
 {
     bool has_keys = issuer->source.keys.count > 0;
-    bool may_come = has_keys && key_source_ask(&issuer->source, c->now_ms);
 
+    if (has_keys)
+        key_source_ask(&issuer->source, c->now_ms);
     begin_fetches(c);
-    if (may_come || issuer->source.is_fetching)
+    if (issuer->source.is_fetching)
         return TOKEN_WAITS;
     return has_keys ? TOKEN_UNKNOWN_KEY : TOKEN_WITHOUT_KEYS;
 }

@@ -8,7 +8,7 @@
 int key_source_read(struct key_source *s, const char *setting, const char *path, bool is_set,
                     struct error *why)
 {
-    struct error sentence = {"out of memory"};
+    struct error sentence = {""};
     struct buf text = {0};
     bool is_open_to_all = false;
     int status = key_file_read(path, &text, &is_open_to_all, &sentence);
@@ -19,7 +19,8 @@ int key_source_read(struct key_source *s, const char *setting, const char *path,
                         : key_set_from_key(&s->keys, buf_slice(&text), &sentence);
     key_file_fini(&text);
     if (status != 0)
-        return error_set(why, "%s = %s: %s", setting, path, sentence.text);
+        return error_set(why, "%s = %s: %s", setting, path,
+                         status == -ENOMEM ? "out of memory" : sentence.text);
     if (is_open_to_all && s->keys.keys[0].kind == KEY_SECRET)
         log_warning("%s = %s: every user of this machine can read this secret; `chmod o= %s` mends "
                     "that",
@@ -40,18 +41,13 @@ bool key_source_is_due(struct key_source *s, uint64_t now_ms)
     return true;
 }
 
-bool key_source_ask(struct key_source *s, uint64_t now_ms)
+void key_source_ask(struct key_source *s, uint64_t now_ms)
 {
-    if (s->url == NULL)
-        return false;
-    if (s->is_fetching)
-        return true;
-    if (s->was_asked && now_ms - s->asked_ms < SOURCE_UNKNOWN_MS)
-        return false;
+    if (s->is_fetching || (s->was_asked && now_ms - s->asked_ms < SOURCE_UNKNOWN_MS))
+        return;
     s->was_asked = true;
     s->asked_ms = now_ms;
     s->due_ms = now_ms;
-    return true;
 }
 
 static uint64_t retry_ms(const struct key_source *s)

@@ -33,9 +33,9 @@ void key_source_begin(struct key_source *s, const char *url, uint64_t now_ms);
 /* Whether a fetch is to begin now; then it is under way until key_source_on_fetched. */
 bool key_source_is_due(struct key_source *s, uint64_t now_ms);
 
-/* A token names a key that is not there. Returns whether waiting may help: a fetch is under way, or
- * is to begin now, which happens once a minute at most. */
-bool key_source_ask(struct key_source *s, uint64_t now_ms);
+/* A token names a key that is not there: a fetch is due, unless one is under way, or was for this
+ * cause within the last minute. */
+void key_source_ask(struct key_source *s, uint64_t now_ms);
 
 /* The outcome of a fetch, {NULL, 0} where it failed. Returns 0: the keys are the new ones; -EINVAL
  * or -ENOMEM: they stay as they were. `why` is as key_set_from_jwks's. */

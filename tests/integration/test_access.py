@@ -78,8 +78,10 @@ class Listening(TestCase, Refusals):
         self.assert_forbidden(self.daemon.get(self.target(f"?token={mine}"), bearer(others)))
 
     def test_without_a_token_there_is_no_stream(self):
+        self.assert_unauthorized(self.daemon.get(self.target("?token")), "compact form")
+        self.assert_unauthorized(self.daemon.get(self.target("?token=")), "compact form")
         for headers in ((), [("Authorization", "Basic eA==")], [("Cookie", "other=x")],
-                        [("Cookie", "sse_notify")]):
+                        [("Authorization", "Bearer")], [("Cookie", "sse_notify")]):
             with self.subTest(headers):
                 self.assert_unauthorized(self.daemon.get(self.target(), headers),
                                          "A token is needed")

@@ -97,7 +97,7 @@ static void any_change_of_any_byte_is_found(void **state)
         struct key_set keys = key_of(good[i].key);
         size_t n = strlen(good[i].token);
         char *token = strdup(good[i].token);
-        size_t step = support_is_slow() ? 7 : 1;
+        size_t step = support_is_slow() ? 31 : 1;
 
         for (size_t at = 0; at < n; at += step) {
             token[at] = good[i].token[at] == 'A' ? 'B' : 'A';
@@ -117,7 +117,7 @@ static void no_part_of_a_token_is_good(void **state)
         struct key_set keys = key_of(good[i].key);
         size_t n = strlen(good[i].token);
 
-        for (size_t length = 0; length < n; length++) {
+        for (size_t length = 0; length < n; length += support_is_slow() ? 13 : 1) {
             char *part = malloc(length + 1); /* of its own, so that reading past it is seen */
 
             assert_non_null(part);

@@ -144,6 +144,15 @@ static void a_wrong_path_is_told_what_it_should_be(void **state)
                        "-o: [streams] queue = 0: must be a whole number from 1 to 65536\n");
 }
 
+static void a_password_in_a_url_is_not_told(void **state)
+{
+    (void)state;
+    assert_set_refused("auth.jwks_url", "https://a:secret@b/",
+                       "-o: [auth] jwks_url = ...: must be an https URL, or an http one of this "
+                       "machine, such as https://id.example.com/jwks.json, without a password in "
+                       "it\n");
+}
+
 static void a_long_sentence_is_cut_and_one_without_origin_has_no_colon(void **state)
 {
     struct config_errors errors = {.count = 0};
@@ -499,6 +508,7 @@ int main(void)
         cmocka_unit_test(a_setting_is_found_by_its_section_and_key),
         cmocka_unit_test(a_later_setting_wins_and_its_origin_is_remembered),
         cmocka_unit_test(a_wrong_path_is_told_what_it_should_be),
+        cmocka_unit_test(a_password_in_a_url_is_not_told),
         cmocka_unit_test(a_long_sentence_is_cut_and_one_without_origin_has_no_colon),
         cmocka_unit_test(without_any_listener_there_is_the_default_one),
         cmocka_unit_test(the_default_listener_needs_no_address_and_others_do),
