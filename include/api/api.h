@@ -38,6 +38,9 @@ struct api_options {
 struct api *api_create(const struct api_options *options, struct notification_manager *nm,
                        struct loop *loop, struct stats *stats);
 
+/* Other options from now on, borrowed as those before. */
+void api_change_options(struct api *api, const struct api_options *options);
+
 /* After the last connection is gone. NULL is allowed. */
 void api_destroy(struct api *api);
 

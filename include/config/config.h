@@ -152,6 +152,7 @@ struct config_http {
 struct config_log {
     enum log_level level;
     enum log_format format;
+    char *file;                    /* NULL: standard error */
 };
 
 struct config_server {

@@ -1,6 +1,7 @@
 /* options.h - the table of settings, as options.def lists them. */
 #ifndef CONFIG_OPTIONS_H
 #define CONFIG_OPTIONS_H
+#include <stdbool.h>
 #include <stddef.h>
 #include "base/buf.h"
 #include "config/config.h"
@@ -65,6 +66,7 @@ struct config_option {
     const char *low; /* RANGE, as a person writes it; or NULL */
     const char *high;
     const struct config_word *words; /* WORDS, or NULL */
+    bool is_live; /* a reload puts it in force */
     const char *help;
 };
 

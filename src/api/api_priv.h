@@ -16,7 +16,9 @@ struct api {
     struct http_server *server;
     struct loop *loop;
     struct stats *stats;
-    uint64_t started_ms;          /* loop_now_ms at creation */
+    uint64_t started_ms;          /* loop_now_ms at creation, ... */
+    uint64_t started_wall_ms;     /* ... and since 1970 */
+    uint64_t own_descriptors;     /* open ones that are no connections */
     struct hash_table addresses;  /* struct address_count, only with max_streams_per_ip */
     struct notify_item *item;     /* the notification being read: no handler runs within another */
     struct buf answer;            /* to a publish, while it is made */
@@ -33,6 +35,7 @@ http_handler api_presence;         /* presence.c: GET /users/:userID */
 http_handler api_kick;             /* presence.c: DELETE /users/:userID/streams */
 http_handler api_kick_one;         /* presence.c: DELETE /users/:userID/streams/:clientID */
 http_handler api_stats;            /* stats.c: GET /stats */
+http_handler api_metrics;          /* metrics.c: GET /metrics */
 http_handler api_healthz;          /* health.c */
 http_handler api_readyz;
 

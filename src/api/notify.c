@@ -174,6 +174,15 @@ static void post_free(struct post *post)
     free(post);
 }
 
+/* Whose fault it is; status 0: nobody's, it was taken. */
+static void count_refusal(struct stats *stats, int status)
+{
+    if (status >= 500)
+        stats->notifications_failed++;
+    else if (status != 0)
+        stats->notifications_refused++;
+}
+
 /* One outcome less to wait for; with the last the post ends. */
 static void settle(struct post *post)
 {
@@ -181,8 +190,7 @@ static void settle(struct post *post)
         return;
     for (size_t i = 0; i < post->result_count; i++) {
         judge(&post->results[i]);
-        if (post->results[i].refusal.status != 0)
-            post->api->stats->notifications_refused++;
+        count_refusal(post->api->stats, post->results[i].refusal.status);
     }
     if (post->r != NULL)
         respond(post);
@@ -191,6 +199,10 @@ static void settle(struct post *post)
 
 static void on_appended(struct journal_append *append)
 {
+    struct api *api = ((struct sending *)append)->post->api;
+
+    if (append->status == 0 && !append->is_duplicate)
+        histogram_add(&api->stats->journal_append, loop_turn_us(api->loop) - append->came_us);
     settle(((struct sending *)append)->post);
 }
 
@@ -219,7 +231,10 @@ static struct sending *make_sendings(struct post *post, size_t count)
         count == 1 && !post->is_batch ? &post->single : malloc(count * sizeof *sendings);
 
     for (size_t i = 0; sendings != NULL && i < count; i++)
-        sendings[i] = (struct sending){.append = {.on_done = on_appended}, .post = post};
+        sendings[i] = (struct sending){
+            .append = {.on_done = on_appended, .came_us = loop_turn_us(post->api->loop)},
+            .post = post,
+        };
     return sendings;
 }
 
@@ -397,6 +412,7 @@ static struct post *post_create(struct api *api, struct http_request *r,
     }
     if (post == NULL || post->results == NULL) {
         free(post);
+        api->stats->notifications_failed += count;
         http_problem(r, 503, "The daemon is out of memory; nothing was sent.");
         return NULL;
     }

@@ -24,8 +24,8 @@ static const char help[] =
     "Exit codes: 0 all is well, 2 there are mistakes, or wrong usage.\n";
 
 /* Not in the help: they make the pages that the repository holds. */
-static const char *const flags[] = {"example", "reference", NULL};
-enum { FLAG_EXAMPLE = 1, FLAG_REFERENCE = 2 };
+static const char *const flags[] = {"example", "reference", "manual", NULL};
+enum { FLAG_EXAMPLE = 1, FLAG_REFERENCE = 2, FLAG_MANUAL = 4 };
 
 static int print_page(int (*describe)(struct buf *out))
 {
@@ -91,5 +91,7 @@ int command_check_config(int argc, char **argv)
         return print_page(config_describe_example);
     if (arguments.flags & FLAG_REFERENCE)
         return print_page(config_describe_reference);
+    if (arguments.flags & FLAG_MANUAL)
+        return print_page(config_describe_manual);
     return check(&arguments);
 }

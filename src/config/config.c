@@ -101,8 +101,8 @@ const char *config_item_name(const struct config_family *family, const void *ite
 
 /* ---- fields ---- */
 
-static void *field_of(struct config *cfg, const struct config_place *place,
-                      const struct config_option *o)
+void *config_field(struct config *cfg, const struct config_place *place,
+                   const struct config_option *o)
 {
     char *base = place->item != NULL ? place->item
                                      : (char *)cfg + config_sections[place->section].offset;
@@ -122,7 +122,7 @@ static int set_defaults(struct config *cfg, const struct config_place *place)
 
         if (o->section != place->section || o->type == CONFIG_ADDRESS)
             continue;
-        rc = value_store(o, slice_of(o->fallback), field_of(cfg, place, o), &why);
+        rc = value_store(o, slice_of(o->fallback), config_field(cfg, place, o), &why);
         assert(rc != -EINVAL);
         if (rc != 0)
             return rc;
@@ -135,7 +135,7 @@ static void free_fields(struct config *cfg, const struct config_place *place)
     for (const struct config_option *o = config_options; o < config_options + CONFIG_OPTION_COUNT;
          o++)
         if (o->section == place->section)
-            value_free(o, field_of(cfg, place, o));
+            value_free(o, config_field(cfg, place, o));
 }
 
 static void item_fini(struct config *cfg, const struct config_place *place)
@@ -373,7 +373,7 @@ int config_store(struct config *cfg, const struct config_place *place,
     char shown[VALUE_SHOWN_SIZE];
     struct error why = {""};
     char *copy;
-    int rc = value_store(o, value, field_of(cfg, place, o), &why);
+    int rc = value_store(o, value, config_field(cfg, place, o), &why);
 
     if (rc == -EINVAL) {
         if (o->type == CONFIG_ADDRESS)
@@ -450,15 +450,13 @@ static int set_override(struct config *cfg, const char *text, struct config_erro
     return rc;
 }
 
-int config_load(struct config *cfg, const char *file, const char *const *overrides, size_t count,
-                struct config_errors *errors)
+int config_read_sources(struct config *cfg, const char *file, const char *const *overrides,
+                        size_t count, struct config_errors *errors)
 {
     const char *path = config_file_of(file);
     int worst = 0;
     int rc;
 
-    if (config_init(cfg) != 0)
-        return config_no_memory(errors);
     if (path != NULL)
         worst = config_read_file(cfg, path, errors);
     rc = config_read_environment(cfg, environ, errors);
@@ -467,6 +465,18 @@ int config_load(struct config *cfg, const char *file, const char *const *overrid
         rc = set_override(cfg, overrides[i], errors);
         worst = rc != 0 ? rc : worst;
     }
+    return worst;
+}
+
+int config_load(struct config *cfg, const char *file, const char *const *overrides, size_t count,
+                struct config_errors *errors)
+{
+    int worst;
+    int rc;
+
+    if (config_init(cfg) != 0)
+        return config_no_memory(errors);
+    worst = config_read_sources(cfg, file, overrides, count, errors);
     rc = config_check(cfg, errors);
     worst = rc != 0 ? rc : worst;
     if (worst != 0)

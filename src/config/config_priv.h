@@ -33,6 +33,15 @@ int config_store(struct config *cfg, const struct config_place *place,
                  const struct config_option *o, struct slice value, const char *origin,
                  struct config_errors *errors);
 
+/* Where the value of `o` is, in the struct of its place. */
+void *config_field(struct config *cfg, const struct config_place *place,
+                   const struct config_option *o);
+
+/* What config_load reads, into a config at its defaults; nothing is completed or checked between
+ * settings yet. Returns as config_read_file. */
+int config_read_sources(struct config *cfg, const char *file, const char *const *overrides,
+                        size_t count, struct config_errors *errors);
+
 /* "[streams]" or "[listener.public]" as in sentences. */
 enum { CONFIG_PLACE_SIZE = 64 };
 void config_place_show(const struct config_place *place, char out[CONFIG_PLACE_SIZE]);

@@ -134,6 +134,7 @@ const struct config_section config_sections[CONFIG_SECTION_COUNT] = {
 #define RANGE(least, most) .low = (least), .high = (most)
 #define WORDS(list) .words = (list)
 #define ANY .low = NULL
+#define LIVE .is_live = true,
 
 const struct config_option config_options[CONFIG_OPTION_COUNT] = {
 #define SECTION(section, help)

@@ -553,6 +553,50 @@ static int store_list(const struct config_option *o, struct slice text, void *fi
     return 0;
 }
 
+static bool is_same_text(const char *a, const char *b)
+{
+    return a == NULL || b == NULL ? a == b : strcmp(a, b) == 0;
+}
+
+static bool is_same_list(const struct config_list *a, const struct config_list *b)
+{
+    if (a->count != b->count)
+        return false;
+    for (size_t i = 0; i < a->count; i++)
+        if (!is_same_text(a->items[i], b->items[i]))
+            return false;
+    return true;
+}
+
+bool value_is_same(const struct config_option *o, const void *a, const void *b)
+{
+    struct config_list lists[2];
+    char *texts[2];
+
+    switch (o->type) {
+    case CONFIG_ADDRESS:
+    case CONFIG_TEXT:
+    case CONFIG_URL:
+        memcpy(&texts[0], a, sizeof texts[0]);
+        memcpy(&texts[1], b, sizeof texts[1]);
+        return is_same_text(texts[0], texts[1]);
+    case CONFIG_ORIGINS:
+    case CONFIG_NETWORKS:
+        memcpy(&lists[0], a, sizeof lists[0]);
+        memcpy(&lists[1], b, sizeof lists[1]);
+        return is_same_list(&lists[0], &lists[1]);
+    case CONFIG_TIME:
+    case CONFIG_SIZE:
+    case CONFIG_COUNT:
+    case CONFIG_FLAG:
+    case CONFIG_WORD:
+    case CONFIG_SET:
+    case CONFIG_MODE:
+        break;
+    }
+    return memcmp(a, b, o->size) == 0; /* numbers without padding */
+}
+
 void value_free(const struct config_option *o, void *field)
 {
     struct config_list list;

@@ -28,15 +28,61 @@ enum {
     CUT_AFTER_MS = 5000,       /* that an ending client has to take its bye */
     WARN_MS = 60000,           /* before its token expires */
     TENTH_MS = 100,
+    WRITES_A_READING = 16,     /* of the clock: a reading is about a hundredth of a write */
 };
 
-/* The reasons as API and log name them. */
-static const char *const bye_names[] = {
-    [BYE_SHUTDOWN] = "shutdown",
-    [BYE_KICKED] = "kicked",
-    [BYE_MAX_AGE] = "max-age",
-    [BYE_TOKEN_EXPIRED] = "token-expired",
+/* The reasons as API and log name them, and what counts them. */
+static const struct {
+    const char *name;
+    size_t counter;            /* in struct stats */
+} closes[] = {
+    [CLOSE_PEER] = {"peer", offsetof(struct stats, streams_closed_by_peer)},
+    [CLOSE_OVERFLOW] = {"overflow", offsetof(struct stats, streams_closed_by_overflow)},
+    [CLOSE_MEMORY] = {"out-of-memory", offsetof(struct stats, streams_closed_for_memory)},
+    [CLOSE_BYE + BYE_SHUTDOWN] = {"shutdown", offsetof(struct stats, streams_closed_by_shutdown)},
+    [CLOSE_BYE + BYE_KICKED] = {"kicked", offsetof(struct stats, streams_closed_by_kick)},
+    [CLOSE_BYE + BYE_MAX_AGE] = {"max-age", offsetof(struct stats, streams_closed_by_age)},
+    [CLOSE_BYE + BYE_TOKEN_EXPIRED] = {"token-expired",
+                                       offsetof(struct stats, streams_closed_by_expiry)},
 };
+
+static enum client_close close_of_bye(enum client_bye bye)
+{
+    return (enum client_close)(CLOSE_BYE + bye);
+}
+
+/* ---- the queue, and what waits in all queues ---- */
+
+static int queue_push(struct client *c, struct message *m, uint32_t limit)
+{
+    int status = ring_push(&c->ring, m, limit);
+
+    if (status == 0) {
+        c->nm->stats->queued_messages++;
+        c->nm->stats->queued_bytes += m->length;
+    }
+    return status;
+}
+
+/* `m` is about to leave. */
+static void count_off(struct client *c, const struct message *m)
+{
+    c->nm->stats->queued_messages--;
+    c->nm->stats->queued_bytes -= m->length;
+}
+
+static void queue_remove(struct client *c, uint32_t i)
+{
+    count_off(c, ring_at(&c->ring, i));
+    ring_remove(&c->ring, i);
+}
+
+static void queue_clear(struct client *c)
+{
+    for (uint32_t i = 0; i < ring_count(&c->ring); i++)
+        count_off(c, ring_at(&c->ring, i));
+    ring_clear(&c->ring);
+}
 
 /* ---- ending ---- */
 
@@ -79,29 +125,32 @@ static void leave_channels(struct client *c)
     channel_release(nm, c->user);
 }
 
-void client_release(struct client *c, const char *reason)
+void client_release(struct client *c, enum client_close reason)
 {
     struct notification_manager *nm = c->nm;
+    uint64_t *counter = (uint64_t *)(void *)((char *)nm->stats + closes[reason].counter);
 
     assert(!c->is_dead);
     if (c->user != NULL)
         log_event(LOG_INFO, "stream closed", log_hex("client", c->id),
-                  log_slice("user", channel_name_of(c->user).name), log_text("reason", reason),
-                  log_u64("delivered", c->delivered), log_u64("queued", ring_count(&c->ring)),
+                  log_slice("user", channel_name_of(c->user).name),
+                  log_text("reason", closes[reason].name), log_u64("delivered", c->delivered),
+                  log_u64("queued", ring_count(&c->ring)),
                   log_u64("ms", nm->now_ms - c->opened_ms));
     client_stop_reading(c);
     leave_channels(c);
     nm->ending -= c->is_ending;
     client_set_behind(c, false);
-    ring_clear(&c->ring);
+    queue_clear(c);
     intern_unref(&nm->user_agents, c->user_agent);
     nm->stats->streams_open--;
     nm->stats->streams_closed++;
+    ++*counter;
     c->is_dead = true;
     client_mark_dirty(c);
 }
 
-static void finish(struct client *c, bool is_graceful, const char *reason)
+static void finish(struct client *c, bool is_graceful, enum client_close reason)
 {
     const struct client_sink *ops = c->nm->sink_ops;
     void *sink = c->sink;
@@ -114,7 +163,7 @@ static void finish(struct client *c, bool is_graceful, const char *reason)
 void client_cut_for_memory(struct client *c)
 {
     c->nm->stats->out_of_memory++;
-    finish(c, false, "out-of-memory");
+    finish(c, false, CLOSE_MEMORY);
 }
 
 /* ---- queueing ---- */
@@ -126,7 +175,7 @@ static void tell_and_unref(struct client *c, struct message *m)
     int status = -ENOMEM;
 
     if (m != NULL)
-        status = ring_push(&c->ring, m, c->nm->options.queue + CONTROL_ROOM + LAST_ROOM);
+        status = queue_push(c, m, c->nm->most_queue + CONTROL_ROOM + LAST_ROOM);
     message_unref(m);
     assert(status != -ENOBUFS);
     if (status != 0)
@@ -139,7 +188,7 @@ void client_tell_retract(struct client *c, struct message *m)
 {
     if (c->is_dead || c->is_ending)
         return;
-    if (m == NULL || ring_push(&c->ring, m, c->nm->options.queue + CONTROL_ROOM) != 0) {
+    if (m == NULL || queue_push(c, m, c->nm->options.queue + CONTROL_ROOM) != 0) {
         c->nm->stats->retracts_untold++;
         c->owes_gap = true;
     }
@@ -184,7 +233,7 @@ static void pay_debt(struct client *c)
     m = encode_gap(c, "overflow", slice_make(id, id_format(c->nm->epoch, c->cursor, id)),
                    c->cursor);
     if (m != NULL &&
-        ring_push(&c->ring, m, c->nm->options.queue + CONTROL_ROOM + LAST_ROOM) == 0) {
+        queue_push(c, m, c->nm->options.queue + CONTROL_ROOM + LAST_ROOM) == 0) {
         c->nm->stats->gaps_overflow++;
         c->owes_gap = false;
     }
@@ -193,7 +242,7 @@ static void pay_debt(struct client *c)
 
 bool client_queue(struct client *c, struct message *m)
 {
-    int status = ring_push(&c->ring, m, c->nm->options.queue);
+    int status = queue_push(c, m, c->nm->options.queue);
 
     if (status == 0) {
         if (c->nm->sink_ops->expect != NULL)
@@ -220,7 +269,7 @@ static int gather(struct client *c, struct iovec iov[MAX_IOV], size_t *total)
         size_t skip = i == 0 ? c->offset : 0;
 
         if (m->is_withdrawn && skip == 0) {
-            ring_remove(&c->ring, i);
+            queue_remove(c, i);
             continue;
         }
         /* iovec has no const; the bytes are only read. */
@@ -231,9 +280,32 @@ static int gather(struct client *c, struct iovec iov[MAX_IOV], size_t *total)
     return n;
 }
 
+/* The time of a write that has just been done, or up to WRITES_A_READING writes ago. */
+static uint32_t written_us(struct notification_manager *nm)
+{
+    if (nm->unread_writes == 0) {
+        nm->written_us = nm->options.read_us == NULL ? 0 : (uint32_t)nm->options.read_us();
+        nm->unread_writes = WRITES_A_READING;
+    }
+    nm->unread_writes--;
+    return nm->written_us;
+}
+
+static void note_delivered(struct client *c, const struct message *m, uint32_t now_us)
+{
+    struct stats *stats = c->nm->stats;
+
+    c->last_seq = m->seq;
+    c->delivered++;
+    stats->deliveries++;
+    if (m->is_timed && !c->is_untimed)
+        histogram_add(&stats->publish_to_written, now_us - m->came_us);
+}
+
 static void note_written(struct client *c, size_t bytes)
 {
     struct stats *stats = c->nm->stats;
+    uint32_t now_us = written_us(c->nm);
 
     stats->bytes_streamed += bytes;
     c->written_ms = (uint32_t)c->nm->now_ms;
@@ -247,11 +319,9 @@ static void note_written(struct client *c, size_t bytes)
         }
         bytes -= left;
         c->offset = 0;
-        if (m->seq > 0) {
-            c->last_seq = m->seq;
-            c->delivered++;
-            stats->deliveries++;
-        }
+        if (m->seq > 0)
+            note_delivered(c, m, now_us);
+        count_off(c, m);
         message_unref(ring_take(&c->ring));
     }
 }
@@ -268,14 +338,13 @@ static bool write_some(struct client *c, size_t *written)
         return true;
     taken = c->nm->sink_ops->writev(c->sink, iov, n);
     if (taken < 0 && taken != -EAGAIN) {
-        c->nm->stats->streams_closed_by_peer++;
-        finish(c, false, "peer");
+        finish(c, false, CLOSE_PEER);
         return false;
     }
     if (taken > 0)
         note_written(c, (size_t)taken);
     if (taken < (ssize_t)total) {
-        c->is_blocked = true;
+        c->is_blocked = c->is_untimed = true;
         c->nm->sink_ops->want_write(c->sink);
         return false;
     }
@@ -297,15 +366,14 @@ static void unqueue(struct client *c)
     client_stop_reading(c); /* a page that is under way goes on from too far */
     for (uint32_t i = ring_count(&c->ring); i > first; i--)
         if (ring_at(&c->ring, i - 1)->seq > 0 || ring_at(&c->ring, i - 1)->is_gap)
-            ring_remove(&c->ring, i - 1);
+            queue_remove(c, i - 1);
 }
 
 static void overflow(struct client *c)
 {
     switch (c->nm->options.overflow) {
     case OVERFLOW_DISCONNECT:
-        c->nm->stats->streams_closed_by_overflow++;
-        finish(c, false, "overflow");
+        finish(c, false, CLOSE_OVERFLOW);
         return;
     case OVERFLOW_DROP_OLDEST: /* all that is not begun is read again, the newest of it */
         unqueue(c);
@@ -355,8 +423,10 @@ static size_t flush(struct client *c, size_t budget)
         return written;
     }
     ring_relax(&c->ring);
+    if (!c->is_behind)
+        c->is_untimed = false;
     if (c->is_ending)
-        finish(c, true, bye_names[c->bye]);
+        finish(c, true, close_of_bye(c->bye));
     return written;
 }
 
@@ -390,8 +460,10 @@ static bool lacks(const struct client *c, uint64_t seq)
 /* Queues the one that a live client lacks. It may be dead or behind afterwards. */
 static void queue_or_overflow(struct client *c, struct message *m)
 {
-    if (ring_count(&c->ring) >= c->nm->options.queue && !c->is_blocked)
+    if (ring_count(&c->ring) >= c->nm->options.queue && !c->is_blocked) {
+        manager_read_clock_soon(c->nm);
         flush(c, SIZE_MAX); /* full of what came in this turn: it is not slow */
+    }
     if (!c->is_dead && !c->is_behind && !client_queue(c, m) && !c->is_dead)
         overflow(c);
 }
@@ -401,6 +473,7 @@ void client_deliver(struct client *c, struct message *m)
     if (!lacks(c, m->seq))
         return;
     if (!list_is_empty(&c->nm->fanouts)) { /* a walk may owe it something older */
+        manager_read_clock_soon(c->nm);
         client_update(c);
         return;
     }
@@ -429,24 +502,6 @@ bool client_update(struct client *c)
     return true;
 }
 
-static void count_end(struct stats *stats, enum client_bye reason)
-{
-    switch (reason) {
-    case BYE_SHUTDOWN:
-        stats->streams_closed_by_shutdown++;
-        break;
-    case BYE_KICKED:
-        stats->streams_closed_by_kick++;
-        break;
-    case BYE_MAX_AGE:
-        stats->streams_closed_by_age++;
-        break;
-    case BYE_TOKEN_EXPIRED:
-        stats->streams_closed_by_expiry++;
-        break;
-    }
-}
-
 void client_end(struct client *c, enum client_bye reason)
 {
     char data[64];
@@ -455,7 +510,6 @@ void client_end(struct client *c, enum client_bye reason)
 
     if (c->is_dead || c->is_ending)
         return;
-    count_end(nm->stats, reason);
     if (reason == BYE_SHUTDOWN) { /* not all at once, when whoever comes next is there */
         uint64_t spread = nm->options.retry_ms + nm->drain_ms;
 
@@ -464,7 +518,7 @@ void client_end(struct client *c, enum client_bye reason)
     }
     client_stop_reading(c);
     pay_debt(c);
-    snprintf(data, sizeof data, "{\"reason\":\"%s\"}", bye_names[reason]);
+    snprintf(data, sizeof data, "{\"reason\":\"%s\"}", closes[close_of_bye(reason)].name);
     tell_and_unref(c, sse_encode_control("bye", slice_make(NULL, 0), retry_ms, slice_of(data)));
     if (c->is_dead)
         return;
@@ -543,7 +597,7 @@ static void warn(struct client *c)
     snprintf(data, sizeof data, "{\"in\":%llu,\"client_id\":\"%016llx\"}",
              (unsigned long long)((left_ms + 999) / 1000), (unsigned long long)c->id);
     m = sse_encode_control("expiring", slice_make(NULL, 0), 0, slice_of(data));
-    if (m != NULL && ring_push(&c->ring, m, c->nm->options.queue + CONTROL_ROOM) == 0)
+    if (m != NULL && queue_push(c, m, c->nm->options.queue + CONTROL_ROOM) == 0)
         client_mark_dirty(c);
     message_unref(m);
     c->is_warned = true;
@@ -579,7 +633,7 @@ void client_on_deadline(struct client *c, uint64_t now_ms)
 
     nm->now_ms = now_ms;
     if (c->is_ending) {
-        finish(c, false, bye_names[c->bye]);
+        finish(c, false, close_of_bye(c->bye));
         return;
     }
     if (nm->options.max_age_ms > 0 && now_ms - c->opened_ms >= nm->options.max_age_ms) {
@@ -607,8 +661,7 @@ void client_on_writable(struct client *c, uint64_t now_ms)
 
 void client_on_closed(struct client *c)
 {
-    c->nm->stats->streams_closed_by_peer++;
-    client_release(c, "peer");
+    client_release(c, c->is_ending ? close_of_bye(c->bye) : CLOSE_PEER);
 }
 
 /* ---- opening ---- */
@@ -678,7 +731,7 @@ static bool place_cursor(struct client *c, const struct client_options *o)
         return false;
     }
     c->nm->stats->streams_resumed++;
-    c->is_resuming = true;
+    c->is_resuming = c->is_untimed = true;
     if (!is_known) {
         c->cursor = 0;
         c->is_from_start = true;
@@ -697,7 +750,7 @@ static int queue_preamble(struct client *c, const struct client_options *o)
 
     /* With room for more: who is cut before it has read its first id misses what came so far. */
     if (status == 0)
-        status = ring_push(&c->ring, m, RING_MAX);
+        status = queue_push(c, m, RING_MAX);
     message_unref(m);
     return status;
 }

@@ -176,9 +176,9 @@ static void an_unknown_key_is_told_the_nearest_or_its_own_section_or_all(void **
     assert_refused("[streams]\nrole = all\n",
                    "a.conf:2: [streams] role: unknown key; it belongs to [listener.NAME]\n");
     assert_refused("[log]\ncolour = red\n",
-                   "a.conf:2: [log] colour: unknown key; there are level, format\n");
+                   "a.conf:2: [log] colour: unknown key; there are level, format, file\n");
     assert_refused("[log]\n = red\n",
-                   "a.conf:2: [log] \"\": unknown key; there are level, format\n");
+                   "a.conf:2: [log] \"\": unknown key; there are level, format, file\n");
 }
 
 static void a_key_of_several_sections_belongs_to_each_of_them(void **state)
