@@ -242,7 +242,7 @@ static void add_journal(struct buf *b, const struct api *api)
                   status.oldest_ms * 1000);
     add_single(b, PREFIX "ready", "gauge",
                "1 while notifications and streams are taken, as GET /readyz tells.",
-               manager_is_ready(api->nm, &why));
+               api_is_ready(api, &why));
 }
 
 /* Descriptors are counted while that is quick; besides the connections there are few and always the
