@@ -40,6 +40,7 @@ static const struct family families[] = {
       {"max-age", STAT(streams_closed_by_age)},
       {"token-expired", STAT(streams_closed_by_expiry)},
       {"shutdown", STAT(streams_closed_by_shutdown)},
+      {"token-expired", STAT(streams_closed_by_expiry)},
       {"out-of-memory", STAT(streams_closed_for_memory)}}},
     {PREFIX "streams_refused_total", "counter", "Streams refused, by the limit of [streams].",
      "limit", false, 3,

@@ -64,40 +64,51 @@ static void *find_item(struct config *cfg, const struct config_family *family, c
     return NULL;
 }
 
-/* What is different of one that is in both. */
-static void name_different(struct config *cfg, const struct config_place *here,
-                           struct config *other, const struct config_place *there, struct buf *out)
-{
-    const struct config_section *section = &config_sections[here->section];
-    struct buf text = {0};
-
-    buf_printf(&text, "%s.%s%c", section->name, config_item_name(section->family, here->item),
-               '\0');
-    for (const struct config_option *o = config_options; o < config_options + CONFIG_OPTION_COUNT;
-         o++)
-        if (o->section == here->section && !text.failed &&
-            !value_is_same(o, config_field(cfg, here, o), config_field(other, there, o)))
-            add_name(out, text.p, o->key);
-    buf_fini(&text);
-}
-
-/* Names what `cfg` has of a family and the other config has not, and, once for both, what is
- * different. */
-static void name_items(struct config *cfg, struct config *other, enum config_section_id section,
-                       bool is_second, struct buf *out)
+/* Names the items of `cfg` that the other config has not got. */
+static void name_missing(enum config_section_id section, struct config *cfg, struct config *other,
+                         struct buf *out)
 {
     const struct config_family *family = config_sections[section].family;
 
-    for (size_t i = 0; family != NULL && i < config_family_count(cfg, family); i++) {
-        struct config_place here = {section, config_family_item(cfg, family, i)};
-        const char *name = config_item_name(family, here.item);
-        struct config_place there = {section, find_item(other, family, name)};
+    for (size_t i = 0; i < config_family_count(cfg, family); i++) {
+        const char *name = config_item_name(family, config_family_item(cfg, family, i));
 
-        if (there.item == NULL)
+        if (find_item(other, family, name) == NULL)
             add_name(out, config_sections[section].name, name);
-        else if (!is_second)
-            name_different(cfg, &here, other, &there, out);
     }
+}
+
+/* What is different of an item that is in both. */
+static void name_different(const struct config_place *here, struct config *cfg,
+                           struct config *other, struct buf *out)
+{
+    const struct config_family *family = config_sections[here->section].family;
+    const char *name = config_item_name(family, here->item);
+    struct config_place there = {here->section, find_item(other, family, name)};
+    struct buf section = {0};
+
+    if (there.item == NULL)
+        return;
+    buf_printf(&section, "%s.%s%c", config_sections[here->section].name, name, '\0');
+    for (const struct config_option *o = config_options; o < config_options + CONFIG_OPTION_COUNT;
+         o++)
+        if (o->section == here->section && !section.failed &&
+            !value_is_same(o, config_field(cfg, here, o), config_field(other, &there, o)))
+            add_name(out, section.p, o->key);
+    buf_fini(&section);
+}
+
+/* The listeners, or the issuers: what is other of them waits for a restart. */
+static void compare_family(enum config_section_id section, struct config *in_force,
+                           struct config *fresh, struct buf *waiting)
+{
+    const struct config_family *family = config_sections[section].family;
+
+    name_missing(section, in_force, fresh, waiting);
+    name_missing(section, fresh, in_force, waiting);
+    for (size_t i = 0; i < config_family_count(in_force, family); i++)
+        name_different(&(struct config_place){section, config_family_item(in_force, family, i)},
+                       in_force, fresh, waiting);
 }
 
 /* Not by the values where both are defaults: some defaults follow other settings. */
@@ -113,10 +124,9 @@ static bool is_different(struct config *a, struct config *b, const struct config
 void config_take_over(struct config *in_force, struct config *fresh, struct buf *taken,
                       struct buf *waiting)
 {
-    for (size_t i = 0; i < CONFIG_SECTION_COUNT; i++) {
-        name_items(in_force, fresh, (enum config_section_id)i, false, waiting);
-        name_items(fresh, in_force, (enum config_section_id)i, true, waiting);
-    }
+    for (enum config_section_id i = 0; i < CONFIG_SECTION_COUNT; i++)
+        if (config_sections[i].family != NULL)
+            compare_family(i, in_force, fresh, waiting);
     for (const struct config_option *o = config_options; o < config_options + CONFIG_OPTION_COUNT;
          o++) {
         struct config_place place = {o->section, NULL};

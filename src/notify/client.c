@@ -26,9 +26,9 @@ enum {
     LAST_ROOM = 3,             /* ... and behind them a gap, the bye and the last chunk */
     MAX_USER_AGENT = 256,
     CUT_AFTER_MS = 5000,       /* that an ending client has to take its bye */
+    WRITES_A_READING = 16,     /* of the clock: a reading is about a hundredth of a write */
     WARN_MS = 60000,           /* before its token expires */
     TENTH_MS = 100,
-    WRITES_A_READING = 16,     /* of the clock: a reading is about a hundredth of a write */
 };
 
 /* The reasons as API and log name them, and what counts them. */
@@ -597,7 +597,7 @@ static void warn(struct client *c)
     snprintf(data, sizeof data, "{\"in\":%llu,\"client_id\":\"%016llx\"}",
              (unsigned long long)((left_ms + 999) / 1000), (unsigned long long)c->id);
     m = sse_encode_control("expiring", slice_make(NULL, 0), 0, slice_of(data));
-    if (m != NULL && queue_push(c, m, c->nm->options.queue + CONTROL_ROOM) == 0)
+    if (m != NULL && ring_push(&c->ring, m, c->nm->options.queue + CONTROL_ROOM) == 0)
         client_mark_dirty(c);
     message_unref(m);
     c->is_warned = true;
