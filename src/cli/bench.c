@@ -9,9 +9,9 @@
 #include <string.h>
 #include <unistd.h>
 #include "arguments_priv.h"
+#include "base/json.h"
 #include "bench_priv.h"
 #include "loadgen/loadgen.h"
-#include "message/json.h"
 #include "remote_priv.h"
 
 enum { MAX_PHASES = 64, MAX_SERVERS = 16 };
