@@ -23,6 +23,7 @@ help:
 	@echo "make coverage      line coverage of src/ by the unit and integration tests"
 	@echo "make bench-guard   count the instructions of fixed work, and fail where they are over 3 % more"
 	@echo "make bench-guard-update   agree to as many as it takes now"
+	@echo "make flamegraphs   draw where they go: docs/profile-*.svg"
 	@echo "make bench         what the daemon costs beside the bare kernel; writes docs/performance.md"
 	@echo
 	@echo "V=1 shows the commands. ARGS='-o log.level=debug' goes to the daemon of make run."
