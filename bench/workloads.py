@@ -1,7 +1,8 @@
 """What is counted: fixed requests in a fixed order, each sent when all that the one before it does
 has been seen, so that the daemon's loop takes the same turns every time.
 
-A scenario yields ("what a unit is", units) after each piece of work; None is not for the counting."""
+A scenario yields ("what a unit is", units) after each piece of work; None is not for the
+counting."""
 import json
 
 from callgrind import answer

@@ -15,6 +15,7 @@ help:
 	@echo "make unit          the unit tests"
 	@echo "make integration   the built daemon, over real sockets"
 	@echo "make asan          both again, under AddressSanitizer and UndefinedBehaviorSanitizer"
+	@echo "make tsan          where there is more than one thread, under ThreadSanitizer"
 	@echo "make valgrind      the unit tests and a short integration run under valgrind"
 	@echo "make fuzz          every fuzz target for FUZZ_SECONDS (60) seconds"
 	@echo "make fuzz-corpus   keep what fuzzing found in tests/fuzz/corpus"
@@ -24,6 +25,9 @@ help:
 	@echo "make bench-guard   count the instructions of fixed work, and fail where they are over 3 % more"
 	@echo "make bench-guard-update   agree to as many as it takes now"
 	@echo "make flamegraphs   draw where they go: docs/profile-*.svg"
-	@echo "make bench         what the daemon costs beside the bare kernel; writes docs/performance.md"
+	@echo "make bench         what the daemon costs beside the kernel alone and Nchan; writes"
+	@echo "                   docs/performance.*"
+	@echo "make bench-quick   the same in a minute and a half, beside the committed figures"
+	@echo "make bench-million a million streams in one process, in a guest"
 	@echo
 	@echo "V=1 shows the commands. ARGS='-o log.level=debug' goes to the daemon of make run."

@@ -21,6 +21,7 @@ import pathlib
 import random
 import re
 import selectors
+import shlex
 import shutil
 import signal
 import socket
@@ -37,6 +38,7 @@ from disk import Disk  # noqa: E402
 
 ROOT = HERE.parents[1]
 BIN = os.environ.get("SSE_NOTIFY_BIN") or str(ROOT / "build" / "release" / "sse-notify")
+WRAP = shlex.split(os.environ.get("SSE_NOTIFY_WRAP", ""))
 TIMES = 10 if os.environ.get("TEST_IS_SLOW") else 1
 DEADLINE = 20 * TIMES
 USERS = [f"u{i}" for i in range(6)]
@@ -514,7 +516,7 @@ class Run:
 
     def start(self):
         env = {k: v for k, v in os.environ.items() if not k.startswith("SSE_NOTIFY_")}
-        command = [BIN, "serve"] + [x for o in self.options() for x in ("-o", o)]
+        command = [*WRAP, BIN, "serve"] + [x for o in self.options() for x in ("-o", o)]
         self.start_count += 1
         self.process = subprocess.Popen(command, env=env | self.disk.env(),
                                         stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
