@@ -26,6 +26,10 @@ class Frame:
         return 1 + max((frame.height() for frame in self.above.values()), default=0)
 
 
+def figure(cost):
+    return f"{cost:,.0f}" if cost >= 100 else f"{cost:.2f}"
+
+
 def fitting(name, width):
     letters = int((width - 6) / LETTER)
     if letters >= len(name):
@@ -40,7 +44,7 @@ def boxes(frame, x, level, scale, root, kind_of, unit):
         return
     share = 100 * frame.cost / root.cost
     kind = "other" if frame is root else kind_of(frame.name)
-    yield (f'<g><title>{escape(frame.name)}: {frame.cost:,.0f} {unit}, {share:.1f} %</title>'
+    yield (f'<g><title>{escape(frame.name)}: {figure(frame.cost)} {unit}, {share:.1f} %</title>'
            f'<rect x="{x:.1f}" y="{level}" width="{width:.1f}" height="{ROW - 1}" '
            f'fill="{COLOURS[kind]}"/>')
     text = fitting(frame.name, width)
