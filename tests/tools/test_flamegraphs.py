@@ -1,4 +1,4 @@
-"""bench/flamegraphs: what is read of callgrind's and perf's stacks, and that the drawing adds up."""
+"""bench/flamegraphs: what is read of the stacks of callgrind and perf, and that drawings add up."""
 import importlib.machinery
 import importlib.util
 import pathlib
@@ -25,7 +25,8 @@ def load(name):
 flamegraphs = load("flamegraphs")
 
 # As `perf script` prints: the innermost first; what was inlined has the address of what has it.
-SCRIPT = """sse-notify 77 100.000001:     666666 cpu-clock: 
+SCRIPT = """
+sse-notify 77 100.000001:     666666 cpu-clock:
 \tffffffff81eea81f tcp_sendmsg+0xdf ([kernel.kallsyms])
 \t          10ab59 __libc_send+0x19 (inlined)
 \t           4014e sock_write+0xce (inlined)
@@ -33,7 +34,7 @@ SCRIPT = """sse-notify 77 100.000001:     666666 cpu-clock:
 \t            90ea ev_run+0xa7a (/usr/lib/libev.so.4)
 \tffffffffffffffff [unknown] ([unknown])
 
-sse-notify 77 100.000002:     666666 cpu-clock: 
+sse-notify 77 100.000002:     666666 cpu-clock:
 \t            90ea ev_run+0xa7a (/usr/lib/libev.so.4)
 
 """
@@ -51,7 +52,7 @@ class Reading(unittest.TestCase):
 
     def test_names_with_their_callers_are_turned_round(self):
         self.assertEqual(
-            flamegraphs.counted_frames("send'flush'2'flush'0x5ed0'ev_run'loop_run'main'(below main)"),
+            flamegraphs.counted_frames("send'flush'2'flush'0x5ed0'ev_run'loop_run'main"),
             ("ev_run", "(libev)", "flush", "send"))
 
 
