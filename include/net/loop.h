@@ -21,6 +21,7 @@ void loop_destroy(struct loop *loop);
 /* Has socks_write make one system call of many, by io_uring. Returns 0, or -1 and why: it is not to
  * be had, and nothing has changed. Only in the thread that loop_run is called in. */
 int loop_use_uring(struct loop *loop, struct error *why);
+bool loop_uses_uring(const struct loop *loop);
 
 /* Runs until loop_stop. */
 void loop_run(struct loop *loop);

@@ -179,6 +179,7 @@ struct manager_options server_manager_options(const struct server *s)
         .keep_ms = cfg->journal.keep_ms,
         .keep_per_user = cfg->journal.keep_per_user,
         .read_us = clock_mono_us,
+        .has_shared_writes = loop_uses_uring(s->loop),
     };
 }
 

@@ -261,6 +261,11 @@ int loop_use_uring(struct loop *loop, struct error *why)
     return loop->uring == NULL ? -1 : 0;
 }
 
+bool loop_uses_uring(const struct loop *loop)
+{
+    return loop->uring != NULL;
+}
+
 struct uring *loop_uring(const struct loop *loop)
 {
     return loop->uring;

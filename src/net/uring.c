@@ -13,7 +13,7 @@
 #include <liburing.h>
 
 enum {
-    ENTRIES = 128,
+    ENTRIES = 256,
     PENDING = INT_MIN, /* of a write without a result: no errno is as low */
     FLAGS = MSG_NOSIGNAL | MSG_DONTWAIT,
 };

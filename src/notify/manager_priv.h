@@ -100,7 +100,7 @@ struct client {
 
 enum {
     MAX_IOV = 64, /* of one client's write */
-    OUTGOING_WRITES = 128,
+    OUTGOING_WRITES = 256,
     OUTGOING_IOV = 1024,
 };
 

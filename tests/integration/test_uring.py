@@ -9,7 +9,7 @@ import subprocess
 from harness import BIN, Daemon, OneDaemonATest, main
 
 IO_URING_SETUP, IO_URING_ENTER = 425, 426  # of every architecture
-STREAMS = 150  # more than are served at once, and more than fit one batch
+STREAMS = 300  # more than fit one system call
 
 PR_SET_SECCOMP, PR_SET_NO_NEW_PRIVS, SECCOMP_MODE_FILTER = 22, 38, 2
 
@@ -50,12 +50,12 @@ class Uring(OneDaemonATest):
     def check_all_get_all(self, daemon):
         """One user of many streams, of which some do not read for a while and some are gone."""
         gone = [self.open("u", daemon) for _ in range(10)]
-        streams = [self.open("u", daemon, rcvbuf=4096 if n % 20 == 0 else None)
+        streams = [self.open("u", daemon, rcvbuf=4096 if n % 30 == 0 else None)
                    for n in range(STREAMS)]
         for stream in gone:
             stream.http.reset()
         big = "x" * 30000
-        sizes = [len(big) * (n % 2) for n in range(12)]
+        sizes = [len(big) * (n % 2) for n in range(8)]
         for n, size in enumerate(sizes):
             daemon.notify(user="u", data=f"{n}" + big[:size])
         for stream in streams:

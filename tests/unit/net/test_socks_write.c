@@ -12,7 +12,7 @@
 #include "net/loop.h"
 #include "support/cm.h"
 
-enum { SOCKS = 300, BIG = 1 << 20, ROOM = 8192 };
+enum { SOCKS = 600, BIG = 1 << 20, ROOM = 8192 };
 
 static struct stats stats;
 static struct loop *loop;
@@ -193,7 +193,7 @@ static int ring_descriptor(void)
     char path[64];
     char to[64];
 
-    for (int fd = 0; fd < 2000; fd++) {
+    for (int fd = 0; fd < 4000; fd++) {
         ssize_t n;
 
         snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
