@@ -12,7 +12,8 @@ import urllib.parse
 import urllib.request
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "integration"))
-from harness import DEADLINE, ROOT, OneDaemonATest, main, wait_for  # noqa: E402
+from harness import DEADLINE, ROOT, OneDaemonATest, main, run, wait_for  # noqa: E402
+from tokens import bearer  # noqa: E402
 
 try:
     import yaml
@@ -111,13 +112,14 @@ class Names(OneDaemonATest):
 class Prometheus(OneDaemonATest):
     """A real one: it scrapes the daemon, judges the rules and answers the dashboard."""
 
-    def start_prometheus(self, target):
+    def start_prometheus(self, target, key):
         folder = pathlib.Path(self.scratch())
         (folder / "prometheus.yml").write_text(json.dumps({  # YAML takes JSON
             "global": {"scrape_interval": "200ms", "scrape_timeout": "200ms",
                        "evaluation_interval": "200ms"},
             "rule_files": [str(DEPLOY / "prometheus-rules.yaml")],
             "scrape_configs": [{"job_name": "sse-notify",
+                                "authorization": {"credentials": key},
                                 "static_configs": [{"targets": [target]}]}]}))
         with socket.create_server(("127.0.0.1", 0)) as free:
             self.port = free.getsockname()[1]
@@ -166,12 +168,17 @@ class Prometheus(OneDaemonATest):
         return float(result[0]["value"][1]) if result else None
 
     def test_it_scrapes_and_every_query_of_the_dashboard_has_data(self):
-        daemon = self.start()
+        keys = pathlib.Path(self.scratch()) / "keys"
+        done = run("key", "add", "prometheus", "--file", keys)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        key = done.stdout.split()[-1]
+        daemon = self.start("auth.publish=key", f"auth.publish_keys_file={keys}")
+        self.assertEqual(daemon.get("/metrics").status, 401)
         stream = self.open("u", daemon)
         for n in range(20):
-            daemon.notify(user="u", data=n)
+            daemon.post(json.dumps({"user": "u", "data": n}).encode(), bearer(key))
         stream.take(20)
-        self.start_prometheus(f"127.0.0.1:{daemon.port}")
+        self.start_prometheus(f"127.0.0.1:{daemon.port}", key)
         wait_for(lambda: self.value("min_over_time(up[1m])") == 1 and
                  (self.value("count_over_time(sse_notify_ready[1m])") or 0) >= 3, "three scrapes")
         self.assertEqual(self.value("sse_notify_streams_open"), 1)
