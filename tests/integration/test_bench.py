@@ -40,7 +40,7 @@ class Figures(Case):
     def test_all_phases_come_out_clean_and_as_the_daemon_counted(self):
         before = self.daemon.stats()
         phases = figures(*self.url(), *QUICK, "unicast:count=200", "latency:count=50,rate=500",
-                         "fanout:count=5", "mixed:count=40,rate=200", "storm:each=3",
+                         "fanout:count=5", "mixed:count=40,rate=200,publishers=999", "storm:each=3",
                          "idle:seconds=1")
         after = self.daemon.stats()
         for asked, phase in phases.items():
@@ -177,6 +177,17 @@ class Words(Case):
         report = json.loads(out)
         self.assertFalse(report["complete"])
         self.assertEqual(report["phases"][0]["open"], 40)
+
+    def test_a_process_of_its_own_that_is_killed_is_told(self):
+        with subprocess.Popen([BIN, "bench", *self.url(), *QUICK, "idle:seconds=600"],
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+            self.daemon.wait_streams("bench-39", 1)
+            children = f"/proc/{process.pid}/task/{process.pid}/children"
+            with open(children, encoding="ascii") as found:
+                os.kill(int(found.read().split()[0]), signal.SIGKILL)
+            _, err = process.communicate(timeout=DEADLINE)
+        self.assertEqual(process.returncode, 2)
+        self.assertIn(b"a process that holds streams has ended", err)
 
     def test_no_stream_is_left_behind(self):
         bench(*self.url(), *QUICK, "unicast:count=10")
