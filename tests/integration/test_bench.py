@@ -3,15 +3,18 @@ import asyncio
 import contextlib
 import json
 import os
+import pathlib
 import pty
 import resource
 import signal
 import socket
 import subprocess
+import tempfile
 import threading
 import unittest
 
-from harness import BIN, DEADLINE, TIMES, Daemon, TestCase, main, run
+from harness import BIN, DEADLINE, ROOT, TIMES, Daemon, TestCase, main, run
+from tokens import SECRET, grants, token
 
 QUICK = ("--settle", "0", "-n", "40")
 
@@ -195,7 +198,40 @@ class Words(Case):
         self.daemon.wait_streams("bench-39", 0)
 
 
+class Credentials(Case):
+    @classmethod
+    def setUpClass(cls):
+        folder = tempfile.TemporaryDirectory()
+        cls.addClassCleanup(folder.cleanup)
+        key = pathlib.Path(folder.name, "key")
+        key.write_bytes(SECRET)
+        cls.options = ("auth.subscribe=jwt", "auth.publish=jwt", f"auth.jwt_key_file={key}")
+        super().setUpClass()
+
+    def test_one_token_opens_all_streams_and_publishes(self):
+        rights = token(None, **grants(["user:*", "topic:*"], ["user:*", "topic:*"]))
+        for given in ({"arguments": ("--token", rights)}, {"env": {"SSE_NOTIFY_TOKEN": rights}}):
+            done = bench(*self.url(), *QUICK, *given.get("arguments", ()), "unicast:count=50",
+                         "fanout:count=2", env=given.get("env"))
+            self.assertNotIn(rights, done.stdout + done.stderr)
+
+    def test_without_it_the_server_s_reason_is_told(self):
+        done = bench(*self.url(), *QUICK, "unicast:count=50", status=1)
+        self.assertRegex(done.stdout, r"first failure: status 401: .+")
+        self.assertIn("40 failed", done.stdout)
+
+    def test_streams_that_open_but_may_not_be_published_to(self):
+        rights = token(None, **grants(["user:*", "topic:*"]))
+        done = bench(*self.url(), *QUICK, "--token", rights, "unicast:count=50", status=1)
+        self.assertRegex(done.stdout, r"wrong: \d+ publishes failed")
+        self.assertRegex(done.stdout, r"first failure: status 403: .+")
+
+
 class Mistakes(unittest.TestCase):
+    def test_the_page_has_the_help_as_it_is_printed(self):
+        page = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
+        self.assertIn(f"```\n{bench('--help').stdout}```\n", page)
+
     def test_wrong_usage_names_what_is_wrong(self):
         for arguments, part in ((["flood"], "there is no phase flood"),
                                 (["unicast:speed=3"], "there is no setting speed"),
