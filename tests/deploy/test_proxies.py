@@ -9,7 +9,8 @@ import subprocess
 import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "integration"))
-from harness import DEADLINE, ROOT, Closed, Http, OneDaemonATest, Stream, main, wait_for  # noqa: E402
+from harness import (DEADLINE, ROOT, Closed, Http, OneDaemonATest, Stream,  # noqa: E402
+                     main, wait_for)
 
 CLIENT = "127.0.0.9"    # whose address the daemon is to see
 
