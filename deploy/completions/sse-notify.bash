@@ -57,7 +57,7 @@ _sse_notify()
     "tail") options="-t --topic --last-event-id -1 --once -n --count -j --json --no-reconnect --timeout --idle -q --quiet --url --unix --token --cacert -h --help" ;;
     "token") options="-u --user --ttl -t --topic --subscribe --publish --key --kid --issuer -c --config -o --option -h --help" ;;
     "key") options="-a --allow --rate -f --file -c --config -o --option -h --help" ;;
-    "bench") options="-n --streams --users -t --seconds --payload -j --json -q --quiet --pid --core --url --publish-url --token --header --opening --slow --slow-rate --open-limit --settle --processes --sources --stream-path --publish-path --publish-body --publish-type --fanout-path --fanout-body --crowd --crowd-path -h --help" ;;
+    "bench") options="-n --streams --users -t --seconds --payload -j --json -q --quiet --pid --core --url --publish-url --token --header --opening --slow --slow-rate --open-limit --settle --look --processes --sources --stream-path --publish-path --publish-body --publish-type --fanout-path --fanout-body --crowd --crowd-path -h --help" ;;
     "check-config") options="-c --config -o --option -h --help" ;;
     "version") options="-h --help" ;;
     "journal check") options="-c --config -o --option --path -h --help" ;;

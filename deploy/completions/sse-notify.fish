@@ -84,6 +84,7 @@ complete -c sse-notify -n '__fish_seen_subcommand_from bench' -l slow -r -d 'so 
 complete -c sse-notify -n '__fish_seen_subcommand_from bench' -l slow-rate -r -d 'a second'
 complete -c sse-notify -n '__fish_seen_subcommand_from bench' -l open-limit -r -d 'all must be open by then'
 complete -c sse-notify -n '__fish_seen_subcommand_from bench' -l settle -r -d 'from then to the first phase'
+complete -c sse-notify -n '__fish_seen_subcommand_from bench' -l look -r -d 'look for what came this often, and never be woken'
 complete -c sse-notify -n '__fish_seen_subcommand_from bench' -l processes -r -d 'that hold the streams'
 complete -c sse-notify -n '__fish_seen_subcommand_from bench' -l sources -r -d 'connect from so many addresses 127.1.X.Y'
 complete -c sse-notify -n '__fish_seen_subcommand_from bench' -l stream-path -r -F -d 'of another server: a path with {user}, {stream}'

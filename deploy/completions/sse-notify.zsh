@@ -142,6 +142,7 @@ _sse-notify() {
             '--slow-rate[a second]:bytes:' \
             '--open-limit[all must be open by then]:time:' \
             '--settle[from then to the first phase]:time:' \
+            '--look[look for what came this often, and never be woken]:time:' \
             '--processes[that hold the streams]:n:' \
             '--sources[connect from so many addresses 127.1.X.Y]:n:' \
             '--stream-path[of another server\: a path with {user}, {stream}]:path:_files' \

@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 #include "base/error.h"
 #include "message/id.h"
 #include "message/message.h"
@@ -58,6 +59,10 @@ struct store *store_open(const struct store_options *options, struct error *why)
 /* Opens for reading beside a process that may be writing: for tools. Never makes a store, and
  * neither checks nor repairs one. */
 struct store *store_open_read_only(const char *path, struct error *why);
+
+/* Makes the files that user's, as whom this process goes on: they may have to be opened again. Of
+ * any thread. Returns 0 or -errno. */
+int store_give_to(const struct store *s, uid_t uid, gid_t gid);
 
 /* Closes; a store that was written to remembers that nothing is missing, unless store_note_loss was
  * called. NULL is allowed. */

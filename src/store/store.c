@@ -531,6 +531,11 @@ void store_close(struct store *s)
     free(s);
 }
 
+int store_give_to(const struct store *s, uid_t uid, gid_t gid)
+{
+    return directory_give_to(s->options.path, uid, gid);
+}
+
 void store_note_loss(struct store *s)
 {
     s->has_loss = true;

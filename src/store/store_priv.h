@@ -151,6 +151,9 @@ int directory_sync_parent(const char *path);
  * must be able to open it. Nobody but root can, and for others it does nothing. */
 void directory_give_to_owner(const char *path);
 
+/* What is root's becomes that user's. Returns 0 or -errno. */
+int directory_give_to(const char *path, uid_t uid, gid_t gid);
+
 /* Removes what a process that was killed has left; with the lock. */
 void directory_clear_draft(const char *path);
 
