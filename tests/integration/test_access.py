@@ -8,7 +8,7 @@ import signal
 import time
 import unittest
 
-from harness import OneDaemonATest, TestCase, main, run, wait_for
+from harness import ROOT, OneDaemonATest, TestCase, main, run, wait_for
 from tokens import SECRET, KeyServer, bearer, grants, jwk, signed, support, token
 
 CHALLENGE = re.compile(r'Bearer realm="sse-notify", error="([a-z_]+)", '
@@ -393,6 +393,23 @@ class Sending(OneDaemonATest, Refusals):
         self.assertNotIn(key, path.read_text())
         self.assertNotIn(key, daemon.log_text())
 
+    def test_no_route_is_forgotten(self):
+        """Of those in the source: without a credential all but two are 401."""
+        source = (ROOT / "src" / "api" / "routes.c").read_text()
+        routes = re.findall(r'\{HTTP_(\w+), "([^"]+)"', source)
+        self.assertGreater(len(routes), 10)
+        path = pathlib.Path(self.scratch()) / "keys"
+        self.add_key(path, "all")
+        daemon = self.start("auth.subscribe=jwt", f"auth.jwt_key_file={self.file(SECRET)}",
+                            "auth.publish=key", f"auth.publish_keys_file={path}")
+        body = json.dumps({"client_id": "0123456789abcdef"}).encode()  # what refresh reads first
+        for method, pattern in routes:
+            with self.subTest(f"{method} {pattern}"):
+                target = re.sub(r":\w+", "x", pattern)
+                response = daemon.request(method, target, body if method == "POST" else None)
+                self.assertEqual(response.status,
+                                 200 if pattern in ("/healthz", "/readyz") else 401, response)
+
     def test_every_internal_route_asks_for_it(self):
         path = pathlib.Path(self.scratch()) / "keys"
         key = self.add_key(path, "all")
@@ -400,6 +417,7 @@ class Sending(OneDaemonATest, Refusals):
         daemon = self.start("auth.publish=key", f"auth.publish_keys_file={path}")
         sent = self.send(daemon, bearer(key), user="alice", data="x").json()["id"]
         for method, target, own in (("GET", "/users/alice", True), ("GET", "/stats", True),
+                                    ("GET", "/metrics", True),
                                     ("GET", "/users/bob", False),
                                     ("DELETE", "/users/alice/streams", True),
                                     ("DELETE", "/users/bob/streams", False),
