@@ -553,6 +553,9 @@ int store_reopen(struct store *s)
     int code;
 
     s->is_in_doubt = true;
+    code = store_restore_head(s);
+    if (code != 0)
+        return code;
     if (s->env != NULL)
         mdb_env_close(s->env);
     s->env = NULL;

@@ -25,6 +25,9 @@ struct store_lock; /* store/replace.h */
 
 enum { MARK = 1, MAX_CHANNEL_KEY = 1 + MAX_CHANNEL_NAME };
 
+/* The file's two heads, in its first two pages: the page's own head, then an MDB_meta. */
+enum { HEAD_SIZE = 152, HEAD_TXN = 144 };
+
 struct stored_key {
     uint32_t sum;           /* CRC-32C of what follows, of the text, and of the number */
     uint32_t zero;
@@ -82,6 +85,10 @@ struct store {
     struct dbs dbs;
     int lock_fd;                 /* -1: read only */
     bool is_in_doubt;            /* a commit failed in its last step */
+    bool has_head;               /* of that commit: head, head_at and head_txn */
+    off_t head_at;               /* where it wrote its head ... */
+    uint64_t head_txn;           /* ... with this number, ... */
+    unsigned char head[HEAD_SIZE]; /* ... over these bytes */
     bool has_loss;               /* see store_note_loss */
     uint64_t file_size;          /* after the last commit */
     bool is_renumbered;          /* the last commit's number is not the one that it knows */
@@ -118,6 +125,10 @@ uint32_t stored_key_sum(const struct stored_key *head, struct slice text, uint64
 
 void stored_state_seal(struct stored_state *state);
 bool stored_state_is_sound(const struct stored_state *state);
+
+/* After a commit in doubt: its head is as it was before, unless it has got there after all. Returns
+ * 0 or -errno; then it is to be tried again. */
+int store_restore_head(struct store *s);
 
 /* ---- directory.c ---- */
 #define DATA_FILE "data.mdb"             /* the first two are LMDB's names */

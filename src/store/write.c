@@ -4,10 +4,14 @@
  * `evicted` and `collapsed` become the state's at the commit only. */
 #include <assert.h>
 #include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
+#include <unistd.h>
 #include "store_priv.h"
 
 int store_begin(struct store *s)
@@ -74,6 +78,60 @@ bool store_is_full(const struct store *s)
            file_size(s) + LITTLE > limit.rlim_cur;
 }
 
+/* ---- the head that a commit writes ---- */
+
+/* LMDB commits by writing over the older of the file's two heads. Where that fails it takes back
+ * the number that it has written, but not the trees: what is left there is nobody's, and the next
+ * commit writes over pages of it. So it is made what it was, and is that on the disk, before
+ * anything else is written: whoever finds the file then finds two heads that are whole. */
+static void note_head(struct store *s)
+{
+    MDB_stat stat;
+    int fd;
+
+    s->head_txn = mdb_txn_id(s->txn);
+    s->has_head = mdb_env_stat(s->env, &stat) == 0 && mdb_env_get_fd(s->env, &fd) == 0;
+    if (!s->has_head)
+        return;
+    s->head_at = (off_t)(s->head_txn % 2) * stat.ms_psize;
+    s->has_head = pread(fd, s->head, HEAD_SIZE, s->head_at) == HEAD_SIZE;
+}
+
+static int write_head(const struct store *s, int fd)
+{
+    unsigned char now[HEAD_SIZE];
+    uint64_t txn;
+    ssize_t n = pread(fd, now, HEAD_SIZE, s->head_at);
+
+    if (n != HEAD_SIZE)
+        return n < 0 ? -errno : -EIO;
+    memcpy(&txn, now + HEAD_TXN, sizeof txn);
+    if (txn == s->head_txn)
+        return 0; /* it may be on the disk: it is looked at, and what is in it counts */
+    n = pwrite(fd, s->head, HEAD_SIZE, s->head_at);
+    if (n != HEAD_SIZE)
+        return n < 0 ? -errno : -EIO;
+    return fdatasync(fd) == 0 ? 0 : -errno;
+}
+
+int store_restore_head(struct store *s)
+{
+    char path[MAX_FILE];
+    int status;
+    int fd;
+
+    if (!s->has_head)
+        return 0;
+    snprintf(path, sizeof path, "%s/" DATA_FILE, s->options.path);
+    fd = open(path, O_RDWR | O_CLOEXEC);
+    if (fd < 0)
+        return -errno;
+    status = write_head(s, fd);
+    close(fd);
+    s->has_head = status != 0;
+    return status;
+}
+
 /* What a failed commit is called: a write that finds room for a part only is an I/O error to LMDB.
  * Where the last step has failed, LMDB refuses all that follows. */
 static int commit_error(struct store *s, int code)
@@ -85,6 +143,8 @@ static int commit_error(struct store *s, int code)
     if (code == 0)
         mdb_txn_abort(next);
     s->is_in_doubt = code == MDB_PANIC;
+    if (s->is_in_doubt)
+        (void)store_restore_head(s); /* else when the store is opened again */
     return status;
 }
 
@@ -103,6 +163,7 @@ int store_commit(struct store *s, uint64_t time_ms)
         return store_error(code);
     }
     close_cursors(s);
+    note_head(s);
     code = mdb_txn_commit(s->txn);
     s->txn = NULL;
     if (code != 0)

@@ -627,7 +627,7 @@ class Run:
                 item.acked = at
         # Of several users' entries the last one's number is told.
         unit[-1].answers.append((int(number), result.get("duplicate", False)))
-        if len(unit) == 1 and unit[0].channel[0] == "user" and unit[0].retract_sent is None and \
+        if len(unit) == 1 and unit[0].channel[0] == "user" and len(unit[0].answers) == 1 and \
                 self.rng.random() < 0.1:
             self.recent.append((unit[0], int(number)))
 
