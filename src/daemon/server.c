@@ -375,17 +375,17 @@ static int check_all_taken(const struct systemd_socket *sockets, size_t count, s
 
 static int open_listeners(struct server *s, struct error *why)
 {
+    const struct config_listener *listeners = s->config->listeners;
     struct systemd_socket sockets[CONFIG_MAX_LISTENERS];
+    int inherited[CONFIG_MAX_LISTENERS];
     int count = systemd_sockets(sockets, why);
 
     if (count < 0)
         return -1;
-    for (size_t i = 0; i < s->config->listener_count; i++) {
-        const struct config_listener *l = &s->config->listeners[i];
-
-        if (open_listener(s, l, systemd_take(sockets, (size_t)count, l), why) != 0)
+    systemd_take(sockets, (size_t)count, listeners, s->config->listener_count, inherited);
+    for (size_t i = 0; i < s->config->listener_count; i++)
+        if (open_listener(s, &listeners[i], inherited[i], why) != 0)
             return -1;
-    }
     return check_all_taken(sockets, (size_t)count, why);
 }
 

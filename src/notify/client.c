@@ -597,7 +597,7 @@ static void warn(struct client *c)
     snprintf(data, sizeof data, "{\"in\":%llu,\"client_id\":\"%016llx\"}",
              (unsigned long long)((left_ms + 999) / 1000), (unsigned long long)c->id);
     m = sse_encode_control("expiring", slice_make(NULL, 0), 0, slice_of(data));
-    if (m != NULL && ring_push(&c->ring, m, c->nm->options.queue + CONTROL_ROOM) == 0)
+    if (m != NULL && queue_push(c, m, c->nm->options.queue + CONTROL_ROOM) == 0)
         client_mark_dirty(c);
     message_unref(m);
     c->is_warned = true;

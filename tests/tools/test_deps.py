@@ -21,8 +21,9 @@ TEST_HEADERS = ["cmocka.h"]
 
 BUILD_PACKAGES = ("make gcc libc6-dev pkg-config libev-dev libcjson-dev libcurl4-openssl-dev "
                   "liblmdb-dev libssl-dev").split()
-TEST_PACKAGES = ("libcmocka-dev clang valgrind gcovr python3 python3-yaml python3-jsonschema curl "
-                 "prometheus systemd debhelper lintian man-db groff-base nodejs npm").split()
+TEST_PACKAGES = ("libcmocka-dev clang valgrind gcovr python3 python3-yaml python3-jsonschema "
+                 "curl prometheus systemd debhelper build-essential lintian man-db groff-base "
+                 "nodejs npm").split()
 
 LOGGED = 'echo "${0##*/} $*" >>"$LOG"\n'
 
@@ -106,6 +107,7 @@ class Deps(unittest.TestCase):
         for name in TEST_HEADERS:
             self.add_file(f"usr/include/{name}")
         self.add_file("libclang_rt.fuzzer-x86_64.a")
+        self.add_file("usr/share/doc/build-essential")
         for line in MODULES:
             self.add_file(f"modules/{line}")
 
@@ -223,7 +225,7 @@ class Missing(Deps):
 
     def test_a_usage_error_installs_nothing(self):
         status, out, err = self.run_deps("everything")
-        usage = "usage: tools/deps build [test] [guard] [bench] [million]\n"
+        usage = "usage: tools/deps build [test] [guard] [bench] [million] [deb]\n"
         self.assertEqual((status, out, err), (2, "", usage))
         self.assert_untouched()
 
