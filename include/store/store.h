@@ -115,9 +115,9 @@ void store_note_loss(struct store *s);
  * until store_reopen has succeeded. */
 bool store_is_in_doubt(const struct store *s);
 
-/* Opens the environment anew, when all readers are destroyed: store_state then says what is there,
- * with the commit in doubt or without it. Which of the two is for good only when another commit has
- * succeeded. Returns 0, or -errno: it may be tried again. */
+/* Takes the commit in doubt back, for good, and opens the environment anew; all readers must be
+ * destroyed. store_state then is what it was before it. Returns 0, or -errno: it may be tried again.
+ */
 int store_reopen(struct store *s);
 
 /* Whether there is so little room left that writing is bound to fail for it. */

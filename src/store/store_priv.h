@@ -25,8 +25,8 @@ struct store_lock; /* store/replace.h */
 
 enum { MARK = 1, MAX_CHANNEL_KEY = 1 + MAX_CHANNEL_NAME };
 
-/* The file's two heads, in its first two pages: the page's own head, then an MDB_meta. */
-enum { HEAD_SIZE = 152, HEAD_TXN = 144 };
+/* Of each of the file's two heads, in its first two pages: the page's own head, then an MDB_meta. */
+enum { HEAD_SIZE = 152 };
 
 struct stored_key {
     uint32_t sum;           /* CRC-32C of what follows, of the text, and of the number */
@@ -85,10 +85,9 @@ struct store {
     struct dbs dbs;
     int lock_fd;                 /* -1: read only */
     bool is_in_doubt;            /* a commit failed in its last step */
-    bool has_head;               /* of that commit: head, head_at and head_txn */
-    off_t head_at;               /* where it wrote its head ... */
-    uint64_t head_txn;           /* ... with this number, ... */
-    unsigned char head[HEAD_SIZE]; /* ... over these bytes */
+    bool is_head_lost;           /* and the head that it wrote is not yet again ... */
+    off_t head_at;               /* ... what it was, there */
+    unsigned char head[HEAD_SIZE];
     bool has_loss;               /* see store_note_loss */
     uint64_t file_size;          /* after the last commit */
     bool is_renumbered;          /* the last commit's number is not the one that it knows */
@@ -126,8 +125,8 @@ uint32_t stored_key_sum(const struct stored_key *head, struct slice text, uint64
 void stored_state_seal(struct stored_state *state);
 bool stored_state_is_sound(const struct stored_state *state);
 
-/* After a commit in doubt: its head is as it was before, unless it has got there after all. Returns
- * 0 or -errno; then it is to be tried again. */
+/* After a commit in doubt, before the environment is closed: takes it back. Returns 0 or -errno; then
+ * it is to be tried again, and nothing may be written before. */
 int store_restore_head(struct store *s);
 
 /* ---- directory.c ---- */

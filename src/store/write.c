@@ -4,10 +4,7 @@
  * `evicted` and `collapsed` become the state's at the commit only. */
 #include <assert.h>
 #include <errno.h>
-#include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
@@ -81,55 +78,44 @@ bool store_is_full(const struct store *s)
 /* ---- the head that a commit writes ---- */
 
 /* LMDB commits by writing over the older of the file's two heads. Where that fails it takes back
- * the number that it has written, but not the trees: what is left there is nobody's, and the next
- * commit writes over pages of it. So it is made what it was, and is that on the disk, before
- * anything else is written: whoever finds the file then finds two heads that are whole. */
-static void note_head(struct store *s)
+ * the number that it has written, but not the trees; and it may have written nothing, a part, or
+ * all of it, of which the disk has got whatever it likes. So the head is made what it was, and is
+ * that on the disk, before anything else is written: else the next commit, which writes over the
+ * pages of the failed one, would leave a head that leads to a mixture of both. */
+static int keep_head(struct store *s)
 {
     MDB_stat stat;
+    ssize_t n;
     int fd;
+    int code = mdb_env_stat(s->env, &stat);
 
-    s->head_txn = mdb_txn_id(s->txn);
-    s->has_head = mdb_env_stat(s->env, &stat) == 0 && mdb_env_get_fd(s->env, &fd) == 0;
-    if (!s->has_head)
-        return;
-    s->head_at = (off_t)(s->head_txn % 2) * stat.ms_psize;
-    s->has_head = pread(fd, s->head, HEAD_SIZE, s->head_at) == HEAD_SIZE;
-}
-
-static int write_head(const struct store *s, int fd)
-{
-    unsigned char now[HEAD_SIZE];
-    uint64_t txn;
-    ssize_t n = pread(fd, now, HEAD_SIZE, s->head_at);
-
-    if (n != HEAD_SIZE)
-        return n < 0 ? -errno : -EIO;
-    memcpy(&txn, now + HEAD_TXN, sizeof txn);
-    if (txn == s->head_txn)
-        return 0; /* it may be on the disk: it is looked at, and what is in it counts */
-    n = pwrite(fd, s->head, HEAD_SIZE, s->head_at);
-    if (n != HEAD_SIZE)
-        return n < 0 ? -errno : -EIO;
-    return fdatasync(fd) == 0 ? 0 : -errno;
+    if (code == 0)
+        code = mdb_env_get_fd(s->env, &fd);
+    if (code != 0)
+        return code;
+    s->head_at = (off_t)(mdb_txn_id(s->txn) % 2) * stat.ms_psize;
+    n = pread(fd, s->head, sizeof s->head, s->head_at);
+    if (n < 0)
+        return errno;
+    return n == sizeof s->head ? 0 : EIO;
 }
 
 int store_restore_head(struct store *s)
 {
-    char path[MAX_FILE];
-    int status;
+    ssize_t n;
     int fd;
 
-    if (!s->has_head)
+    if (!s->is_head_lost)
         return 0;
-    snprintf(path, sizeof path, "%s/" DATA_FILE, s->options.path);
-    fd = open(path, O_RDWR | O_CLOEXEC);
-    if (fd < 0)
+    if (mdb_env_get_fd(s->env, &fd) != 0)
+        return -EIO;
+    n = pwrite(fd, s->head, sizeof s->head, s->head_at);
+    if (n != sizeof s->head)
+        return n < 0 ? -errno : -EIO;
+    if (fdatasync(fd) != 0)
         return -errno;
-    status = write_head(s, fd);
-    close(fd);
-    s->has_head = status != 0;
-    return status;
+    s->is_head_lost = false;
+    return 0;
 }
 
 /* What a failed commit is called: a write that finds room for a part only is an I/O error to LMDB.
@@ -142,9 +128,8 @@ static int commit_error(struct store *s, int code)
     code = mdb_txn_begin(s->env, NULL, 0, &next);
     if (code == 0)
         mdb_txn_abort(next);
-    s->is_in_doubt = code == MDB_PANIC;
-    if (s->is_in_doubt)
-        (void)store_restore_head(s); /* else when the store is opened again */
+    s->is_in_doubt = s->is_head_lost = code == MDB_PANIC;
+    (void)store_restore_head(s); /* else when the store is opened again */
     return status;
 }
 
@@ -158,12 +143,13 @@ int store_commit(struct store *s, uint64_t time_ms)
     code = put_state(s);
     if (code == 0)
         code = state_measure(s, s->txn, &s->next, &state);
+    if (code == 0)
+        code = keep_head(s);
     if (code != 0) {
         store_abort(s);
         return store_error(code);
     }
     close_cursors(s);
-    note_head(s);
     code = mdb_txn_commit(s->txn);
     s->txn = NULL;
     if (code != 0)
