@@ -144,8 +144,9 @@ class AsRoot(Case):
                 disk.control.chmod(0o644)
                 disk.hits_path().touch()
                 disk.hits_path().chmod(0o666)
-                daemon.notify(user="u", data="2")
+                self.assertEqual(daemon.post(b'{"user":"u","data":"refused"}').status, 503)
                 self.assertEqual(disk.hits(), 2)
+                daemon.notify(user="u", data="2")
                 stream = self.open("u", daemon, last_event_id=first["id"])
                 self.assertEqual(stream.next().data, "2")
 
