@@ -188,7 +188,7 @@ static void all_of_the_head_stays_for_a_while(void **state)
     check_failure(1, 4, 0);
 }
 
-static void what_the_head_was_is_not_safe_for_a_while(void **state)
+static void what_it_was_is_not_safe_for_a_while(void **state)
 {
     (void)state;
     check_failure(1, 1, 2);
@@ -209,7 +209,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_part_of_the_head_stays, begin_sound, end),
         cmocka_unit_test_setup_teardown(all_of_the_head_stays, begin_sound, end),
         cmocka_unit_test_setup_teardown(all_of_the_head_stays_for_a_while, begin_sound, end),
-        cmocka_unit_test_setup_teardown(what_the_head_was_is_not_safe_for_a_while, begin_sound, end),
+        cmocka_unit_test_setup_teardown(what_it_was_is_not_safe_for_a_while, begin_sound, end),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
