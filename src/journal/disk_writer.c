@@ -4,8 +4,8 @@
  * the next group gathers. Without, entries are out already: they are gathered for a while, and a
  * commit that fails is tried again with all of them, for they must not be lost.
  *
- * A commit that fails in its very last step may be on the disk or not. Then it is taken back and the
- * store is opened again, before anybody is told anything. */
+ * A commit that fails in its very last step may be on the disk or not. Then it is taken back, and
+ * the store opened again, before anybody is told anything. */
 #include <errno.h>
 #include <time.h>
 #include "disk_priv.h"

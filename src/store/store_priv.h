@@ -25,7 +25,7 @@ struct store_lock; /* store/replace.h */
 
 enum { MARK = 1, MAX_CHANNEL_KEY = 1 + MAX_CHANNEL_NAME };
 
-/* Of each of the file's two heads, in its first two pages: the page's own head, then an MDB_meta. */
+/* Each of the file's two heads, which are its first two pages: the page's own, then an MDB_meta. */
 enum { HEAD_SIZE = 152 };
 
 struct stored_key {
@@ -125,8 +125,8 @@ uint32_t stored_key_sum(const struct stored_key *head, struct slice text, uint64
 void stored_state_seal(struct stored_state *state);
 bool stored_state_is_sound(const struct stored_state *state);
 
-/* After a commit in doubt, before the environment is closed: takes it back. Returns 0 or -errno; then
- * it is to be tried again, and nothing may be written before. */
+/* After a commit in doubt, before the environment is closed: takes it back. Returns 0 or -errno;
+ * then it is to be tried again, and nothing may be written before. */
 int store_restore_head(struct store *s);
 
 /* ---- directory.c ---- */
