@@ -116,8 +116,7 @@ void store_note_loss(struct store *s);
 bool store_is_in_doubt(const struct store *s);
 
 /* Takes the commit in doubt back, for good, and opens the environment anew; all readers must be
- * destroyed. store_state then is what it was before it. Returns 0, or -errno: it may be tried again.
- */
+ * destroyed. store_state is then as before that commit. Returns 0, or -errno: try it again. */
 int store_reopen(struct store *s);
 
 /* Whether there is so little room left that writing is bound to fail for it. */
