@@ -13,7 +13,7 @@ enum { HEADS_END = 8192 };
 /* ---- the disk: this program's pwrite and fdatasync stand before those of the C library ---- */
 
 static struct {
-    unsigned writes;         /* of heads, from now on: those whose bit is set fail, the lowest first */
+    unsigned writes;         /* of heads to come: a bit each, the lowest first; 1: it fails */
     int syncs;               /* that fail when those are over */
     double part;             /* of the first of those writes that is done all the same */
 } faults;
