@@ -680,6 +680,8 @@ class Run:
         rules = [f"{op} {first} {last} {action}"]
         if op == "meta" and rng.random() < 0.5:
             rules.append(f"undo 1 {rng.choice((0, 1, 2))} error {error}")
+        if op == "meta" and rng.random() < 0.3:
+            rules.append(f"sync {first + 1} {rng.choice((first + 1, first + 3, 0))} error {error}")
         self.disk.rules(*rules)
         self.rounds.append(f"{now():.3f} rules: {'; '.join(rules)}")
 
