@@ -458,6 +458,7 @@ static int give_listeners_to(struct server *s, const struct passwd *user, struct
 static int become_user(struct server *s, const char *name, struct error *why)
 {
     struct passwd *user;
+    int status;
 
     if (name == NULL)
         return 0;
@@ -474,6 +475,10 @@ static int become_user(struct server *s, const char *name, struct error *why)
     if (s->log_fd >= 0 && fchown(s->log_fd, user->pw_uid, user->pw_gid) != 0)
         return error_set(why, "server.user = %s: cannot be given log.file: %s", name,
                          strerror(errno));
+    status = journal_give_to(s->journal, user->pw_uid, user->pw_gid);
+    if (status != 0)
+        return error_set(why, "server.user = %s: cannot be given the files in journal.path: %s",
+                         name, strerror(-status));
     if (initgroups(name, user->pw_gid) != 0 || setgid(user->pw_gid) != 0 ||
         setuid(user->pw_uid) != 0)
         return error_set(why, "server.user = %s: %s", name, strerror(errno));
