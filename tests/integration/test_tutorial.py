@@ -8,7 +8,6 @@ import shutil
 import signal
 import socket
 import subprocess
-import unittest
 
 from harness import BIN, DEADLINE, ROOT, OneDaemonATest, main, wait_for
 
