@@ -4,6 +4,7 @@
  * ended: a reader that stands still would keep a live daemon from using pages again. */
 #include <errno.h>
 #include <fcntl.h>
+#include <libgen.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -37,6 +38,7 @@ struct export {
     struct store *store;
     struct store_reader *reader;
     struct store_survey at_start;
+    bool was_cut_short; /* at_start: its daemon was killed, and none has begun since */
     uint64_t after;          /* all up to this number is written */
     uint64_t now_ms;         /* by the journal's clock */
     uint64_t entries;        /* written */
@@ -73,12 +75,25 @@ static int open_file(struct export *e)
     return e->fd < 0 ? -errno : 0;
 }
 
+/* Of what has a new name. There are file systems that cannot, and need not. */
+static int sync_folder(const char *file)
+{
+    char *copy = strdup(file);
+    int fd = copy == NULL ? -1 : open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int status = fd < 0 || (fsync(fd) != 0 && errno != EINVAL) ? -1 : 0;
+
+    free(copy);
+    if (fd >= 0)
+        close(fd);
+    return status;
+}
+
 /* Everything is written; a file gets its name when it is safe on disk. */
 static int finish_file(struct export *e)
 {
     if (e->part == NULL)
         return 0;
-    if (fsync(e->fd) != 0 || rename(e->part, e->file) != 0)
+    if (fsync(e->fd) != 0 || rename(e->part, e->file) != 0 || sync_folder(e->file) != 0)
         return -errno;
     free(e->part);
     e->part = NULL;
@@ -178,9 +193,11 @@ static int take_key(void *ctx, uint64_t seq, uint64_t time_ms, struct slice key)
 /* Whether what has been written is all there is, and will be until a daemon is started. */
 static bool is_complete(struct export *e)
 {
+    const struct store_state *state = &e->at_start.state;
     struct store_survey now;
 
-    return e->channel_count == 0 && e->after_id == NULL && !e->at_start.is_backup &&
+    return (state->reserved <= state->head || e->was_cut_short) && e->channel_count == 0 &&
+           e->after_id == NULL && !e->at_start.is_backup &&
            !store_is_locked(e->place.path) && store_survey(e->reader, &now) == 0 &&
            now.commit == e->at_start.commit;
 }
@@ -190,14 +207,16 @@ static bool is_complete(struct export *e)
 static void add_head(struct export *e)
 {
     const struct store_state *state = &e->at_start.state;
-    bool was_cut_short = state->reserved > state->head && !store_is_locked(e->place.path);
     struct journal_line head = {
-        .seq = was_cut_short ? state->reserved : state->head,
+        .seq = state->head,
         .clock_ms = state->time_ms,
-        .lost_all = was_cut_short ? state->reserved : e->at_start.lost_all,
+        .lost_all = e->at_start.lost_all,
         .lost_forgotten = e->at_start.lost_forgotten,
     };
 
+    e->was_cut_short = state->reserved > state->head && !store_is_locked(e->place.path);
+    if (e->was_cut_short)
+        head.seq = head.lost_all = state->reserved;
     memcpy(head.epoch, e->at_start.state.epoch, EPOCH_SIZE);
     journal_line_add_head(&e->out, &head);
 }

@@ -17,10 +17,17 @@ struct asides {
     char newest[ASIDE_NAME];
 };
 
-/* Those with names that are given here, and no others. */
+/* Those with names that are given here, and no others: "20261125T142631Z", perhaps with ".001". */
 static bool is_aside(const char *name)
 {
-    return strncmp(name, ASIDE, sizeof ASIDE - 1) == 0 && strlen(name) < ASIDE_NAME;
+    static const char form[] = ASIDE "########T######Z.###";
+    size_t i;
+
+    for (i = 0; name[i] != '\0'; i++)
+        if (i >= sizeof form - 1 ||
+            (form[i] == '#' ? name[i] < '0' || name[i] > '9' : name[i] != form[i]))
+            return false;
+    return i == sizeof form - 1 || i == sizeof form - 1 - sizeof ".###" + 1;
 }
 
 static void find_asides(const char *path, struct asides *a)

@@ -63,7 +63,9 @@ int directory_lock(const char *path, int *fd, struct error *why)
                          path, pid[0] != '\0' ? pid : "(unknown)");
     }
     snprintf(pid, sizeof pid, "%ld\n", (long)getpid());
-    if (ftruncate(*fd, 0) != 0 || pwrite(*fd, pid, strlen(pid), 0) != (ssize_t)strlen(pid))
+    /* Written before it is cut: a full disk need not give back what was freed. */
+    if (pwrite(*fd, pid, strlen(pid), 0) != (ssize_t)strlen(pid) ||
+        ftruncate(*fd, (off_t)strlen(pid)) != 0)
         return error_set(why, "journal.path = %s: cannot write %s: %s", path, file,
                          strerror(errno));
     return 0;

@@ -91,13 +91,16 @@ int place_find(struct store_reader *r, size_t i, struct channel_name channel, ui
                struct place *p, uint64_t *mark)
 {
     struct channel_key key;
-    uint64_t from = (after + 1) << 1;
+    uint64_t from;
     MDB_val k;
     MDB_val v;
     int code;
 
     *mark = 0;
     *p = (struct place){.next = UINT64_MAX};
+    if (after >= UINT64_MAX >> 1)
+        return 0; /* nothing has a number behind that */
+    from = (after + 1) << 1;
     code = reader_channel_cursor(r, i, &p->cursor);
     if (code != 0)
         return code;
@@ -161,7 +164,7 @@ static int fill_page(struct store_reader *r, const struct store_query *q, struct
         struct message *m;
         int code;
 
-        if (p->next > page->covered)
+        if (p->next == UINT64_MAX || p->next > page->covered)
             return 0;
         code = reader_read_entry(r, p->next, &record, &bytes_of);
         if (code != 0)

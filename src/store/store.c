@@ -17,10 +17,8 @@
 enum {
     MAX_DBS = 8,
     MAX_READERS = 126,
-    MIN_GRAVES = 4096,
-    BYTES_PER_GRAVE = 512, /* of keep_bytes: the graves are an eighth of it at most */
-    MIN_KEYS = 1024,
-    BYTES_PER_KEY = 1024, /* likewise: the keys are a quarter of it at most */
+    BYTES_PER_GRAVE = 1024, /* of keep_bytes: one takes 50 to 300, so that entries have room */
+    BYTES_PER_KEY = 1024,   /* likewise */
 };
 
 #define MAP_HEADROOM ((uint64_t)64 << 20)
@@ -382,7 +380,7 @@ static int open_dbs(struct store *s, bool create, bool *is_new, struct error *wh
 
 uint64_t store_max_keys(uint64_t keep_bytes)
 {
-    uint64_t keys = keep_bytes / BYTES_PER_KEY + MIN_KEYS;
+    uint64_t keys = keep_bytes / BYTES_PER_KEY;
 
     return keys < STORE_MAX_KEYS ? keys : STORE_MAX_KEYS;
 }
@@ -398,7 +396,7 @@ static struct store *store_make(const struct store_options *options, struct erro
     s->options = *options;
     s->lock_fd = -1;
     s->options.path = strdup(options->path);
-    s->max_graves = options->keep_bytes / BYTES_PER_GRAVE + MIN_GRAVES;
+    s->max_graves = options->keep_bytes / BYTES_PER_GRAVE;
     s->max_keys = store_max_keys(options->keep_bytes);
     if (s->options.path == NULL) {
         free(s);

@@ -93,6 +93,14 @@ class Restart(Case):
             stream = self.open("u", daemon, last_event_id="earliest")
             self.assertEqual([stream.next().data for _ in range(4)], kept)
 
+    def test_history_behind_a_number_that_nobody_has(self):
+        daemon = self.start()
+        epoch = daemon.notify(user="u", data=1)["id"].partition("-")[0]
+        for number in (2, 2**63 - 1, 2**63, 2**64 - 1):
+            page = daemon.history("u", f"?after={epoch}-{number}")
+            self.assertEqual(page["notifications"], [], number)
+        self.assertNotIn("cannot be read", daemon.log_text())
+
     def test_history_keeps_its_bytes_and_its_times(self):
         daemon = self.start()
         body = b'{"user":"u","event":"e","data":{"n":1.0e2,"big":12345678901234567890}}'

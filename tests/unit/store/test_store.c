@@ -14,7 +14,7 @@ static void sweep(uint64_t time_ms)
 {
     bool has_more = true;
 
-    for (int i = 0; has_more && i < 1000; i++) {
+    for (int i = 0; has_more && i < 2000; i++) {
         assert_int_equal(store_begin(store), 0);
         assert_int_equal(store_sweep(store, time_ms, 10, &has_more), 0);
         commit(time_ms);
@@ -508,6 +508,50 @@ static void keys_leave_room_for_entries(void **state)
     assert_false(store_wants_sweep(store, seq));
 }
 
+/* The smallest store there may be, and names and keys that are as long as they may be. */
+static void entries_have_room_beside_long_names_and_keys(void **state)
+{
+    uint64_t seq = 0;
+    bool has_more;
+
+    (void)state;
+    options.is_unsynced = true;
+    options.keep_ms = options.keys_ms = 1000000000;
+    options.keep_per_user = 1;
+    reopen();
+    for (int i = 0; i < 6000; i++) {
+        char name[MAX_CHANNEL_NAME + 1];
+        int n = snprintf(name, sizeof name, "%0250d", i);
+        struct channel_name user = {CHANNEL_USER, {name, (size_t)n}};
+
+        if (i % 100 == 0)
+            assert_int_equal(store_begin(store), 0);
+        for (int j = 0; j < 2; j++, seq++)
+            assert_int_equal(put(user, seq + 1, seq, 0, NULL, 20), 0);
+        assert_int_equal(store_add_key(store, seq, seq, slice_make(name, (size_t)n)), 0);
+        if (i % 100 < 99)
+            continue;
+        assert_int_equal(store_sweep(store, seq, 2000, &has_more), 0);
+        commit(seq);
+    }
+    sweep(seq);
+    assert_in_range(store_state(store)->entries, 200, 6000);
+    assert_in_range(store_state(store)->bytes, 0, options.keep_bytes);
+    assert_false(store_wants_sweep(store, seq));
+}
+
+static void a_number_that_nobody_can_have_has_nothing_behind_it(void **state)
+{
+    (void)state;
+    add(alice, 1, 1);
+    read_of(&alice, 1, (UINT64_MAX >> 1) - 1, 9, 0);
+    assert_int_equal(page.count, 0);
+    read_of(&alice, 1, UINT64_MAX >> 1, 9, 0);
+    assert_int_equal(page.count, 0);
+    read_of(&alice, 1, UINT64_MAX, 9, 0);
+    assert_int_equal(page.count, 0);
+}
+
 static void no_more_large_ones_go_than_must(void **state)
 {
     bool has_more;
@@ -605,6 +649,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_page_never_goes_back, begin, end),
         cmocka_unit_test_setup_teardown(graves_are_forgotten_in_the_end, begin, end),
         cmocka_unit_test_setup_teardown(keys_leave_room_for_entries, begin, end),
+        cmocka_unit_test_setup_teardown(entries_have_room_beside_long_names_and_keys, begin, end),
+        cmocka_unit_test_setup_teardown(a_number_that_nobody_can_have_has_nothing_behind_it, begin,
+                                        end),
         cmocka_unit_test_setup_teardown(no_more_large_ones_go_than_must, begin, end),
         cmocka_unit_test_setup_teardown(a_reader_that_was_killed_holds_nothing, begin, end),
     };
