@@ -22,7 +22,9 @@ int directory_make(const char *path, struct error *why)
             continue;
         memcpy(part, path, i);
         part[i] = '\0';
-        if (mkdir(part, DIRECTORY_MODE) != 0 && errno != EEXIST)
+        if (mkdir(part, DIRECTORY_MODE) == 0)
+            (void)directory_sync_parent(part); /* which need not be ours to read */
+        else if (errno != EEXIST)
             return error_set(why, "journal.path = %s: cannot make the directory %s: %s", path, part,
                              strerror(errno));
     }
@@ -106,10 +108,11 @@ void store_forget_readers(const char *path)
     unlink(file);
 }
 
+/* There are file systems that cannot sync a directory, and need not. */
 int directory_sync(const char *path)
 {
     int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    int code = fd < 0 || fsync(fd) != 0 ? errno : 0;
+    int code = fd < 0 || (fsync(fd) != 0 && errno != EINVAL) ? errno : 0;
 
     if (fd >= 0)
         close(fd);
@@ -173,7 +176,7 @@ struct store_lock {
 
 void directory_clear_draft(const char *path)
 {
-    static const char *const files[] = {DATA_FILE, PART_FILE, READERS_FILE, LOCK_FILE};
+    static const char *const files[] = {DATA_FILE, NEW_FILE, PART_FILE, READERS_FILE, LOCK_FILE};
     char name[MAX_FILE];
 
     for (size_t i = 0; i < sizeof files / sizeof files[0]; i++) {
