@@ -53,7 +53,9 @@ struct store_state {
  * process holds it (and which), a newer format, no permission, no room. */
 struct store *store_open(const struct store_options *options, struct error *why);
 
-/* Opens for reading beside a process that may be writing: for tools. Never makes a store. */
+/* Opens for reading beside a process that may be writing: for tools. Never makes a store. What was
+ * acknowledged before is there, if it takes a moment: of a process that was killed the last of it is
+ * in the write-ahead log, and is brought in now. */
 struct store *store_open_read_only(const char *path, struct error *why);
 
 /* Closes; a store that was written to remembers that nothing is missing, unless store_note_loss was
@@ -89,6 +91,10 @@ int store_erase(struct store *s, struct channel_name channel, size_t *count);
 /* Numbers up to `seq` may be handed out before they are recorded: an open that finds no clean end
  * goes on behind them. 0: none may. */
 void store_reserve(struct store *s, uint64_t seq);
+
+/* All frames of the write-ahead log (wal.h) up to that number are in the trees with the commit to
+ * come. */
+void store_note_logged(struct store *s, uint64_t number);
 
 /* Removes what bounds and ttl ask for by `time_ms`, at most `steps` entries; *has_more: it stopped
  * for the steps. */

@@ -252,6 +252,20 @@ static int read_stored(struct store *s, MDB_txn *txn, struct error *why)
     return stored_state_is_sound(&s->stored) ? 0 : MDB_CORRUPTED;
 }
 
+int state_renew(struct stored_state *next)
+{
+    uint64_t random[2];
+    int status = epoch_create(next->epoch);
+
+    if (status == 0)
+        status = hash_random_key(random);
+    if (status == 0) {
+        next->wal_id = random[0];
+        next->wal_number = 0;
+    }
+    return status;
+}
+
 /* A new store's state; or what an earlier process could have handed out is lost to all. */
 static int begin_state(struct store *s, bool is_new)
 {
@@ -262,7 +276,7 @@ static int begin_state(struct store *s, bool is_new)
         return status;
     if (is_new) {
         *state = (struct stored_state){.format = STORE_FORMAT};
-        status = epoch_create(state->epoch);
+        status = state_renew(state);
         if (status == 0)
             status = hash_random_key(state->hash_key);
     } else if (state->reserved > state->head) {
@@ -271,7 +285,7 @@ static int begin_state(struct store *s, bool is_new)
     }
     if (status == 0 && state->is_backup != 0) {
         state->is_backup = 0;
-        status = epoch_create(state->epoch);
+        status = state_renew(state);
     }
     state->reserved = 0;
     if (status != 0) {
@@ -373,7 +387,7 @@ static int open_dbs(struct store *s, bool create, bool *is_new, struct error *wh
     return mdb_txn_commit(txn); /* also of a reading one: the handles stay */
 }
 
-static struct store *store_make(const struct store_options *options, struct error *why)
+struct store *store_make(const struct store_options *options, struct error *why)
 {
     struct store *s = calloc(1, sizeof *s);
 
@@ -403,67 +417,85 @@ static void explain(const struct store *s, int code, struct error *why)
                       : mdb_strerror(code));
 }
 
-struct store *store_open(const struct store_options *options, struct error *why)
+int store_open_locked(struct store *s, struct error *why)
 {
-    struct store *s = store_make(options, why);
     bool is_new = false;
-    int code;
+    int code = make_env(s);
 
-    if (s == NULL)
-        return NULL;
-    why->text[0] = '\0';
-    if (directory_make(options->path, why) != 0 ||
-        directory_lock(options->path, &s->lock_fd, why) != 0)
-        goto fail;
-    directory_clear_draft(options->path);
-    code = make_env(s);
     if (code == 0)
-        code = open_env(s, options->is_unsynced ? MDB_NOSYNC : 0);
+        code = open_env(s, s->options.is_unsynced ? MDB_NOSYNC : 0);
     if (code == 0)
         code = open_dbs(s, true, &is_new, why);
     if (code != 0) {
         explain(s, code, why);
-        goto fail;
+        return -1;
     }
     code = begin_state(s, is_new);
-    if (code != 0) {
-        error_set(why, "journal.path = %s: cannot write: %s", options->path, strerror(-code));
-        goto fail;
+    if (code == 0)
+        code = store_replay(s);
+    return code == 0 ? 0
+                     : error_set(why, "journal.path = %s: cannot write: %s", s->options.path,
+                                 strerror(-code));
+}
+
+struct store *store_open(const struct store_options *options, struct error *why)
+{
+    struct store *s = store_make(options, why);
+
+    if (s == NULL)
+        return NULL;
+    why->text[0] = '\0';
+    if (directory_make(options->path, why) == 0 &&
+        directory_lock(options->path, &s->lock_fd, why) == 0) {
+        directory_clear_draft(options->path);
+        if (store_open_locked(s, why) == 0)
+            return s;
     }
-    return s;
-fail:
     store_close(s);
     return NULL;
 }
 
-/* What the last commit has left, by whoever made it. */
-static int look(struct store *s)
+int store_look(struct store *s)
 {
+    struct error why;
     MDB_txn *txn;
     int code = mdb_txn_begin(s->env, NULL, MDB_RDONLY, &txn);
 
     if (code != 0)
         return code;
-    code = state_measure(s, txn, &s->stored, &s->state);
+    code = read_stored(s, txn, &why);
+    if (code == 0)
+        code = state_measure(s, txn, &s->stored, &s->state);
     mdb_txn_abort(txn);
     return code;
+}
+
+static int open_to_read(struct store *s, struct error *why)
+{
+    bool is_new;
+    int code = open_env(s, MDB_RDONLY);
+
+    if (code == 0)
+        code = open_dbs(s, false, &is_new, why);
+    return code != 0 ? code : store_look(s);
 }
 
 struct store *store_open_read_only(const char *path, struct error *why)
 {
     struct store_options options = {.path = path};
     struct store *s = store_make(&options, why);
-    bool is_new;
     int code;
 
     if (s == NULL)
         return NULL;
     why->text[0] = '\0';
-    code = store_find(path, why) != 0 ? ENOENT : open_env(s, MDB_RDONLY);
-    if (code == 0)
-        code = open_dbs(s, false, &is_new, why);
-    if (code == 0)
-        code = look(s);
+    code = store_find(path, why) != 0 ? ENOENT : open_to_read(s, why);
+    if (code == 0 && !store_await_log(s)) {
+        mdb_env_close(s->env); /* a process may not have it open twice */
+        s->env = NULL;
+        store_bring_in_log(path);
+        code = open_to_read(s, why);
+    }
     if (code != 0) {
         explain(s, code, why);
         store_close(s);
@@ -524,7 +556,7 @@ int store_reopen(struct store *s)
     if (code == 0)
         code = open_dbs(s, false, &is_new, &why);
     if (code == 0)
-        code = look(s);
+        code = store_look(s);
     if (code != 0) {
         if (s->env != NULL)
             mdb_env_close(s->env);

@@ -1,0 +1,44 @@
+/* wal.h - the write-ahead log: where an entry is safe first.
+ *
+ * A commit of the trees writes pages all over their file, and waits for the disk twice; a frame of
+ * the log is one run of bytes, and is waited for once. So an entry is acknowledged when its frame
+ * is safe, and the trees get it later, with very many others in one commit. What they had not got
+ * when the process ended, store_open gives them.
+ *
+ * Used by one thread, which need not be the one that writes to the store. */
+#ifndef STORE_WAL_H
+#define STORE_WAL_H
+#include <stdbool.h>
+#include <stdint.h>
+#include "base/error.h"
+#include "base/slice.h"
+
+struct wal;
+struct store; /* store.h */
+
+/* Opens the log of a store that is open for writing, whose trees have all that is in it. NULL with
+ * a sentence in `why`. Pair: wal_close. */
+struct wal *wal_open(const struct store *s, struct error *why);
+
+/* NULL is allowed. */
+void wal_close(struct wal *w);
+
+/* Begins a frame: nothing is in it. */
+void wal_begin(struct wal *w);
+
+/* Adds an entry: a record as record_write has made it, and its idempotency key (empty: none). With
+ * `is_kept` false it is a number that was used for something that is not kept. Returns 0, or
+ * -ENOMEM: the frame is of no use. */
+int wal_add(struct wal *w, struct slice record, struct slice key, bool is_kept);
+
+/* Writes the frame, be there anything in it or not, and waits until it is safe. Frames up to the
+ * number `stored` are in the trees, safely: what they take up may be overwritten. Returns 0; or
+ * -errno: until wal_undo has returned 0 it may be there or not, and no other is written. */
+int wal_write(struct wal *w, uint64_t stored);
+
+/* Makes certain that the frame that could not be written is not there. Returns 0, or -errno. */
+int wal_undo(struct wal *w);
+
+/* The number of the last frame that was written. They grow by one. */
+uint64_t wal_number(const struct wal *w);
+#endif
