@@ -369,7 +369,8 @@ static void update_stats(struct disk *d)
 
 static void submit(struct disk *d, struct read_job *job)
 {
-    job->is_stale = job->is_early = false;
+    job->is_stale = false;
+    job->awaits = 0;
     job->page.messages = job->messages;
     job->query.until = d->emitted;
     job->query.time_ms = d->time_ms;
@@ -379,9 +380,16 @@ static void submit(struct disk *d, struct read_job *job)
     pthread_mutex_unlock(&d->lock);
 }
 
-/* What is asked for is on its way to the store. */
-static void want_now(struct disk *d)
+/* Whether the store is going to have more than it has. */
+static bool is_coming(const struct disk *d)
 {
+    return d->state.head < d->emitted && d->tree_trouble == 0 && !d->is_broken;
+}
+
+/* Has the job read when the store has that number, which is on its way there. */
+static void await(struct disk *d, struct read_job *job, uint64_t seq)
+{
+    job->awaits = seq;
     pthread_mutex_lock(&d->lock);
     d->is_wanted_now = true;
     pthread_cond_signal(&d->to_writer);
@@ -445,7 +453,10 @@ static void disk_read_page(struct journal *j, struct journal_read *read)
         return;
     }
     list_add_last(&d->reading, &job->link);
-    submit(d, job);
+    if (read->is_fresh && is_coming(d))
+        await(d, job, d->emitted);
+    else
+        submit(d, job);
 }
 
 static void disk_cancel(struct journal *j, struct journal_read *read)
@@ -477,7 +488,7 @@ static uint64_t lost_anew(const struct journal_read *read, const struct store_pa
 static bool is_too_early(const struct disk *d, const struct read_job *job)
 {
     return job->status == 0 && job->page.count == 0 && job->page.covered < job->query.until &&
-           d->tree_trouble == 0 && !d->is_broken;
+           !job->read->is_fresh && d->tree_trouble == 0 && !d->is_broken;
 }
 
 static void finish_job(struct disk *d, struct read_job *job)
@@ -490,8 +501,7 @@ static void finish_job(struct disk *d, struct read_job *job)
     };
 
     if (job->read != NULL && is_too_early(d, job)) {
-        job->is_early = true;
-        want_now(d);
+        await(d, job, job->page.covered + 1);
         return;
     }
     if (job->read != NULL && job->is_stale) {
@@ -511,7 +521,7 @@ static void finish_job(struct disk *d, struct read_job *job)
     job_free(job);
 }
 
-/* Reads those again that came too early, when there is more on the disk now, or no hope. */
+/* Reads those that had to wait, when the store has come so far, or will not. */
 static void resume_early(struct disk *d)
 {
     struct list *next;
@@ -520,8 +530,7 @@ static void resume_early(struct disk *d)
         struct read_job *job = LIST_HOLDER(at, struct read_job, link);
 
         next = at->next;
-        if (!job->is_early || (job->read != NULL && d->state.head <= job->page.covered &&
-                               d->tree_trouble == 0 && !d->is_broken))
+        if (job->awaits == 0 || (job->read != NULL && d->state.head < job->awaits && is_coming(d)))
             continue;
         if (job->read != NULL) {
             submit(d, job);

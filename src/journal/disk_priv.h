@@ -65,7 +65,7 @@ struct read_job {
     struct journal_read *read;       /* NULL: it was cancelled */
     int status;
     bool is_stale;                   /* something was removed meanwhile: it is read again */
-    bool is_early;                   /* it waits for the next commit, then it is read again */
+    uint64_t awaits;                 /* it is read when the store has come so far; 0: now */
     struct store_query query;
     struct store_page page;
     struct channel_name channels[JOURNAL_MAX_CHANNELS];

@@ -10,7 +10,8 @@
  * counted since the rules have changed, meet with ACTION. Each that does is one line in
  * FAULTS_CONTROL.hits.
  *   OP      write: of data. meta: through a descriptor that is O_DSYNC. undo: of the first two
- *           pages through another one. sync: fsync, fdatasync. clock: CLOCK_REALTIME.
+ *           pages through another one. sync: fsync, fdatasync. log: a write to the write-ahead
+ *           log, which is O_DSYNC. clock: CLOCK_REALTIME.
  *   ACTION  error N: fails with errno N, nothing is done. lie N: it is done, and fails all the
  *           same. short: half of it. delay N: takes N milliseconds more. shift N: seconds.
  *
@@ -34,11 +35,11 @@
 #include <unistd.h>
 
 enum { MAX_FDS = 4096, MAX_FILES = 256, MAX_RULES = 16, NAME = 64, PAGES_OF_META = 8192 };
-enum op { OP_WRITE, OP_META, OP_UNDO, OP_SYNC, OP_CLOCK, OPS };
+enum op { OP_WRITE, OP_META, OP_UNDO, OP_SYNC, OP_LOG, OP_CLOCK, OPS };
 enum action { NOTHING, FAIL, LIE, SHORT, DELAY, SHIFT };
 enum kind { KIND_WRITE = 1, KIND_TRUNCATE, KIND_LINK, KIND_RENAME, KIND_UNLINK };
 
-static const char *const op_names[OPS] = {"write", "meta", "undo", "sync", "clock"};
+static const char *const op_names[OPS] = {"write", "meta", "undo", "sync", "log", "clock"};
 static const char *const action_names[] = {"", "error", "lie", "short", "delay", "shift"};
 
 struct head {
@@ -401,7 +402,8 @@ static int new_file(const char *name)
 /* What an earlier process has left: its log, or a directory that is all on the disk. */
 static void load_shadow(void)
 {
-    static const char *const known[] = {"data.mdb", "data.mdb.new", "sse-notify.lock"};
+    static const char *const known[] = {"data.mdb", "data.mdb.new", "sse-notify.lock", "wal-0",
+                                        "wal-1"};
     char path[4200];
     char name[NAME];
     struct head head;
@@ -565,17 +567,27 @@ int close(int fd)
     return real.close(fd);
 }
 
+/* What a write to that file counts as; OPS: there are no faults for it. */
+static enum op op_of_write(int fd, off_t offset)
+{
+    const char *name = names[owner[fd] - 1];
+
+    if (strncmp(name, "wal-", 4) == 0)
+        return OP_LOG;
+    if (strcmp(name, "data.mdb") != 0)
+        return OPS;
+    return is_dsync[fd] ? OP_META : offset < PAGES_OF_META ? OP_UNDO : OP_WRITE;
+}
+
 static ssize_t write_ours(int fd, const void *bytes, size_t n, off_t offset)
 {
-    enum op op = is_dsync[fd] ? OP_META : offset < PAGES_OF_META ? OP_UNDO : OP_WRITE;
+    enum op op = op_of_write(fd, offset);
     int file = owner[fd] - 1;
     struct pending *written;
     long argument = 0;
     enum action action;
     ssize_t done;
 
-    if (find_name("data.mdb") != file)
-        op = OPS; /* faults are for the data */
     action = op == OPS ? NOTHING : judge(op, &argument);
     if (action == FAIL) {
         errno = (int)argument;

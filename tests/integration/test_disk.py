@@ -202,6 +202,7 @@ class Directory(Case):
     def test_the_journal_is_in_the_stats(self):
         daemon = self.start()
         daemon.notify(user="u", data="x")
+        wait_for(lambda: daemon.stats()["journal"]["entries"] == 1, "its commit")
         journal = daemon.stats()["journal"]
         self.assertEqual((journal["type"], journal["up"], journal["head"], journal["entries"]),
                          ("disk", True, 1, 1))

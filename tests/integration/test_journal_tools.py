@@ -399,7 +399,7 @@ class Refusals(Case):
         self.assertEqual(json.loads(lines[-1])["entries"], len(lines) - 5)
         self.assertEqual(self.stats(daemon.home), before)
         self.assertEqual(sorted(os.listdir(daemon.home)),
-                         ["data.mdb", "lock.mdb", "sse-notify.lock"])
+                         ["data.mdb", "lock.mdb", "sse-notify.lock", "wal-0", "wal-1"])
         self.journal("compact", "--path", daemon.home)
 
     def test_bad_lines_are_named_and_nothing_is_imported(self):
