@@ -127,7 +127,8 @@ void store_reserve(struct store *s, uint64_t seq)
 
 void store_note_logged(struct store *s, uint64_t number)
 {
-    s->next.wal_number = number;
+    if (number > s->next.wal_number)
+        s->next.wal_number = number;
 }
 
 /* ---- entries out ---- */
