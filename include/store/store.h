@@ -54,8 +54,8 @@ struct store_state {
 struct store *store_open(const struct store_options *options, struct error *why);
 
 /* Opens for reading beside a process that may be writing: for tools. Never makes a store. What was
- * acknowledged before is there, if it takes a moment: of a process that was killed the last of it is
- * in the write-ahead log, and is brought in now. */
+ * acknowledged before is there, if it takes a moment: what a process that was killed has left in
+ * the write-ahead log is brought in now. */
 struct store *store_open_read_only(const char *path, struct error *why);
 
 /* Closes; a store that was written to remembers that nothing is missing, unless store_note_loss was

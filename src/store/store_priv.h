@@ -174,8 +174,8 @@ uint64_t lost_of_channel(const struct stored_state *state, uint64_t mark);
 int state_measure(struct store *s, MDB_txn *txn, const struct stored_state *stored,
                   struct store_state *out);
 
-/* What is written next begins a new epoch: streams that come back with an id of the old one are told
- * that it is unknown. The log goes on under a new name. Within a transaction. */
+/* What is written next begins a new epoch: streams that come back with an id of the old one are
+ * told that it is unknown. The log goes on under a new name. Within a transaction. */
 int state_renew(struct stored_state *next);
 
 /* Opens what is in the directory, whose lock the caller has, and makes it whole. */

@@ -3,7 +3,8 @@
  * Two files are written in turn, each from its beginning on, when the trees have all that is in it.
  * A frame begins at a multiple of WAL_STEP, so that no write touches what an earlier one has made
  * safe: a struct wal_head, then its entries, each a struct wal_entry with the record and the key
- * behind it. What stands behind the newest frame is left from earlier rounds, with lower numbers. */
+ * behind it. What stands behind the newest frame is left from earlier rounds, with lower
+ * numbers. */
 #ifndef STORE_WAL_PRIV_H
 #define STORE_WAL_PRIV_H
 #include <stdbool.h>

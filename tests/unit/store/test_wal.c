@@ -421,7 +421,8 @@ static void run(uint64_t seed)
                 write_to_trees(written, sizes[written]);
             }
             if (written > 0)
-                stored = frames[written] - (written < head && frames[written + 1] == frames[written]);
+                stored = frames[written] -
+                         (written < head && frames[written + 1] == frames[written]);
             store_note_logged(store, stored);
             assert_int_equal(store_commit(store, written), 0);
             break;
