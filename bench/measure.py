@@ -26,8 +26,8 @@ def progress(text):
         print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
 
 
-def pinned(core, command, **more):
-    return subprocess.run(["taskset", "-c", str(core), *map(str, command)], text=True, check=True,
+def pinned(core, command, check=True, **more):
+    return subprocess.run(["taskset", "-c", str(core), *map(str, command)], text=True, check=check,
                           timeout=300, **more)
 
 
@@ -35,11 +35,12 @@ class Daemon:
     """The release build on core 0: without access log, as servers are compared, or with its log
     going to the file `log`. `options` are "section.key=value"; its journal is in memory unless they
     say otherwise. `begun` is when it was executed, by time.monotonic."""
+    templates = ()      # the generator knows ours
 
     def __init__(self, *options, log=None, wait=True):
         self.log = log
         self.wait = wait
-        self.options = ["journal.type=memory", "log.level=" + ("info" if log else "warning"),
+        self.options = ["journal.type=memory", "log.level=" + ("info" if log else "error"),
                         "server.drain_time=0s", *options]
 
     def __enter__(self):
@@ -47,6 +48,7 @@ class Daemon:
             s.bind(("127.0.0.1", 0))
             self.host, self.port = s.getsockname()
         self.address = f"{self.host}:{self.port}"
+        self.url = f"http://{self.address}"
         options = [f"listener.default.address={self.address}", *self.options]
         self.begun = time.monotonic()
         self.process = subprocess.Popen(
@@ -63,7 +65,7 @@ class Daemon:
     def wait_ready(self, seconds=30):
         while time.monotonic() < self.begun + seconds:
             try:
-                with urllib.request.urlopen(f"http://{self.address}/readyz", timeout=30):
+                with urllib.request.urlopen(f"{self.url}/readyz", timeout=30):
                     return time.monotonic()
             except OSError:
                 time.sleep(0.001)
@@ -75,30 +77,38 @@ class Daemon:
         return stats["loop_longest_us"] / 1000, stats["loop_longest_cpu_us"] / 1000
 
     def stats(self):
-        with urllib.request.urlopen(f"http://{self.address}/stats", timeout=30) as answer:
+        with urllib.request.urlopen(f"{self.url}/stats", timeout=30) as answer:
             return json.load(answer)
 
 
-def generator(daemon, *arguments):
-    """The command of a load generator for the daemon."""
-    return [BENCH / "ssebench", "--pid", daemon.process.pid, "--server-cpu", SERVER_CORE,
-            "--server", daemon.address, *arguments]
+def generator(server, *arguments):
+    """The command of the load generator for a server that has `url`, `process` and `templates`,
+    what the generator must know of it."""
+    return [DAEMON, "bench", "--json", "--pid", server.process.pid, "--core", SERVER_CORE,
+            "--url", server.url, *server.templates, *arguments]
 
 
 def phases_of(text):
-    """What the generator has measured, by phase; of a phase that was run twice the second counts."""
-    phases = {p["phase"]: p for p in json.loads(text.splitlines()[-1])["phases"]}
-    for name, phase in phases.items():
-        wrong = {k: phase[k] for k in ("lost", "gap", "dup", "reordered", "misrouted", "bad")
-                 if phase.get(k)}
+    """What the generator has measured, by what was asked; of what was asked twice the second
+    counts."""
+    if not text:
+        raise SystemExit("the generator measured nothing")
+    report = json.loads(text)
+    phases = {phase["asked"]: phase for phase in report["phases"]}
+    for asked, phase in phases.items():
+        wrong = {k: phase[k] for k in ("lost", "gaps", "doubled", "reordered", "misrouted",
+                                       "refused", "failed", "closed") if phase.get(k)}
         if wrong:
-            raise SystemExit(f"{name}: {wrong}: the figures of a server that errs mean nothing")
+            raise SystemExit(f"{asked}: {wrong} {phase['failure']}: the figures of a server that "
+                             "errs mean nothing")
+    if not report["complete"]:
+        raise SystemExit("the generator did not come to its end")
     return phases
 
 
-def generate(daemon, *arguments):
-    return phases_of(pinned(CLIENT_CORE, generator(daemon, *arguments), stdout=subprocess.PIPE,
-                            stderr=subprocess.DEVNULL).stdout)
+def generate(server, *arguments):
+    return phases_of(pinned(CLIENT_CORE, generator(server, *arguments), stdout=subprocess.PIPE,
+                            check=False).stdout)
 
 
 def spread(values, digits):

@@ -77,7 +77,7 @@ static void on_entry(void *ctx, const struct journal_entry *entry)
     channel = channel_find(nm, entry->to);
     if (channel != NULL && channel->count > 0) {
         streams = channel->count;
-        if (streams <= DIRECT_CLIENTS || fanout_start(nm, channel) != 0)
+        if (streams <= DIRECT_CLIENTS || fanout_start(nm, channel, entry->message) != 0)
             serve_directly(channel, entry->message);
     }
     if (history_bytes(nm->window) / 2 > nm->options.window_bytes)
@@ -184,6 +184,7 @@ struct notification_manager *notification_manager_create(const struct manager_op
     nm->down_reason = "it is not open yet";
     list_init(&nm->fanouts);
     intern_init(&nm->user_agents);
+    pool_init(&nm->clients, sizeof(struct client));
     if (create_parts(nm) != 0) {
         notification_manager_destroy(nm);
         return NULL;
@@ -201,6 +202,7 @@ void notification_manager_destroy(struct notification_manager *nm)
     while (!list_is_empty(&nm->fanouts))
         fanouts_run(nm, 1);
     clients_flush(nm, SIZE_MAX);
+    pool_fini(&nm->clients);
     channels_fini(nm);
     intern_fini(&nm->user_agents);
     history_destroy(nm->window);
@@ -319,7 +321,7 @@ size_t manager_presence(const struct notification_manager *nm, struct slice user
             .id = c->id,
             .opened_ms = c->opened_ms,
             .user_agent = c->user_agent->text,
-            .queued = c->ring.count,
+            .queued = ring_count(&c->ring),
             .is_lagging = c->is_behind || c->is_blocked,
             .last_seq = c->last_seq,
             .sink = c->sink,

@@ -4,6 +4,7 @@
 #include <time.h>
 #include <unistd.h>
 #include "base/log.h"
+#include "store/check.h"
 #include "store_priv.h"
 #include "wal_priv.h"
 
@@ -159,10 +160,17 @@ void store_bring_in_log(const char *path)
         .keep_bytes = MAP_OF_ALL,
         .keys_ms = UINT64_MAX / 4,
     };
-    struct error why = {.text = ""};
-    struct store *s = store_make(&options, &why);
-    int status = s == NULL ? -1 : 0;
+    struct store_report report = {.is_damaged = false};
+    struct error why = {.text = "data.mdb is damaged"};
+    struct store *s;
+    int status = store_check(path, NULL, NULL, NULL, &report, &why);
 
+    if (status != 0 || report.is_damaged) {
+        note_left_out(path, why.text);
+        return;
+    }
+    s = store_make(&options, &why);
+    status = s == NULL ? -1 : 0;
     if (status == 0 && directory_holder(path) == 0)
         status = directory_lock(path, &s->lock_fd, &why);
     if (status == 0)
