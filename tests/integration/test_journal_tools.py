@@ -50,6 +50,7 @@ class Case(OneDaemonATest):
         daemon.notify(user="gone", data="1", ttl=0, idempotency_key="k2")
         for i in range(5):
             ids.append(daemon.notify(user="full", data=i)["id"])
+        wait_for(lambda: daemon.stats()["journal"]["entries"] == 7, "the commit of all")
         return daemon, ids
 
     def lines(self, count):
