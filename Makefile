@@ -13,7 +13,7 @@ HARDEN   ?= -fstack-protector-strong -D_FORTIFY_SOURCE=2 -fPIE
 CPPFLAGS += -iquote include -D_GNU_SOURCE -DSSE_NOTIFY_VERSION='"$(VERSION)"'
 CFLAGS   += -std=c11 $(OPT) $(WARN) $(HARDEN) $(SANITIZE) -fno-common
 LDFLAGS  += $(SANITIZE) -pie -Wl,-z,relro -Wl,-z,now
-LDLIBS   += -lev -lcjson -lcurl -llmdb -lpthread -lm
+LDLIBS   += -lev -lcjson -lcurl -lcrypto -llmdb -lpthread -lm
 
 include third_party/llhttp.mk
 

@@ -34,11 +34,11 @@ syntax: $(CHECKED:%=$(BUILD)/%.syntax)
 $(BUILD)/%.c.syntax: %.c
 	$(Q)$(CC) $(CPPFLAGS) -iquote src -iquote tests $(LLHTTP_CPPFLAGS) $(CFLAGS) -fsyntax-only $<
 
-.PHONY: test lint unit integration asan tsan valgrind fuzz fuzz-corpus browser coverage torture
+.PHONY: test lint unit integration deploy asan tsan valgrind fuzz fuzz-corpus browser coverage torture
 test: test-deps
 	@FUZZ_SECONDS=$(FUZZ_SECONDS) tests/run
 
-lint unit integration asan tsan valgrind fuzz browser coverage: test-deps
+lint unit integration deploy asan tsan valgrind fuzz browser coverage: test-deps
 	@FUZZ_SECONDS=$(FUZZ_SECONDS) tests/run $@
 
 # A hundred kills and more, some minutes; `tests/run torture` is a short run of it.

@@ -6,6 +6,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include "auth/credentials.h"
+#include "auth/publish_keys.h"
 #include "base/stats.h"
 #include "http/server.h"
 #include "notify/notification_manager.h"
@@ -23,11 +25,21 @@ struct api_options {
     uint64_t max_streams_per_user;
     uint64_t max_streams_per_ip;  /* IPv6: per /64 */
     uint64_t retry_ms;            /* Retry-After of a stream that is refused */
+    bool streams_need_token;      /* and histories */
+    bool sending_takes_key;       /* sending, and every other route of role internal, needs one of
+                                   * these two; neither: nothing */
+    bool sending_takes_token;
+    const char *cookie;           /* that may hold a token, or NULL */
+    struct credentials *credentials;   /* where one of them takes tokens */
+    struct publish_keys *publish_keys; /* where one takes keys */
 };
 
 /* All that is given is borrowed for its life. NULL without memory. */
 struct api *api_create(const struct api_options *options, struct notification_manager *nm,
                        struct loop *loop, struct stats *stats);
+
+/* Other options from now on, borrowed as those before. */
+void api_change_options(struct api *api, const struct api_options *options);
 
 /* After the last connection is gone. NULL is allowed. */
 void api_destroy(struct api *api);

@@ -5,13 +5,16 @@
 #define BASE_STATS_H
 #include <stddef.h>
 #include <stdint.h>
+#include "base/histogram.h"
 
 struct stats {
 #define COUNTER(name, help) uint64_t name;
 #define GAUGE(name, help) uint64_t name;
+#define HISTOGRAM(name, help) struct histogram name;
 #include "base/stats.def"
 #undef COUNTER
 #undef GAUGE
+#undef HISTOGRAM
 };
 
 enum stat_kind { STAT_COUNTER, STAT_GAUGE };
@@ -23,7 +26,7 @@ struct stat_info {
     size_t offset; /* of the uint64_t in struct stats */
 };
 
-/* One row a counter, in the list's order; `stat_count` rows. */
+/* One row a counter or gauge, in the list's order; `stat_count` rows. */
 extern const struct stat_info stat_infos[];
 extern const size_t stat_count;
 

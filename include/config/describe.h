@@ -14,4 +14,7 @@ int config_describe_example(struct buf *out);
 
 /* docs/configuration.md. */
 int config_describe_reference(struct buf *out);
+
+/* docs/man/sse-notify.conf.5, as roff. */
+int config_describe_manual(struct buf *out);
 #endif

@@ -33,7 +33,8 @@ struct http_route {
 typedef bool http_filter(void *ctx, struct http_request *r);
 
 /* `routes` (ending in a row without handler), `limits` and `stats` are borrowed for the server's
- * life. Out of memory gives NULL. */
+ * life; `limits` may change, and requests that begin from then on have the new ones. Out of memory
+ * gives NULL. */
 struct http_server *http_server_create(struct loop *loop, const struct http_limits *limits,
                                        const struct http_route *routes, http_filter *filter,
                                        void *ctx, struct stats *stats);
@@ -49,6 +50,19 @@ void http_server_accept(struct http_server *server, int fd, const struct peer *p
 /* Stops keep-alive: idle connections are closed, others after the answer to what they sent.
  * Open streams are not touched. */
 void http_server_drain(struct http_server *server);
+
+/* Calls `visit` for every open stream. */
+struct http_stream;
+typedef void http_visit_fn(void *ctx, const struct http_stream *s);
+void http_server_each_stream(struct http_server *server, http_visit_fn *visit, void *ctx);
+
+/* Calls `visit` with how many requests were answered with each status, by route; NULL is the route
+ * of those that reached none. Status 0 is any that has no title. What never was is left out. */
+typedef void http_count_fn(void *ctx, const struct http_route *route, int status, uint64_t count);
+void http_server_each_count(const struct http_server *server, http_count_fn *visit, void *ctx);
+
+/* "GET" */
+const char *http_method_name(enum http_method method);
 
 /* Connections open now, streams included; 0 after a drain means all is answered. */
 size_t http_server_connections(const struct http_server *server);

@@ -72,6 +72,8 @@ struct journal_append {
     bool is_duplicate;   /* the idempotency key is known: `seq` is the first one's */
     uint64_t seq;
     uint32_t streams;    /* counted by whoever hears on_entry */
+    uint64_t came_us;    /* when the request came in, by the loop's clock in microseconds; 0: it is
+                          * not timed */
 };
 
 /* A retraction or an erasure under way; the caller's, who keeps it until on_done. */
@@ -116,6 +118,7 @@ struct journal_status {
     int trouble;         /* 0, or why the last write failed (-ENOSPC, -EIO) */
     size_t entries;
     size_t bytes;
+    uint64_t oldest_ms;  /* how long ago the oldest entry was recorded; 0: there is none */
 };
 
 /* Opens the journal of that type ("memory", "disk"). `stats` and `ev` are borrowed for its life;

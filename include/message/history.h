@@ -96,6 +96,9 @@ void history_pin(struct history *h, struct channel_name channel, bool is_pinned)
 size_t history_count(const struct history *h);
 size_t history_bytes(const struct history *h);
 
+/* How long ago the oldest entry was sent; 0: there is none. */
+uint64_t history_oldest_ms(const struct history *h, uint64_t now_ms);
+
 /* Entries that a bound or their age has taken since the start. */
 uint64_t history_evicted(const struct history *h);
 #endif

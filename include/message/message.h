@@ -20,6 +20,8 @@ struct message {
     bool is_json;         /* the data is a JSON value, else the text of a string */
     bool is_withdrawn;    /* replaced or retracted: queues that have not begun it leave it out */
     bool is_gap;          /* a control event that tells of what was lost behind the cursor */
+    bool is_timed;        /* it came in at `came_us`, by the low bits of the loop's clock */
+    uint32_t came_us;
     char wire[];          /* an HTTP/1.1 chunk: size, CRLF, event, CRLF */
 };
 

@@ -25,6 +25,9 @@ void loop_stop(struct loop *loop);
 /* Monotonic milliseconds of this turn; does not advance within a callback. */
 uint64_t loop_now_ms(const struct loop *loop);
 
+/* Monotonic microseconds when this turn began, which is when all that it handles had come. */
+uint64_t loop_turn_us(const struct loop *loop);
+
 /* Milliseconds since 1970-01-01 UTC, read at the call. */
 uint64_t loop_wall_ms(const struct loop *loop);
 

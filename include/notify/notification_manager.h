@@ -30,6 +30,8 @@ struct manager_options {
     size_t window_bytes;       /* the window: bounded by bytes, ... */
     uint64_t keep_ms;          /* ... age ... */
     size_t keep_per_user;      /* ... and per user */
+    uint64_t (*read_us)(void); /* the clock of journal_append.came_us, asked now and then while
+                                * streams are written; NULL: nothing is timed */
 };
 
 /* Makes the manager and listens to `journal` from then on; `journal` and `stats` are borrowed and
@@ -37,6 +39,11 @@ struct manager_options {
 struct notification_manager *notification_manager_create(const struct manager_options *options,
                                                          struct journal *journal,
                                                          struct stats *stats);
+
+/* Takes over heartbeat_ms, retry_ms, queue, overflow and max_age_ms, for the streams that are open
+ * too; their next heartbeat still comes when it was due. The rest of `options` is not looked at. */
+void manager_change_options(struct notification_manager *nm,
+                            const struct manager_options *options);
 
 /* Drops every client without a word to its sink. NULL is allowed. */
 void notification_manager_destroy(struct notification_manager *nm);
@@ -61,6 +68,10 @@ void manager_drain(struct notification_manager *nm, uint64_t now_ms, uint64_t dr
 
 /* Ends one user's streams, or the one of `client_id` unless that is 0. Returns how many. */
 size_t manager_kick(struct notification_manager *nm, struct slice user, uint64_t client_id);
+
+/* The user's open stream of that id, or NULL: there is none, or it is ending. */
+struct client *manager_find_client(const struct notification_manager *nm, struct slice user,
+                                   uint64_t client_id);
 
 /* Calls `visit` for each open stream of the user; returns their number. */
 typedef void manager_visit_fn(void *ctx, const struct client_info *info);

@@ -42,29 +42,51 @@ void addresses_fini(struct api *api)
     hash_table_fini(&api->addresses);
 }
 
-bool addresses_take(struct api *api, const struct peer *peer)
+/* The peer's row, made if need be; NULL without memory. */
+static struct address_count *need(struct api *api, const struct peer *peer)
 {
     struct address_count wanted = key_for(peer);
+    struct address_count *a = hash_table_find(&api->addresses, key_of(&wanted));
+
+    if (a != NULL)
+        return a;
+    a = malloc(sizeof *a);
+    if (a == NULL)
+        return NULL;
+    *a = wanted;
+    if (hash_table_insert(&api->addresses, a) == 0)
+        return a;
+    free(a);
+    return NULL;
+}
+
+static void count_stream(void *ctx, const struct http_stream *s)
+{
+    struct address_count *a = need(ctx, http_stream_peer(s));
+
+    if (a != NULL)
+        a->streams++;
+}
+
+void addresses_restart(struct api *api)
+{
+    addresses_fini(api);
+    addresses_init(api);
+    if (api->options.max_streams_per_ip > 0)
+        http_server_each_stream(api->server, count_stream, api);
+}
+
+bool addresses_take(struct api *api, const struct peer *peer)
+{
     struct address_count *a;
 
     if (api->options.max_streams_per_ip == 0)
         return true;
-    a = hash_table_find(&api->addresses, key_of(&wanted));
-    if (a != NULL) {
-        if (a->streams >= api->options.max_streams_per_ip)
-            return false;
-        a->streams++;
-        return true;
-    }
-    a = malloc(sizeof *a);
-    if (a == NULL)
+    a = need(api, peer);
+    if (a == NULL || a->streams >= api->options.max_streams_per_ip)
         return false;
-    *a = wanted;
-    a->streams = 1;
-    if (hash_table_insert(&api->addresses, a) == 0)
-        return true;
-    free(a);
-    return false;
+    a->streams++;
+    return true;
 }
 
 void addresses_give_back(struct api *api, const struct peer *peer)

@@ -4,6 +4,7 @@
 #include <string.h>
 #include "addresses_priv.h"
 #include "api_priv.h"
+#include "base/process.h"
 #include "notify_item_priv.h"
 #include "proxies_priv.h"
 
@@ -24,8 +25,19 @@ struct api *api_create(const struct api_options *options, struct notification_ma
     api->loop = loop;
     api->stats = stats;
     api->started_ms = loop_now_ms(loop);
+    api->started_wall_ms = loop_wall_ms(loop);
+    api->own_descriptors = process_count_descriptors();
     addresses_init(api);
     return api;
+}
+
+void api_change_options(struct api *api, const struct api_options *options)
+{
+    bool was_counting = api->options.max_streams_per_ip > 0;
+
+    api->options = *options;
+    if (was_counting != (options->max_streams_per_ip > 0))
+        addresses_restart(api);
 }
 
 void api_destroy(struct api *api)

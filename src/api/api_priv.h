@@ -16,7 +16,9 @@ struct api {
     struct http_server *server;
     struct loop *loop;
     struct stats *stats;
-    uint64_t started_ms;          /* loop_now_ms at creation */
+    uint64_t started_ms;          /* loop_now_ms at creation, ... */
+    uint64_t started_wall_ms;     /* ... and since 1970 */
+    uint64_t own_descriptors;     /* open ones that are no connections */
     struct hash_table addresses;  /* struct address_count, only with max_streams_per_ip */
     struct notify_item *item;     /* the notification being read: no handler runs within another */
     struct buf answer;            /* to a publish, while it is made */
@@ -24,6 +26,7 @@ struct api {
 
 /* One an endpoint; ctx is the struct api. */
 http_handler api_subscribe;        /* subscribe.c: GET /notifications/:userID */
+http_handler api_refresh;          /* refresh.c: POST /notifications/:userID/refresh */
 http_handler api_notify;           /* notify.c: POST /notify */
 http_handler api_history;          /* history.c: GET /notifications/:userID/history */
 http_handler api_erase;            /* history.c: DELETE /users/:userID/history */
@@ -32,6 +35,7 @@ http_handler api_presence;         /* presence.c: GET /users/:userID */
 http_handler api_kick;             /* presence.c: DELETE /users/:userID/streams */
 http_handler api_kick_one;         /* presence.c: DELETE /users/:userID/streams/:clientID */
 http_handler api_stats;            /* stats.c: GET /stats */
+http_handler api_metrics;          /* metrics.c: GET /metrics */
 http_handler api_healthz;          /* health.c */
 http_handler api_readyz;
 
@@ -44,6 +48,9 @@ void api_respond_cjson(struct http_request *r, struct cJSON *tree);
 
 /* Path parameter 0 as a user id, or 400 is answered and false returned. */
 bool api_user(struct http_request *r, struct slice *user);
+
+/* Reads a client id, sixteen hexadecimal digits as presence shows it; false: it is none. */
+bool api_client_id(struct slice text, uint64_t *id);
 
 /* A problem (RFC 9457) as a JSON object appended to `b`, as in the answer to a batch. */
 void api_add_problem(struct buf *b, int status, const char *detail);

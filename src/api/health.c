@@ -12,7 +12,9 @@ void api_readyz(void *ctx, struct http_request *r)
     struct api *api = ctx;
     const char *why;
 
-    if (manager_is_ready(api->nm, &why))
+    if (api->options.credentials != NULL && !credentials_have_keys(api->options.credentials))
+        http_problem(r, 503, "Not ready: the keys for tokens could not be fetched yet.");
+    else if (manager_is_ready(api->nm, &why))
         http_respond(r, 200, "application/json", SLICE_LITERAL("{\"status\":\"ready\"}"));
     else
         http_problem(r, 503, "Not ready: %s.", why);

@@ -1,9 +1,10 @@
 /* history.c - what is kept for a user: shown, retracted, erased. */
 #include <errno.h>
 #include <stdlib.h>
+#include "access_priv.h"
 #include "api_priv.h"
 #include "base/clock.h"
-#include "message/json.h"
+#include "base/json.h"
 #include "message/sse.h"
 
 enum { DEFAULT_LIMIT = 100, MAX_LIMIT = 1000, PAGE_BYTES = 4 << 20 };
@@ -101,12 +102,14 @@ static bool read_query(const struct api *api, struct http_request *r, uint64_t *
 void api_history(void *ctx, struct http_request *r)
 {
     struct api *api = ctx;
+    struct listener_access access;
     struct listing *l;
     struct slice user;
     uint64_t after;
     uint64_t limit;
 
-    if (!api_user(r, &user) || !read_query(api, r, &after, &limit))
+    if (!api_user(r, &user) || !access_listen(api, r, user, api_history, &access) ||
+        !read_query(api, r, &after, &limit))
         return;
     l = malloc(sizeof *l);
     if (l == NULL) {
@@ -190,7 +193,7 @@ void api_erase(void *ctx, struct http_request *r)
     struct removing *removing;
     struct slice user;
 
-    if (!api_user(r, &user))
+    if (!api_user(r, &user) || !access_manage(api, r, user, api_erase))
         return;
     removing = removing_create(r, on_erased);
     if (removing != NULL)
@@ -224,7 +227,7 @@ void api_retract(void *ctx, struct http_request *r)
     uint64_t seq = 0;
     int status;
 
-    if (!api_user(r, &user))
+    if (!api_user(r, &user) || !access_manage(api, r, user, api_retract))
         return;
     status = id_parse(http_request_param(r, 1), manager_epoch(api->nm), &seq);
     if (status == -EINVAL) {

@@ -1,6 +1,7 @@
 /* presence.c - GET /users/:userID, and the two ways to end a user's streams. */
 #include <cjson/cJSON.h>
 #include <stdio.h>
+#include "access_priv.h"
 #include "api_priv.h"
 #include "base/clock.h"
 
@@ -62,7 +63,7 @@ void api_presence(void *ctx, struct http_request *r)
     struct slice user;
     cJSON *tree;
 
-    if (!api_user(r, &user))
+    if (!api_user(r, &user) || !access_manage(api, r, user, api_presence))
         return;
     tree = cJSON_CreateObject();
     l.has_failed = tree == NULL || !add_slice(tree, "user", user) ||
@@ -91,23 +92,8 @@ void api_kick(void *ctx, struct http_request *r)
     struct api *api = ctx;
     struct slice user;
 
-    if (api_user(r, &user))
+    if (api_user(r, &user) && access_manage(api, r, user, api_kick))
         respond_closed(r, manager_kick(api->nm, user, 0));
-}
-
-/* Sixteen hexadecimal digits, as presence shows them; false: no client id. */
-static bool read_client_id(struct slice text, uint64_t *id)
-{
-    *id = 0;
-    for (size_t i = 0; i < text.n; i++) {
-        const char *digits = "0123456789abcdef";
-        const char *at = text.p[i] == '\0' ? NULL : strchr(digits, text.p[i]);
-
-        if (at == NULL)
-            return false;
-        *id = *id << 4 | (uint64_t)(at - digits);
-    }
-    return text.n == 16 && *id != 0;
 }
 
 void api_kick_one(void *ctx, struct http_request *r)
@@ -116,9 +102,9 @@ void api_kick_one(void *ctx, struct http_request *r)
     struct slice user;
     uint64_t id;
 
-    if (!api_user(r, &user))
+    if (!api_user(r, &user) || !access_manage(api, r, user, api_kick_one))
         return;
-    if (!read_client_id(http_request_param(r, 1), &id))
+    if (!api_client_id(http_request_param(r, 1), &id))
         http_problem(r, 400, "A client id is sixteen hexadecimal digits, as presence shows it.");
     else if (manager_kick(api->nm, user, id) == 0)
         http_problem(r, 404, "This user has no open stream with that client id.");

@@ -2,7 +2,7 @@
 #include <cjson/cJSON.h>
 #include <string.h>
 #include "api_priv.h"
-#include "message/json.h"
+#include "base/json.h"
 #include "message/notification.h"
 
 void api_respond_json(struct http_request *r, struct buf *text)
@@ -35,6 +35,20 @@ bool api_user(struct http_request *r, struct slice *user)
                  "The user id in the path must be 1 to 256 bytes of UTF-8 without control "
                  "characters, percent-encoded.");
     return false;
+}
+
+bool api_client_id(struct slice text, uint64_t *id)
+{
+    *id = 0;
+    for (size_t i = 0; i < text.n; i++) {
+        const char *digits = "0123456789abcdef";
+        const char *at = text.p[i] == '\0' ? NULL : strchr(digits, text.p[i]);
+
+        if (at == NULL)
+            return false;
+        *id = *id << 4 | (uint64_t)(at - digits);
+    }
+    return text.n == 16 && *id != 0;
 }
 
 void api_add_problem(struct buf *b, int status, const char *detail)

@@ -1,5 +1,6 @@
 /* stats.c - GET /stats: the daemon's own counters as JSON. */
 #include <cjson/cJSON.h>
+#include "access_priv.h"
 #include "api_priv.h"
 #include "base/log.h"
 
@@ -25,13 +26,15 @@ static bool add_journal(cJSON *to, const struct api *api)
 void api_stats(void *ctx, struct http_request *r)
 {
     struct api *api = ctx;
-    cJSON *tree = cJSON_CreateObject();
-    bool ok = tree != NULL &&
-              cJSON_AddStringToObject(tree, "version", SSE_NOTIFY_VERSION) != NULL &&
-              add_number(tree, "uptime_seconds",
-                         (loop_now_ms(api->loop) - api->started_ms) / 1000) &&
-              add_number(tree, "log_lines_dropped", log_dropped()) && add_journal(tree, api);
+    cJSON *tree;
+    bool ok;
 
+    if (!access_operate(api, r, api_stats))
+        return;
+    tree = cJSON_CreateObject();
+    ok = tree != NULL && cJSON_AddStringToObject(tree, "version", SSE_NOTIFY_VERSION) != NULL &&
+         add_number(tree, "uptime_seconds", (loop_now_ms(api->loop) - api->started_ms) / 1000) &&
+         add_number(tree, "log_lines_dropped", log_dropped()) && add_journal(tree, api);
     for (size_t i = 0; ok && i < stat_count; i++)
         ok = add_number(tree, stat_infos[i].name, stat_value(api->stats, &stat_infos[i]));
     if (!ok) {

@@ -4,6 +4,7 @@
  * stands between them. */
 #include <stdlib.h>
 #include <string.h>
+#include "access_priv.h"
 #include "addresses_priv.h"
 #include "api_priv.h"
 #include "base/log.h"
@@ -130,6 +131,18 @@ static bool read_wishes(struct http_request *r, struct wishes *w)
     return true;
 }
 
+/* False: a topic is none of the caller's, and that was answered. */
+static bool has_topics(struct api *api, struct http_request *r,
+                       const struct listener_access *access, const struct wishes *w)
+{
+    for (size_t i = 0; i < w->topic_count; i++)
+        if (!access_has_topic(access, w->topics[i])) {
+            access_forbid(api, r, "The token's sse_notify.subscribe does not list this topic.");
+            return false;
+        }
+    return true;
+}
+
 static void refuse(struct http_request *r, const struct api *api, uint64_t *counter, int status,
                    const char *detail)
 {
@@ -194,7 +207,7 @@ static struct slice keep(struct copies *copies, struct slice s, size_t most)
 }
 
 static void open_stream(struct api *api, struct http_request *r, struct slice user,
-                        struct wishes *w)
+                        struct wishes *w, uint64_t expires_ms)
 {
     struct copies copies;
     struct peer peer = *http_request_peer(r);
@@ -203,6 +216,7 @@ static void open_stream(struct api *api, struct http_request *r, struct slice us
         .topic_count = w->topic_count,
         .from_earliest = w->from_earliest,
         .has_ping_events = w->has_ping_events,
+        .expires_ms = expires_ms,
         .ops = &sink_ops,
     };
     enum http_framing framing;
@@ -238,10 +252,12 @@ static void open_stream(struct api *api, struct http_request *r, struct slice us
 void api_subscribe(void *ctx, struct http_request *r)
 {
     struct api *api = ctx;
+    struct listener_access access;
     struct wishes w;
     struct slice user;
 
-    if (!api_user(r, &user) || !read_wishes(r, &w))
+    if (!api_user(r, &user) || !access_listen(api, r, user, api_subscribe, &access) ||
+        !read_wishes(r, &w) || !has_topics(api, r, &access, &w))
         return;
     if (http_request_method(r) == HTTP_HEAD) {
         http_response_header(r, "Cache-Control",
@@ -255,5 +271,5 @@ void api_subscribe(void *ctx, struct http_request *r)
         return;
     }
     if (is_within_limits(api, r, user))
-        open_stream(api, r, user, &w);
+        open_stream(api, r, user, &w, access_end_ms(api, &access));
 }

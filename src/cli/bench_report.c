@@ -2,7 +2,7 @@
 #include "bench_priv.h"
 
 #include <inttypes.h>
-#include "message/json.h"
+#include "base/json.h"
 #include "output_priv.h"
 
 static const char *const names[] = {

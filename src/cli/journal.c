@@ -80,46 +80,29 @@ int command_journal(int argc, char **argv)
 
 /* ---- where the journal is ---- */
 
-int journal_place_configure(struct journal_place *place)
-{
-    struct config_errors errors = {.count = 0};
-
-    if (place->has_config)
-        return -1;
-    if (config_load(&place->config, place->file, place->overrides.items, place->overrides.count,
-                    &errors) != 0) {
-        config_errors_print(&errors, stderr);
-        return EXIT_USAGE;
-    }
-    place->has_config = true;
-    return -1;
-}
-
 int journal_place_find(struct journal_place *place, const struct command *command)
 {
     int code;
 
     if (place->path != NULL && place->path[0] == '\0')
         return wrong_usage(command, "--path: the journal's directory is needed");
-    if (place->path != NULL && place->file == NULL && place->overrides.count == 0)
+    if (place->path != NULL && !configured_is_named(&place->daemon))
         return -1;
-    code = journal_place_configure(place);
+    code = configured_read(&place->daemon);
     if (code >= 0 || place->path != NULL)
         return code;
-    if (place->config.journal.type != CONFIG_JOURNAL_DISK) {
+    if (place->daemon.config.journal.type != CONFIG_JOURNAL_DISK) {
         complain(command, "the configuration has journal.type = memory, of which nothing is on "
                           "disk; --path DIR names a directory");
         return EXIT_USAGE;
     }
-    place->path = place->config.journal.path;
+    place->path = place->daemon.config.journal.path;
     return -1;
 }
 
 void journal_place_fini(struct journal_place *place)
 {
-    text_list_fini(&place->overrides);
-    if (place->has_config)
-        config_fini(&place->config);
+    configured_fini(&place->daemon);
 }
 
 /* ---- how far it is ---- */

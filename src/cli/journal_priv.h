@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include "arguments_priv.h"
 #include "base/buf.h"
-#include "config/config.h"
+#include "configured_priv.h"
 
 struct store_lock; /* store/replace.h */
 
@@ -23,27 +23,18 @@ int journal_backup(int argc, char **argv);
 
 /* As the options say it. All zero is the beginning. */
 struct journal_place {
-    const char *file;
-    struct text_list overrides;
-    const char *path;     /* --path; after journal_place_find never NULL */
-    struct config config; /* the daemon's, where it was read */
-    bool has_config;
+    struct configured daemon; /* its configuration, where it was read */
+    const char *path;         /* --path; after journal_place_find never NULL */
 };
 
 #define JOURNAL_PLACE_ARGUMENTS(place)                                                             \
-    {'c', "config", ARGUMENT_TEXT, "FILE", &(place).file, 0, 0,                                    \
-     "the daemon's configuration; default\n" CONFIG_DEFAULT_PATH},                                 \
-        {'o', "option", ARGUMENT_LIST, "S.K=VALUE", &(place).overrides, 0, 0,                      \
-         "set one option over the file and the environment;\nmay be repeated"},                    \
+    CONFIGURED_ARGUMENTS((place).daemon),                                                          \
         {0, "path", ARGUMENT_TEXT, "DIR", &(place).path, 0, 0,                                     \
          "the journal's directory; default journal.path"}
 
 /* Finds the directory: --path, else journal.path of the configuration that the daemon would read.
  * Returns -1 to go on, else the exit code, after sentences on stderr. */
 int journal_place_find(struct journal_place *place, const struct command *command);
-
-/* Reads the configuration where that was not needed to find the directory. Returns likewise. */
-int journal_place_configure(struct journal_place *place);
 
 void journal_place_fini(struct journal_place *place);
 

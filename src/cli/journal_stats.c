@@ -3,9 +3,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include "base/clock.h"
+#include "base/json.h"
 #include "cli/commands.h"
 #include "journal_priv.h"
-#include "message/json.h"
 #include "output_priv.h"
 #include "store/replace.h"
 #include "store/survey.h"

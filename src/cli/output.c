@@ -3,7 +3,7 @@
 
 #include <errno.h>
 #include "base/clock.h"
-#include "message/json.h"
+#include "base/json.h"
 
 /* How one control character is shown. */
 static void add_control(struct buf *out, unsigned c)

@@ -11,11 +11,11 @@
 #include <unistd.h>
 #include "arguments_priv.h"
 #include "backoff_priv.h"
+#include "base/json.h"
 #include "draft_priv.h"
 #include "failure_priv.h"
 #include "http_client_priv.h"
 #include "lines_priv.h"
-#include "message/json.h"
 #include "message/notification.h"
 #include "output_priv.h"
 #include "remote_priv.h"

@@ -12,6 +12,8 @@ static const struct {
     {"serve", command_serve, "run the daemon (what happens without a command)"},
     {"send", command_send, "send a notification"},
     {"tail", command_tail, "follow a user's stream and print what comes"},
+    {"token", command_token, "make a token for development"},
+    {"key", command_key, "make a key by which a backend may send"},
     {"journal", command_journal, "check, export, back up or repair the journal on disk"},
     {"bench", command_bench, "measure what streams and notifications cost on this machine"},
     {"check-config", command_check_config, "check the configuration and end"},

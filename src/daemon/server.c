@@ -8,12 +8,21 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <unistd.h>
+#include "auth/from_config.h"
+#include "base/clock.h"
 #include "base/log.h"
+#include "log_file_priv.h"
 #include "net/loop.h"
+#include "server_priv.h"
+#include "systemd_priv.h"
 
-enum { END_GRACE_MS = 2000 }; /* behind the drain time, for what was still being written */
+enum {
+    END_GRACE_MS = 2000,   /* behind the drain time, for what was still being written */
+    STOP_GRACE_MS = 10000, /* and behind that, for the journal to be closed */
+};
 
 static void on_accept(void *ctx, int fd, const struct peer *peer)
 {
@@ -41,6 +50,8 @@ static void drain(struct server *s, const char *why)
     log_info("%s: draining %zu streams over %llu ms", why, manager_stream_count(s->manager),
              (unsigned long long)s->config->server.drain_time_ms);
     s->drain_end_ms = now_ms + s->config->server.drain_time_ms + END_GRACE_MS;
+    systemd_notify("STOPPING=1\nEXTEND_TIMEOUT_USEC=%llu",
+                   (unsigned long long)(s->drain_end_ms - now_ms + STOP_GRACE_MS) * 1000);
     for (size_t i = 0; i < s->listener_count; i++) {
         listener_close(s->listeners[i].listener);
         s->listeners[i].listener = NULL;
@@ -51,9 +62,31 @@ static void drain(struct server *s, const char *why)
 
 static void on_signal(struct ev_loop *ev, ev_signal *w, int revents)
 {
+    struct server *s = w->data;
+
     (void)ev;
     (void)revents;
-    drain(w->data, w->signum == SIGINT ? "SIGINT" : "SIGTERM");
+    switch (w->signum) {
+    case SIGHUP:
+        server_reload(s);
+        break;
+    case SIGUSR1:
+        log_file_reopen(s);
+        break;
+    default:
+        drain(s, w->signum == SIGINT ? "SIGINT" : "SIGTERM");
+        break;
+    }
+}
+
+/* Told by the loop itself: one that stands still tells nothing, and is restarted. */
+static void tell_life(struct server *s, uint64_t now_ms)
+{
+    if (s->watchdog_ms == 0 || now_ms < s->watchdog_due_ms)
+        return;
+    s->watchdog_due_ms = now_ms + s->watchdog_ms;
+    systemd_notify("WATCHDOG=1\nSTATUS=%zu streams of %llu users",
+                   manager_stream_count(s->manager), (unsigned long long)s->stats.users_online);
 }
 
 static void on_tick(struct ev_loop *ev, ev_timer *w, int revents)
@@ -63,8 +96,11 @@ static void on_tick(struct ev_loop *ev, ev_timer *w, int revents)
 
     (void)ev;
     (void)revents;
+    tell_life(s, now_ms);
     journal_tick(s->journal, now_ms);
     manager_tick(s->manager, now_ms);
+    if (s->credentials != NULL)
+        credentials_tick(s->credentials, now_ms);
     if (s->drain_end_ms == 0)
         return;
     if (http_server_connections(s->http) == 0)
@@ -105,7 +141,7 @@ static int make_journal(struct server *s, struct error *why)
     return s->journal == NULL ? -1 : 0;
 }
 
-static int make_manager(struct server *s, struct error *why)
+struct manager_options server_manager_options(const struct server *s)
 {
     static const enum manager_overflow overflows[] = {
         [CONFIG_OVERFLOW_CATCHUP] = OVERFLOW_CATCHUP,
@@ -113,7 +149,8 @@ static int make_manager(struct server *s, struct error *why)
         [CONFIG_OVERFLOW_DISCONNECT] = OVERFLOW_DISCONNECT,
     };
     const struct config *cfg = s->config;
-    struct manager_options options = {
+
+    return (struct manager_options){
         .now_ms = loop_now_ms(s->loop),
         .heartbeat_ms = cfg->streams.heartbeat_ms,
         .retry_ms = cfg->streams.retry_ms,
@@ -123,7 +160,13 @@ static int make_manager(struct server *s, struct error *why)
         .window_bytes = cfg->journal.window_bytes,
         .keep_ms = cfg->journal.keep_ms,
         .keep_per_user = cfg->journal.keep_per_user,
+        .read_us = clock_mono_us,
     };
+}
+
+static int make_manager(struct server *s, struct error *why)
+{
+    struct manager_options options = server_manager_options(s);
 
     s->manager = notification_manager_create(&options, s->journal, &s->stats);
     if (s->manager == NULL || loop_add_turn_end(s->loop, on_turn_end, s) != 0)
@@ -131,10 +174,58 @@ static int make_manager(struct server *s, struct error *why)
     return 0;
 }
 
-static int make_http(struct server *s, struct error *why)
+static void on_fetched(void *ctx, size_t issuer, struct slice body, const char *why_not)
+{
+    struct server *s = ctx;
+
+    credentials_on_fetched(s->credentials, issuer, body, why_not, loop_now_ms(s->loop));
+}
+
+static int fetch_keys(void *ctx, size_t issuer, const char *url)
+{
+    static const struct fetch_limits limits = {.total_ms = 10000, .max_bytes = 256 * 1024};
+    struct server *s = ctx;
+
+    if (s->fetcher == NULL)
+        s->fetcher = fetcher_create(loop_ev(s->loop));
+    return s->fetcher == NULL
+               ? -ENOMEM
+               : fetcher_get(s->fetcher, url, &limits, on_fetched, s, issuer);
+}
+
+/* Whoever could read this process's memory would have all keys and tokens. */
+static void hide_memory(void)
+{
+    if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0)
+        log_warning("a dump of this process's memory cannot be prevented: %s", strerror(errno));
+}
+
+static int make_credentials(struct server *s, struct error *why)
+{
+    const struct config_auth *auth = &s->config->auth;
+    bool takes_tokens =
+        auth->subscribe == CONFIG_SUBSCRIBE_JWT || (auth->publish & CONFIG_BY_JWT) != 0;
+
+    if (!takes_tokens && config_has_keys(&auth->tokens))
+        log_warning("[auth] has keys for tokens, and nothing asks for one; set subscribe = jwt");
+    if ((auth->publish & CONFIG_BY_KEY) == 0 && auth->publish_keys_file != NULL)
+        log_warning("[auth] has a publish_keys_file, and nothing asks for a key; set publish = "
+                    "key");
+    if (takes_tokens && credentials_from_config(s->config, fetch_keys, s, loop_now_ms(s->loop),
+                                                &s->stats, &s->credentials, why) != 0)
+        return -1;
+    if ((auth->publish & CONFIG_BY_KEY) == 0)
+        return 0;
+    s->publish_keys = publish_keys_open(auth->publish_keys_file,
+                                        s->config->limits.publishes_per_second_per_key, why);
+    return s->publish_keys == NULL ? -1 : 0;
+}
+
+struct api_options server_api_options(const struct server *s)
 {
     const struct config *cfg = s->config;
-    struct api_options options = {
+
+    return (struct api_options){
         .allowed_origins = cfg->http.allowed_origins.items,
         .allowed_origin_count = cfg->http.allowed_origins.count,
         .trusted_proxies = s->proxies,
@@ -144,19 +235,50 @@ static int make_http(struct server *s, struct error *why)
         .max_streams_per_user = cfg->streams.max_streams_per_user,
         .max_streams_per_ip = cfg->streams.max_streams_per_ip,
         .retry_ms = cfg->streams.retry_ms,
+        .streams_need_token = cfg->auth.subscribe == CONFIG_SUBSCRIBE_JWT,
+        .sending_takes_key = (cfg->auth.publish & CONFIG_BY_KEY) != 0,
+        .sending_takes_token = (cfg->auth.publish & CONFIG_BY_JWT) != 0,
+        .cookie = cfg->auth.cookie,
+        .credentials = s->credentials,
+        .publish_keys = s->publish_keys,
     };
+}
 
-    for (size_t i = 0; i < cfg->http.trusted_proxies.count; i++)
-        if (network_parse(slice_of(cfg->http.trusted_proxies.items[i]), &s->proxies[i]) != 0)
-            return error_set(why, "http.trusted_proxies: %s is no address or network",
-                             cfg->http.trusted_proxies.items[i]);
-    s->limits = (struct http_limits){
+struct http_limits server_http_limits(const struct server *s)
+{
+    const struct config *cfg = s->config;
+
+    return (struct http_limits){
         .header_timeout_ms = cfg->http.header_timeout_ms,
         .body_timeout_ms = cfg->http.body_timeout_ms,
         .idle_timeout_ms = cfg->http.idle_timeout_ms,
         .max_header = cfg->http.max_header_bytes,
         .max_body = cfg->publish.max_body_bytes,
     };
+}
+
+unsigned server_user_timeout_ms(const struct server *s)
+{
+    return (unsigned)(2 * s->config->streams.heartbeat_ms);
+}
+
+int server_parse_proxies(const struct config *cfg, struct network out[CONFIG_MAX_LIST],
+                         struct error *why)
+{
+    for (size_t i = 0; i < cfg->http.trusted_proxies.count; i++)
+        if (network_parse(slice_of(cfg->http.trusted_proxies.items[i]), &out[i]) != 0)
+            return error_set(why, "http.trusted_proxies: %s is no address or network",
+                             cfg->http.trusted_proxies.items[i]);
+    return 0;
+}
+
+static int make_http(struct server *s, struct error *why)
+{
+    struct api_options options = server_api_options(s);
+
+    if (server_parse_proxies(s->config, s->proxies, why) != 0)
+        return -1;
+    s->limits = server_http_limits(s);
     s->api = api_create(&options, s->manager, s->loop, &s->stats);
     if (s->api == NULL)
         return error_set(why, "out of memory for the endpoints");
@@ -167,44 +289,63 @@ static int make_http(struct server *s, struct error *why)
     return 0;
 }
 
-/* Until there are credentials, a listener that others can reach is opened only where the
- * configuration says that it is meant so. */
-static int check_is_meant(const struct config *cfg, const struct config_listener *l,
+/* Where it listens, or is about to. */
+static int find_address(const struct config_listener *l, int inherited,
+                        struct sockaddr_storage *out, struct error *why)
+{
+    socklen_t length = sizeof *out;
+
+    if (inherited < 0)
+        return address_parse(slice_of(l->address), out, &length, why);
+    if (getsockname(inherited, (struct sockaddr *)out, &length) == 0)
+        return 0;
+    return error_set(why, "listener.%s: descriptor %d, which was handed over: %s", l->name,
+                     inherited, strerror(errno));
+}
+
+/* A listener that others can reach, and whose routes ask for no credential, is opened only where
+ * the configuration says that it is meant so. */
+static int check_is_meant(const struct config *cfg, const struct config_listener *l, int inherited,
                           struct error *why)
 {
     struct sockaddr_storage address;
-    socklen_t length;
 
-    if (address_parse(slice_of(l->address), &address, &length, why) != 0)
+    if (find_address(l, inherited, &address, why) != 0)
         return -1;
     if (address_is_local((struct sockaddr *)&address))
         return 0;
-    if ((l->role & CONFIG_ROLE_PUBLIC) != 0 && !cfg->streams.allow_anonymous)
+    if ((l->role & CONFIG_ROLE_PUBLIC) != 0 && cfg->auth.subscribe == CONFIG_SUBSCRIBE_NONE &&
+        !cfg->streams.allow_anonymous)
         return error_set(why,
                          "listener.%s.address = %s: other machines can reach it, and its streams "
-                         "need no credential; set streams.allow_anonymous = yes if that is meant, "
-                         "or listen on 127.0.0.1",
+                         "need no credential; set auth.subscribe = jwt, or "
+                         "streams.allow_anonymous = yes if that is meant, or listen on 127.0.0.1",
                          l->name, l->address);
-    if ((l->role & CONFIG_ROLE_INTERNAL) != 0 && !cfg->publish.allow_anonymous)
+    if ((l->role & CONFIG_ROLE_INTERNAL) != 0 && cfg->auth.publish == 0 &&
+        !cfg->publish.allow_anonymous)
         return error_set(why,
                          "listener.%s.address = %s: other machines can reach it, and publishing "
-                         "needs no credential; set publish.allow_anonymous = yes if that is meant, "
-                         "role = public, or listen on 127.0.0.1",
+                         "needs no credential; set auth.publish = key, or "
+                         "publish.allow_anonymous = yes if that is meant, or role = public, or "
+                         "listen on 127.0.0.1",
                          l->name, l->address);
     return 0;
 }
 
-static int open_listener(struct server *s, const struct config_listener *l, struct error *why)
+/* `inherited` is a socket that listens for it already, or -1. */
+static int open_listener(struct server *s, const struct config_listener *l, int inherited,
+                         struct error *why)
 {
     struct server_listener *to = &s->listeners[s->listener_count];
     struct listener_options options = {
         .address = slice_of(l->address),
         .mode = l->mode,
-        /* Two heartbeats without an acknowledgement: the peer is gone. */
-        .user_timeout_ms = (unsigned)(2 * s->config->streams.heartbeat_ms),
+        .user_timeout_ms = server_user_timeout_ms(s),
+        .is_inherited = inherited >= 0,
+        .fd = inherited,
     };
 
-    if (check_is_meant(s->config, l, why) != 0)
+    if (check_is_meant(s->config, l, inherited, why) != 0)
         return -1;
     to->server = s;
     to->role = (enum http_role)l->role;
@@ -220,18 +361,51 @@ static int open_listener(struct server *s, const struct config_listener *l, stru
     return 0;
 }
 
+/* A socket that nobody serves would let its clients wait for ever. */
+static int check_all_taken(const struct systemd_socket *sockets, size_t count, struct error *why)
+{
+    for (size_t i = 0; i < count; i++)
+        if (sockets[i].fd >= 0)
+            return error_set(why,
+                             "socket \"%s\", which was handed over, has neither the address nor "
+                             "the name of a listener: add [listener.NAME] for it",
+                             sockets[i].name);
+    return 0;
+}
+
+static int open_listeners(struct server *s, struct error *why)
+{
+    struct systemd_socket sockets[CONFIG_MAX_LISTENERS];
+    int count = systemd_sockets(sockets, why);
+
+    if (count < 0)
+        return -1;
+    for (size_t i = 0; i < s->config->listener_count; i++) {
+        const struct config_listener *l = &s->config->listeners[i];
+
+        if (open_listener(s, l, systemd_take(sockets, (size_t)count, l), why) != 0)
+            return -1;
+    }
+    return check_all_taken(sockets, (size_t)count, why);
+}
+
+static void start_signal(struct server *s, ev_signal *w, int number)
+{
+    ev_signal_init(w, on_signal, number);
+    w->data = s;
+    ev_signal_start(loop_ev(s->loop), w);
+}
+
 static void start_watchers(struct server *s)
 {
     struct ev_loop *ev = loop_ev(s->loop);
 
-    ev_signal_init(&s->on_term, on_signal, SIGTERM);
-    ev_signal_init(&s->on_int, on_signal, SIGINT);
+    start_signal(s, &s->on_term, SIGTERM);
+    start_signal(s, &s->on_int, SIGINT);
+    start_signal(s, &s->on_hup, SIGHUP);
+    start_signal(s, &s->on_usr1, SIGUSR1);
     ev_timer_init(&s->tick, on_tick, 0.1, 0.1);
-    s->on_term.data = s;
-    s->on_int.data = s;
     s->tick.data = s;
-    ev_signal_start(ev, &s->on_term);
-    ev_signal_start(ev, &s->on_int);
     ev_timer_start(ev, &s->tick);
     on_tick(ev, &s->tick, 0);
 }
@@ -241,7 +415,7 @@ static void raise_descriptor_limit(void)
 {
     struct rlimit limit;
 
-    if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == limit.rlim_max)
         return;
     limit.rlim_cur = limit.rlim_max;
     if (setrlimit(RLIMIT_NOFILE, &limit) != 0)
@@ -278,26 +452,38 @@ static int become_user(struct server *s, const char *name, struct error *why)
         return error_set(why, "server.user = %s: there is no such user", name);
     if (give_listeners_to(s, user, why) != 0)
         return -1;
+    if (s->log_fd >= 0 && fchown(s->log_fd, user->pw_uid, user->pw_gid) != 0)
+        return error_set(why, "server.user = %s: cannot be given log.file: %s", name,
+                         strerror(errno));
     if (initgroups(name, user->pw_gid) != 0 || setgid(user->pw_gid) != 0 ||
         setuid(user->pw_uid) != 0)
         return error_set(why, "server.user = %s: %s", name, strerror(errno));
     return 0;
 }
 
-int server_init(struct server *s, const struct config *config, struct error *why)
+int server_init(struct server *s, const struct server_start *start, struct error *why)
 {
-    *s = (struct server){.config = config};
+    struct config *config = start->config;
+
+    *s = (struct server){
+        .config = config,
+        .arguments = start->arguments,
+        .config_file = config_file_of(start->arguments->file),
+        .log_fd = start->log_fd,
+        .watchdog_ms = systemd_watchdog_ms(),
+    };
     raise_descriptor_limit();
     s->loop = loop_create(&s->stats, why);
-    if (s->loop == NULL || make_journal(s, why) != 0 || make_manager(s, why) != 0 ||
-        make_http(s, why) != 0)
+    if (s->loop == NULL || make_credentials(s, why) != 0 || make_journal(s, why) != 0 ||
+        make_manager(s, why) != 0 || make_http(s, why) != 0)
         goto fail;
     start_watchers(s);
-    for (size_t i = 0; i < config->listener_count; i++)
-        if (open_listener(s, &config->listeners[i], why) != 0)
-            goto fail;
+    if (open_listeners(s, why) != 0)
+        goto fail;
     if (become_user(s, config->server.user, why) != 0)
         goto fail;
+    if (s->credentials != NULL || s->publish_keys != NULL)
+        hide_memory(); /* last: to become another user has its own say in it */
     return 0;
 fail:
     server_fini(s);
@@ -319,11 +505,16 @@ void server_fini(struct server *s)
         ev_timer_stop(ev, &s->tick);
         ev_signal_stop(ev, &s->on_term);
         ev_signal_stop(ev, &s->on_int);
+        ev_signal_stop(ev, &s->on_hup);
+        ev_signal_stop(ev, &s->on_usr1);
     }
     http_server_destroy(s->http);
     notification_manager_destroy(s->manager);
     journal_close(s->journal);
     api_destroy(s->api);
+    fetcher_destroy(s->fetcher);
+    credentials_destroy(s->credentials);
+    publish_keys_close(s->publish_keys);
     loop_destroy(s->loop);
     *s = (struct server){0};
 }

@@ -196,23 +196,25 @@ static void log_answer(struct conn *c, const struct http_request *r, int status,
               log_u64("bytes", bytes), log_u64("ms", now_ms(c) - r->began_ms));
 }
 
-static void end_request(struct conn *c)
+static void end_request(struct conn *c, int status)
 {
     struct http_request *r = c->request;
+    struct http_server *server = conn_server(c);
 
     c->request = NULL;
-    conn_server(c)->stats->requests++;
-    server_put_request(conn_server(c), r);
+    server->stats->requests++;
+    if (status >= 400)
+        server->stats->requests_refused++;
+    server->answered[r->route * STATUS_SLOTS + status_slot(status)]++;
+    server_put_request(server, r);
 }
 
 void conn_answer(struct conn *c, int status, struct slice head, struct slice body, bool is_kept)
 {
     int error = send_answer(c, head, body);
 
-    if (status >= 400)
-        conn_server(c)->stats->requests_refused++;
     log_answer(c, c->request, status, head.n + body.n);
-    end_request(c);
+    end_request(c, status);
     c->is_kept = is_kept;
     if (error == -ENOMEM) {
         conn_cut_for_memory(c);
@@ -232,7 +234,7 @@ struct http_stream *conn_open_stream(struct conn *c, const struct http_stream_ev
                                      void *ctx)
 {
     c->peer = c->request->peer; /* a proxy's client, where the proxy is believed */
-    end_request(c);
+    end_request(c, 200);
     drop_bytes(c);
     c->stream = (struct http_stream){events, ctx};
     c->has_end = false; /* the socket tells it again */
@@ -266,6 +268,7 @@ static void route(struct conn *c, struct http_request *r)
     }
     router_match(server->router, http_request_path(r), r->role, r->method, &match);
     if (match.handler != NULL) {
+        r->route = match.row;
         request_set_params(r, match.params, match.param_count);
         match.handler(server->ctx, r);
     } else if (match.methods == 0) {

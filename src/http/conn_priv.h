@@ -85,6 +85,9 @@ struct http_server {
     size_t count;               /* connections that are not dead */
     struct http_request *pool;
     size_t pool_count;
+    const struct http_route *routes;
+    size_t route_count;
+    uint64_t *answered;         /* a row of STATUS_SLOTS a route, the first for none */
     bool is_draining;
     bool has_to_drain;          /* the walk of `conns` looks for idle ones to close */
     struct buf head;            /* the response head being made */
@@ -143,6 +146,11 @@ void conn_linger(struct conn *c);
 void conn_settle(struct conn *c);
 
 /* ---- response.c ---- */
+
+/* Every status that http_status_title knows has a slot, and all others one together. */
+enum { STATUS_SLOTS = 37 };
+size_t status_slot(int status);
+int status_of_slot(size_t slot); /* 0 for the others' */
 
 /* http_problem for what never became a request: answers and does not keep the connection. */
 void response_refuse(struct http_request *r, int status, const char *detail);

@@ -158,6 +158,12 @@ void h1_destroy(struct h1 *h)
     free(h);
 }
 
+void h1_set_limits(struct h1 *h, size_t max_head, size_t max_body)
+{
+    h->max_head = max_head;
+    h->max_body = max_body;
+}
+
 void h1_reset(struct h1 *h, size_t keep)
 {
     struct h1_message *m = &h->message;

@@ -55,6 +55,9 @@ enum h1_result {
 struct h1 *h1_create(size_t max_head, size_t max_body);
 void h1_destroy(struct h1 *h);
 
+/* Other bounds, for the message to come: after h1_create or h1_reset. */
+void h1_set_limits(struct h1 *h, size_t max_head, size_t max_body);
+
 /* Makes the reader ready for a new message. An arena that grew past `keep` bytes is freed. */
 void h1_reset(struct h1 *h, size_t keep);
 

@@ -16,6 +16,7 @@ struct http_request {
     struct peer peer;
     enum http_role role;
     enum http_method method;
+    size_t route;              /* its row in the table of routes, from 1; 0: it has reached none */
     struct h1_span path;       /* in the reader's arena; empty: "/" */
     struct h1_span query;
     size_t param_count;

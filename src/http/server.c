@@ -94,9 +94,15 @@ struct http_server *http_server_create(struct loop *loop, const struct http_limi
     server->ctx = ctx;
     server->stats = stats;
     server->date_s = UINT64_MAX;
+    server->routes = routes;
+    while (routes[server->route_count].handler != NULL)
+        server->route_count++;
+    server->answered = calloc((server->route_count + 1) * STATUS_SLOTS, sizeof(uint64_t));
     server->router = router_create(routes);
-    if (server->router == NULL || loop_add_turn_end(loop, on_turn_end, server) != 0) {
+    if (server->answered == NULL || server->router == NULL ||
+        loop_add_turn_end(loop, on_turn_end, server) != 0) {
         router_destroy(server->router);
+        free(server->answered);
         free(server);
         return NULL;
     }
@@ -122,6 +128,7 @@ void http_server_destroy(struct http_server *server)
     }
     buf_fini(&server->head);
     router_destroy(server->router);
+    free(server->answered);
     free(server);
 }
 
@@ -153,6 +160,25 @@ void http_server_drain(struct http_server *server)
         loop_wake(server->socks.loop);
 }
 
+void http_server_each_stream(struct http_server *server, http_visit_fn *visit, void *ctx)
+{
+    struct conn *c;
+
+    pool_walk_start(&server->conns);
+    while ((c = pool_walk_next(&server->conns)) != NULL)
+        if (c->state == CONN_STREAMING)
+            visit(ctx, &c->stream);
+    pool_walk_start(&server->conns); /* a drain that has lost its place looks at all again */
+}
+
+void http_server_each_count(const struct http_server *server, http_count_fn *visit, void *ctx)
+{
+    for (size_t i = 0; i < (server->route_count + 1) * STATUS_SLOTS; i++)
+        if (server->answered[i] > 0)
+            visit(ctx, i < STATUS_SLOTS ? NULL : &server->routes[i / STATUS_SLOTS - 1],
+                  status_of_slot(i % STATUS_SLOTS), server->answered[i]);
+}
+
 size_t http_server_connections(const struct http_server *server)
 {
     return server->count;
@@ -178,6 +204,7 @@ struct http_request *server_take_request(struct http_server *server)
     if (r != NULL) {
         server->pool = r->next;
         server->pool_count--;
+        h1_set_limits(r->reader, server->limits->max_header, server->limits->max_body);
         return r;
     }
     return request_create(server->limits->max_header, server->limits->max_body);

@@ -966,6 +966,9 @@ static void disk_get_status(const struct journal *j, struct journal_status *out)
         .trouble = d->trouble,
         .entries = d->state.entries,
         .bytes = d->state.bytes,
+        .oldest_ms = d->state.entries > 0 && d->state.oldest_ms < d->time_ms
+                         ? d->time_ms - d->state.oldest_ms
+                         : 0,
     };
 }
 

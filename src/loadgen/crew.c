@@ -149,6 +149,8 @@ int crew_start(struct crew *crew, const struct load_plan *plan, const struct tem
     if (crew->shared->news_fd < 0)
         return error_set(why, "eventfd: %s", strerror(errno));
     fflush(NULL); /* or what is buffered would be there twice */
+    atomic_store(&crew->shared->look_us[0], (unsigned)plan->look_ms * 1000);
+    atomic_store(&crew->shared->look_us[1], (unsigned)plan->look_ms * 1000);
     rc = start_all(crew, templates, processes);
     if (rc != 0)
         return error_set(why, "cannot start %u processes: %s", processes, strerror(-rc));

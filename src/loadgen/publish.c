@@ -26,7 +26,7 @@ struct loop {
     uint64_t end_ns;
     uint64_t due;         /* how many the open loop has sent */
     uint64_t window;      /* of the closed loop, in deliveries */
-    bool looks;           /* we look by the clock */
+    unsigned look_us;     /* we look by the clock; 0: are woken */
 };
 
 static bool has_fanouts(const struct load_phase *phase)
@@ -150,8 +150,8 @@ static void wait_for_news(struct loop *l, bool was_full)
         publishers_poll(&run->publishers, 0);
         return;
     }
-    if (l->looks) {
-        nap_us(LOOK_US);
+    if (l->look_us > 0) {
+        nap_us(l->look_us);
         publishers_poll(&run->publishers, 0);
         return;
     }
@@ -203,10 +203,16 @@ static void warm_up(struct run *run)
             return;
         tally_begin(&tally, run);
         publisher_ask(c, &all, 1, clock_mono_ns());
-        run_drain(run, &tally);
+        run_drain(run, &tally, 0);
         run_sleep(run, WARM_UP_MS, "warm-up");
     }
     crew_do(&run->crew, COMMAND_RESYNC);
+}
+
+static void set_look(struct run *run, unsigned look_us, unsigned prompt_us)
+{
+    atomic_store(&run->crew.shared->look_us[0], look_us);
+    atomic_store(&run->crew.shared->look_us[1], prompt_us);
 }
 
 static void begin(struct loop *l)
@@ -218,17 +224,17 @@ static void begin(struct loop *l)
     uint64_t streams_of_user = plan->users > 0 ? (with_user + plan->users - 1) / plan->users : 1;
 
     publishers_begin(&run->publishers, phase);
-    if (has_fanouts(phase))
+    if (has_fanouts(phase) && phase->count == 0)
         warm_up(run);
     crew_do(&run->crew, COMMAND_CLEAR);
     publishers_clear(&run->publishers);
     run->late_ns = (struct histogram){0};
     l->window = phase->window * streams_of_user;
-    l->looks = phase->kind == LOAD_FANOUT ||
-               (phase->kind == LOAD_UNICAST && phase->window >= LOOK_FROM_WINDOW);
-    atomic_store(&run->crew.shared->look_us[0],
-                 l->looks || phase->kind == LOAD_MIXED ? LOOK_US : 0);
-    atomic_store(&run->crew.shared->look_us[1], l->looks ? LOOK_US : 0);
+    l->look_us = (unsigned)plan->look_ms * 1000;
+    if (l->look_us == 0 && (phase->kind == LOAD_FANOUT || (phase->kind == LOAD_UNICAST &&
+                                                           phase->window >= LOOK_FROM_WINDOW)))
+        l->look_us = LOOK_US;
+    set_look(run, phase->kind == LOAD_MIXED && l->look_us == 0 ? LOOK_US : l->look_us, l->look_us);
     tally_begin(&l->tally, run);
 }
 
@@ -240,10 +246,9 @@ static void finish(struct loop *l, const struct usage *from)
     uint64_t end_ns = clock_mono_ns();
 
     atomic_store(&run->crew.shared->wants_news, false);
-    run_drain(run, &l->tally);
+    run_drain(run, &l->tally, l->phase->ms);
     usage_read(&to, &run->crew);
-    atomic_store(&run->crew.shared->look_us[0], 0);
-    atomic_store(&run->crew.shared->look_us[1], 0);
+    set_look(run, (unsigned)run->plan->look_ms * 1000, (unsigned)run->plan->look_ms * 1000);
     crew_read(&run->crew, &totals);
     tally_end(&l->tally, run);
     run->report.cost = usage_between(from, &to);

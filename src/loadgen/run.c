@@ -17,7 +17,7 @@ enum {
     PROBE_MS = 5000,
     PROGRESS_NS = 200 * 1000 * 1000,
     QUIET_MS = 3000,  /* so long nothing came: what is missing is lost */
-    DRAIN_MS = 30000, /* longer is not waited in any case */
+    DRAIN_MS = 30000,
     PORTS_OF_A_SOURCE = 10000, /* the system looks long for the second half of its 28,000 */
 };
 
@@ -132,7 +132,7 @@ static bool is_complete(const struct tally *t, const struct run *run, const stru
     return came >= expected + surplus && !publishers_are_busy(&run->publishers);
 }
 
-void run_drain(struct run *run, const struct tally *t)
+void run_drain(struct run *run, const struct tally *t, uint64_t ms)
 {
     uint64_t begin_ms = clock_mono_ms();
     uint64_t news_ms = begin_ms;
@@ -144,7 +144,8 @@ void run_drain(struct run *run, const struct tally *t)
         uint64_t now_ms;
 
         publishers_flush(&run->publishers);
-        publishers_poll(&run->publishers, 1000 * 1000);
+        publishers_poll(&run->publishers,
+                        (run->plan->look_ms > 0 ? run->plan->look_ms : 1) * 1000 * 1000);
         crew_read(&run->crew, &now);
         if (is_complete(t, run, &now))
             return;
@@ -154,7 +155,7 @@ void run_drain(struct run *run, const struct tally *t)
         if (came != last)
             news_ms = now_ms;
         last = came;
-        if (now_ms - news_ms > QUIET_MS || now_ms - begin_ms > DRAIN_MS)
+        if (now_ms - news_ms > QUIET_MS || now_ms - begin_ms > (ms > DRAIN_MS ? ms : DRAIN_MS))
             return;
     }
 }

@@ -602,6 +602,13 @@ size_t history_bytes(const struct history *h)
     return h->bytes;
 }
 
+uint64_t history_oldest_ms(const struct history *h, uint64_t now_ms)
+{
+    if (list_is_empty(&h->by_age))
+        return 0;
+    return now_ms - LIST_HOLDER(h->by_age.next, struct entry, by_age)->at_ms;
+}
+
 uint64_t history_evicted(const struct history *h)
 {
     return h->evicted;

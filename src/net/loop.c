@@ -170,6 +170,7 @@ static void count_turn(struct loop *loop)
     us = (clock_mono_ns() - loop->turn_began_ns) / 1000;
     if (us > loop->stats->loop_longest_us)
         loop->stats->loop_longest_us = us;
+    histogram_add(&loop->stats->loop_turn, us);
     count_cpu(loop, us);
 }
 
@@ -265,6 +266,11 @@ void loop_stop(struct loop *loop)
 uint64_t loop_now_ms(const struct loop *loop)
 {
     return loop->now_ms;
+}
+
+uint64_t loop_turn_us(const struct loop *loop)
+{
+    return loop->turn_began_ns / 1000;
 }
 
 uint64_t loop_wall_ms(const struct loop *loop)

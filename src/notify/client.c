@@ -13,9 +13,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include "base/buf.h"
+#include "base/json.h"
 #include "base/log.h"
 #include "manager_priv.h"
-#include "message/json.h"
 #include "message/sse.h"
 
 enum {
@@ -26,14 +26,63 @@ enum {
     LAST_ROOM = 3,             /* ... and behind them a gap, the bye and the last chunk */
     MAX_USER_AGENT = 256,
     CUT_AFTER_MS = 5000,       /* that an ending client has to take its bye */
+    WRITES_A_READING = 16,     /* of the clock: a reading is about a hundredth of a write */
+    WARN_MS = 60000,           /* before its token expires */
+    TENTH_MS = 100,
 };
 
-/* The reasons as API and log name them. */
-static const char *const bye_names[] = {
-    [BYE_SHUTDOWN] = "shutdown",
-    [BYE_KICKED] = "kicked",
-    [BYE_MAX_AGE] = "max-age",
+/* The reasons as API and log name them, and what counts them. */
+static const struct {
+    const char *name;
+    size_t counter;            /* in struct stats */
+} closes[] = {
+    [CLOSE_PEER] = {"peer", offsetof(struct stats, streams_closed_by_peer)},
+    [CLOSE_OVERFLOW] = {"overflow", offsetof(struct stats, streams_closed_by_overflow)},
+    [CLOSE_MEMORY] = {"out-of-memory", offsetof(struct stats, streams_closed_for_memory)},
+    [CLOSE_BYE + BYE_SHUTDOWN] = {"shutdown", offsetof(struct stats, streams_closed_by_shutdown)},
+    [CLOSE_BYE + BYE_KICKED] = {"kicked", offsetof(struct stats, streams_closed_by_kick)},
+    [CLOSE_BYE + BYE_MAX_AGE] = {"max-age", offsetof(struct stats, streams_closed_by_age)},
+    [CLOSE_BYE + BYE_TOKEN_EXPIRED] = {"token-expired",
+                                       offsetof(struct stats, streams_closed_by_expiry)},
 };
+
+static enum client_close close_of_bye(enum client_bye bye)
+{
+    return (enum client_close)(CLOSE_BYE + bye);
+}
+
+/* ---- the queue, and what waits in all queues ---- */
+
+static int queue_push(struct client *c, struct message *m, uint32_t limit)
+{
+    int status = ring_push(&c->ring, m, limit);
+
+    if (status == 0) {
+        c->nm->stats->queued_messages++;
+        c->nm->stats->queued_bytes += m->length;
+    }
+    return status;
+}
+
+/* `m` is about to leave. */
+static void count_off(struct client *c, const struct message *m)
+{
+    c->nm->stats->queued_messages--;
+    c->nm->stats->queued_bytes -= m->length;
+}
+
+static void queue_remove(struct client *c, uint32_t i)
+{
+    count_off(c, ring_at(&c->ring, i));
+    ring_remove(&c->ring, i);
+}
+
+static void queue_clear(struct client *c)
+{
+    for (uint32_t i = 0; i < ring_count(&c->ring); i++)
+        count_off(c, ring_at(&c->ring, i));
+    ring_clear(&c->ring);
+}
 
 /* ---- ending ---- */
 
@@ -76,29 +125,32 @@ static void leave_channels(struct client *c)
     channel_release(nm, c->user);
 }
 
-void client_release(struct client *c, const char *reason)
+void client_release(struct client *c, enum client_close reason)
 {
     struct notification_manager *nm = c->nm;
+    uint64_t *counter = (uint64_t *)(void *)((char *)nm->stats + closes[reason].counter);
 
     assert(!c->is_dead);
     if (c->user != NULL)
         log_event(LOG_INFO, "stream closed", log_hex("client", c->id),
-                  log_slice("user", channel_name_of(c->user).name), log_text("reason", reason),
-                  log_u64("delivered", c->delivered), log_u64("queued", ring_count(&c->ring)),
+                  log_slice("user", channel_name_of(c->user).name),
+                  log_text("reason", closes[reason].name), log_u64("delivered", c->delivered),
+                  log_u64("queued", ring_count(&c->ring)),
                   log_u64("ms", nm->now_ms - c->opened_ms));
     client_stop_reading(c);
     leave_channels(c);
     nm->ending -= c->is_ending;
     client_set_behind(c, false);
-    ring_clear(&c->ring);
+    queue_clear(c);
     intern_unref(&nm->user_agents, c->user_agent);
     nm->stats->streams_open--;
     nm->stats->streams_closed++;
+    ++*counter;
     c->is_dead = true;
     client_mark_dirty(c);
 }
 
-static void finish(struct client *c, bool is_graceful, const char *reason)
+static void finish(struct client *c, bool is_graceful, enum client_close reason)
 {
     const struct client_sink *ops = c->nm->sink_ops;
     void *sink = c->sink;
@@ -111,7 +163,7 @@ static void finish(struct client *c, bool is_graceful, const char *reason)
 void client_cut_for_memory(struct client *c)
 {
     c->nm->stats->out_of_memory++;
-    finish(c, false, "out-of-memory");
+    finish(c, false, CLOSE_MEMORY);
 }
 
 /* ---- queueing ---- */
@@ -123,7 +175,7 @@ static void tell_and_unref(struct client *c, struct message *m)
     int status = -ENOMEM;
 
     if (m != NULL)
-        status = ring_push(&c->ring, m, c->nm->options.queue + CONTROL_ROOM + LAST_ROOM);
+        status = queue_push(c, m, c->nm->most_queue + CONTROL_ROOM + LAST_ROOM);
     message_unref(m);
     assert(status != -ENOBUFS);
     if (status != 0)
@@ -136,7 +188,7 @@ void client_tell_retract(struct client *c, struct message *m)
 {
     if (c->is_dead || c->is_ending)
         return;
-    if (m == NULL || ring_push(&c->ring, m, c->nm->options.queue + CONTROL_ROOM) != 0) {
+    if (m == NULL || queue_push(c, m, c->nm->options.queue + CONTROL_ROOM) != 0) {
         c->nm->stats->retracts_untold++;
         c->owes_gap = true;
     }
@@ -181,7 +233,7 @@ static void pay_debt(struct client *c)
     m = encode_gap(c, "overflow", slice_make(id, id_format(c->nm->epoch, c->cursor, id)),
                    c->cursor);
     if (m != NULL &&
-        ring_push(&c->ring, m, c->nm->options.queue + CONTROL_ROOM + LAST_ROOM) == 0) {
+        queue_push(c, m, c->nm->options.queue + CONTROL_ROOM + LAST_ROOM) == 0) {
         c->nm->stats->gaps_overflow++;
         c->owes_gap = false;
     }
@@ -190,7 +242,7 @@ static void pay_debt(struct client *c)
 
 bool client_queue(struct client *c, struct message *m)
 {
-    int status = ring_push(&c->ring, m, c->nm->options.queue);
+    int status = queue_push(c, m, c->nm->options.queue);
 
     if (status == 0) {
         if (c->nm->sink_ops->expect != NULL)
@@ -217,7 +269,7 @@ static int gather(struct client *c, struct iovec iov[MAX_IOV], size_t *total)
         size_t skip = i == 0 ? c->offset : 0;
 
         if (m->is_withdrawn && skip == 0) {
-            ring_remove(&c->ring, i);
+            queue_remove(c, i);
             continue;
         }
         /* iovec has no const; the bytes are only read. */
@@ -228,9 +280,32 @@ static int gather(struct client *c, struct iovec iov[MAX_IOV], size_t *total)
     return n;
 }
 
+/* The time of a write that has just been done, or up to WRITES_A_READING writes ago. */
+static uint32_t written_us(struct notification_manager *nm)
+{
+    if (nm->unread_writes == 0) {
+        nm->written_us = nm->options.read_us == NULL ? 0 : (uint32_t)nm->options.read_us();
+        nm->unread_writes = WRITES_A_READING;
+    }
+    nm->unread_writes--;
+    return nm->written_us;
+}
+
+static void note_delivered(struct client *c, const struct message *m, uint32_t now_us)
+{
+    struct stats *stats = c->nm->stats;
+
+    c->last_seq = m->seq;
+    c->delivered++;
+    stats->deliveries++;
+    if (m->is_timed && !c->is_untimed)
+        histogram_add(&stats->publish_to_written, now_us - m->came_us);
+}
+
 static void note_written(struct client *c, size_t bytes)
 {
     struct stats *stats = c->nm->stats;
+    uint32_t now_us = written_us(c->nm);
 
     stats->bytes_streamed += bytes;
     c->written_ms = (uint32_t)c->nm->now_ms;
@@ -244,11 +319,9 @@ static void note_written(struct client *c, size_t bytes)
         }
         bytes -= left;
         c->offset = 0;
-        if (m->seq > 0) {
-            c->last_seq = m->seq;
-            c->delivered++;
-            stats->deliveries++;
-        }
+        if (m->seq > 0)
+            note_delivered(c, m, now_us);
+        count_off(c, m);
         message_unref(ring_take(&c->ring));
     }
 }
@@ -265,14 +338,13 @@ static bool write_some(struct client *c, size_t *written)
         return true;
     taken = c->nm->sink_ops->writev(c->sink, iov, n);
     if (taken < 0 && taken != -EAGAIN) {
-        c->nm->stats->streams_closed_by_peer++;
-        finish(c, false, "peer");
+        finish(c, false, CLOSE_PEER);
         return false;
     }
     if (taken > 0)
         note_written(c, (size_t)taken);
     if (taken < (ssize_t)total) {
-        c->is_blocked = true;
+        c->is_blocked = c->is_untimed = true;
         c->nm->sink_ops->want_write(c->sink);
         return false;
     }
@@ -294,15 +366,14 @@ static void unqueue(struct client *c)
     client_stop_reading(c); /* a page that is under way goes on from too far */
     for (uint32_t i = ring_count(&c->ring); i > first; i--)
         if (ring_at(&c->ring, i - 1)->seq > 0 || ring_at(&c->ring, i - 1)->is_gap)
-            ring_remove(&c->ring, i - 1);
+            queue_remove(c, i - 1);
 }
 
 static void overflow(struct client *c)
 {
     switch (c->nm->options.overflow) {
     case OVERFLOW_DISCONNECT:
-        c->nm->stats->streams_closed_by_overflow++;
-        finish(c, false, "overflow");
+        finish(c, false, CLOSE_OVERFLOW);
         return;
     case OVERFLOW_DROP_OLDEST: /* all that is not begun is read again, the newest of it */
         unqueue(c);
@@ -352,8 +423,10 @@ static size_t flush(struct client *c, size_t budget)
         return written;
     }
     ring_relax(&c->ring);
+    if (!c->is_behind)
+        c->is_untimed = false;
     if (c->is_ending)
-        finish(c, true, bye_names[c->bye]);
+        finish(c, true, close_of_bye(c->bye));
     return written;
 }
 
@@ -387,8 +460,10 @@ static bool lacks(const struct client *c, uint64_t seq)
 /* Queues the one that a live client lacks. It may be dead or behind afterwards. */
 static void queue_or_overflow(struct client *c, struct message *m)
 {
-    if (ring_count(&c->ring) >= c->nm->options.queue && !c->is_blocked)
+    if (ring_count(&c->ring) >= c->nm->options.queue && !c->is_blocked) {
+        manager_read_clock_soon(c->nm);
         flush(c, SIZE_MAX); /* full of what came in this turn: it is not slow */
+    }
     if (!c->is_dead && !c->is_behind && !client_queue(c, m) && !c->is_dead)
         overflow(c);
 }
@@ -398,6 +473,7 @@ void client_deliver(struct client *c, struct message *m)
     if (!lacks(c, m->seq))
         return;
     if (!list_is_empty(&c->nm->fanouts)) { /* a walk may owe it something older */
+        manager_read_clock_soon(c->nm);
         client_update(c);
         return;
     }
@@ -430,7 +506,6 @@ void client_end(struct client *c, enum client_bye reason)
 {
     char data[64];
     struct notification_manager *nm = c->nm;
-    struct stats *stats = nm->stats;
     uint64_t retry_ms = 0;
 
     if (c->is_dead || c->is_ending)
@@ -440,15 +515,10 @@ void client_end(struct client *c, enum client_bye reason)
 
         retry_ms = nm->options.retry_ms +
                    hash_of(slice_make((const char *)&c->id, sizeof c->id)) % spread;
-        stats->streams_closed_by_shutdown++;
-    } else if (reason == BYE_KICKED) {
-        stats->streams_closed_by_kick++;
-    } else {
-        stats->streams_closed_by_age++;
     }
     client_stop_reading(c);
     pay_debt(c);
-    snprintf(data, sizeof data, "{\"reason\":\"%s\"}", bye_names[reason]);
+    snprintf(data, sizeof data, "{\"reason\":\"%s\"}", closes[close_of_bye(reason)].name);
     tell_and_unref(c, sse_encode_control("bye", slice_make(NULL, 0), retry_ms, slice_of(data)));
     if (c->is_dead)
         return;
@@ -480,6 +550,28 @@ static uint32_t idle_ms(const struct client *c)
     return (uint32_t)c->nm->now_ms - c->written_ms;
 }
 
+/* When its token expires. */
+static uint64_t token_end(const struct client *c)
+{
+    return (uint64_t)c->expires_tenths * TENTH_MS;
+}
+
+/* Rounded up, as the wheel does; what is too far to be held is as far as can be. */
+static void set_end(struct client *c, uint64_t expires_ms)
+{
+    uint64_t tenths = (expires_ms + TENTH_MS - 1) / TENTH_MS;
+
+    c->expires_tenths = tenths < UINT32_MAX ? (uint32_t)tenths : UINT32_MAX;
+}
+
+/* When its token asks for something next, which may be at once. */
+static uint64_t token_due(const struct client *c)
+{
+    if (c->is_warned)
+        return token_end(c);
+    return token_end(c) > WARN_MS ? token_end(c) - WARN_MS : 0;
+}
+
 static void set_deadline(struct client *c)
 {
     const struct manager_options *o = &c->nm->options;
@@ -489,7 +581,50 @@ static void set_deadline(struct client *c)
         due -= idle_ms(c);
     if (o->max_age_ms > 0 && c->opened_ms + o->max_age_ms < due)
         due = c->opened_ms + o->max_age_ms;
+    if (c->expires_tenths > 0 && token_due(c) < due)
+        due = token_due(c);
     c->nm->sink_ops->deadline(c->sink, due);
+}
+
+/* Tells a client that its token expires soon, with the id that it renews itself by. A slow one that
+ * has no room is not told: it would read it too late. */
+static void warn(struct client *c)
+{
+    char data[80];
+    uint64_t left_ms = token_end(c) > c->nm->now_ms ? token_end(c) - c->nm->now_ms : 0;
+    struct message *m;
+
+    snprintf(data, sizeof data, "{\"in\":%llu,\"client_id\":\"%016llx\"}",
+             (unsigned long long)((left_ms + 999) / 1000), (unsigned long long)c->id);
+    m = sse_encode_control("expiring", slice_make(NULL, 0), 0, slice_of(data));
+    if (m != NULL && ring_push(&c->ring, m, c->nm->options.queue + CONTROL_ROOM) == 0)
+        client_mark_dirty(c);
+    message_unref(m);
+    c->is_warned = true;
+}
+
+/* What its token asks for by now. May end the client. */
+static void mind_token(struct client *c)
+{
+    if (c->expires_tenths == 0 || c->is_ending)
+        return;
+    if (c->nm->now_ms >= token_end(c))
+        client_end(c, BYE_TOKEN_EXPIRED);
+    else if (!c->is_warned && c->nm->now_ms >= token_due(c))
+        warn(c);
+}
+
+void client_renew(struct client *c, uint64_t expires_ms, uint64_t now_ms)
+{
+    c->nm->now_ms = now_ms;
+    if (c->is_dead || c->is_ending)
+        return;
+    c->nm->stats->streams_renewed++;
+    set_end(c, expires_ms);
+    c->is_warned = false;
+    mind_token(c);
+    if (!c->is_dead && !c->is_ending)
+        set_deadline(c);
 }
 
 void client_on_deadline(struct client *c, uint64_t now_ms)
@@ -498,13 +633,16 @@ void client_on_deadline(struct client *c, uint64_t now_ms)
 
     nm->now_ms = now_ms;
     if (c->is_ending) {
-        finish(c, false, bye_names[c->bye]);
+        finish(c, false, close_of_bye(c->bye));
         return;
     }
     if (nm->options.max_age_ms > 0 && now_ms - c->opened_ms >= nm->options.max_age_ms) {
         client_end(c, BYE_MAX_AGE);
         return;
     }
+    mind_token(c);
+    if (c->is_dead || c->is_ending)
+        return;
     if (ring_is_empty(&c->ring) && idle_ms(c) >= nm->options.heartbeat_ms) {
         nm->stats->heartbeats++;
         tell_and_unref(c, message_ref(c->has_ping_events ? nm->ping : nm->heartbeat));
@@ -523,8 +661,7 @@ void client_on_writable(struct client *c, uint64_t now_ms)
 
 void client_on_closed(struct client *c)
 {
-    c->nm->stats->streams_closed_by_peer++;
-    client_release(c, "peer");
+    client_release(c, c->is_ending ? close_of_bye(c->bye) : CLOSE_PEER);
 }
 
 /* ---- opening ---- */
@@ -594,7 +731,7 @@ static bool place_cursor(struct client *c, const struct client_options *o)
         return false;
     }
     c->nm->stats->streams_resumed++;
-    c->is_resuming = true;
+    c->is_resuming = c->is_untimed = true;
     if (!is_known) {
         c->cursor = 0;
         c->is_from_start = true;
@@ -613,9 +750,15 @@ static int queue_preamble(struct client *c, const struct client_options *o)
 
     /* With room for more: who is cut before it has read its first id misses what came so far. */
     if (status == 0)
-        status = ring_push(&c->ring, m, RING_MAX);
+        status = queue_push(c, m, RING_MAX);
     message_unref(m);
     return status;
+}
+
+struct slice client_topic(const struct client *c, size_t i)
+{
+    return i < client_topic_count(c) ? channel_name_of(c->more->topics[i].channel).name
+                                     : slice_make(NULL, 0);
 }
 
 static struct client *client_create(struct notification_manager *nm,
@@ -633,6 +776,7 @@ static struct client *client_create(struct notification_manager *nm,
     c->id = new_client_id(nm);
     c->opened_ms = now_ms;
     c->written_ms = (uint32_t)now_ms;
+    set_end(c, o->expires_ms);
     c->is_chunked = o->is_chunked;
     c->has_ping_events = o->has_ping_events;
     c->user_agent = intern_ref(&nm->user_agents, slice_make(o->user_agent.p, n));
@@ -672,9 +816,12 @@ struct client *client_open(struct notification_manager *nm, const struct client_
         client_tell_gap(c, "unknown-id", o->resume, 0);
     }
     client_catch_up(c);
+    if (!c->is_dead)
+        mind_token(c);
     if (c->is_dead)
         return NULL;
     c->is_opening = false;
-    set_deadline(c);
+    if (!c->is_ending)
+        set_deadline(c);
     return c;
 }

@@ -131,6 +131,7 @@ void fanouts_finish_pinned(struct notification_manager *nm)
     struct fanout *f;
     bool has_cost;
 
+    manager_read_clock_soon(nm);
     while ((f = first_of_user(nm)) != NULL) /* a visit may end the channel, and the walk with it */
         if (!step(f, &has_cost))
             fanout_end(nm, f);

@@ -41,6 +41,14 @@ struct catch_up {
     struct channel_name channels[];
 };
 
+/* Why a client ended, for the log and the counters. */
+enum client_close {
+    CLOSE_PEER,
+    CLOSE_OVERFLOW,
+    CLOSE_MEMORY,
+    CLOSE_BYE, /* and a number of enum client_bye */
+};
+
 /* What most clients are without: topics, and pages that are read for them. */
 struct client_more {
     struct catch_up *reading;       /* NULL unless the journal is read for it */
@@ -67,7 +75,10 @@ struct client {
     bool is_from_start : 1;         /* what was lost before is none of its business */
     bool is_dropping : 1;           /* behind, and only the newest of what it missed is wanted */
     bool owes_gap : 1;              /* a retract found no room or memory: a gap is due for it */
+    bool is_warned : 1;             /* that its token expires soon */
     bool is_blocked : 1;            /* the socket took less than was given: want_write is on */
+    bool is_untimed : 1;            /* what is queued waited for its peer, or is from before it was
+                                     * opened: how long it took says nothing of us */
     bool is_ending : 1;             /* its bye is queued: nothing more is */
     bool is_dirty : 1;              /* in the list of those to be flushed, or freed */
     bool is_dead : 1;               /* gone, and freed at its turn in that list */
@@ -81,10 +92,12 @@ struct client {
     struct interned *user_agent;
     uint64_t id;
     uint64_t opened_ms;
+    uint32_t expires_tenths;        /* of a second: when its token does; 0: never */
 };
 
 struct notification_manager {
     struct manager_options options;
+    uint32_t most_queue;            /* the longest that options.queue was: rings may hold it */
     struct journal *journal;
     struct stats *stats;
     char epoch[EPOCH_SIZE];
@@ -107,6 +120,8 @@ struct notification_manager {
     uint64_t now_ms;
     uint64_t tick_ms;               /* of the last tick, which is the journal's time: what has a
                                      * ttl is gone from the window no later than from there */
+    uint32_t written_us;            /* the clock of options.read_us when it was last read, ... */
+    uint32_t unread_writes;         /* ... and how many writes may follow before it is read again */
     uint64_t next_client;           /* mixed into an id */
     size_t ending;                  /* clients whose bye is queued */
     uint64_t drain_end_ms;          /* 0: not draining */
@@ -171,9 +186,8 @@ void client_tell_retract(struct client *c, struct message *m);
 /* Queues the bye and ends the client when all is written. */
 void client_end(struct client *c, enum client_bye reason);
 
-/* Takes the client out of everything, without a word to its sink; it is freed later. `reason` is
- * for the log. */
-void client_release(struct client *c, const char *reason);
+/* Takes the client out of everything, without a word to its sink; it is freed later. */
+void client_release(struct client *c, enum client_close reason);
 
 /* It waits for its flush, or, dead, to be freed. */
 void client_mark_dirty(struct client *c);
@@ -191,6 +205,12 @@ bool client_queue(struct client *c, struct message *m);
  * had; whatever is kept behind `resumed_at` comes next. The client may be dead afterwards. */
 void client_tell_gap(struct client *c, const char *reason, struct slice after,
                      uint64_t resumed_at);
+
+/* The next write that is timed reads the clock: the last reading may be long ago. */
+static inline void manager_read_clock_soon(struct notification_manager *nm)
+{
+    nm->unread_writes = 0;
+}
 
 /* Flushes, or frees, up to `most` of the clients that wait for it. */
 void clients_flush(struct notification_manager *nm, size_t most);

@@ -5,9 +5,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "base/json.h"
 #include "base/log.h"
 #include "manager_priv.h"
-#include "message/json.h"
 #include "message/sse.h"
 
 enum {
@@ -68,6 +68,10 @@ static void on_entry(void *ctx, const struct journal_entry *entry)
     uint32_t streams = 0;
 
     nm->head = entry->message->seq;
+    if (entry->origin != NULL && entry->origin->came_us != 0) {
+        entry->message->is_timed = true;
+        entry->message->came_us = (uint32_t)entry->origin->came_us;
+    }
     channel_fetch(nm, entry->to, true);
     if (history_add(nm->window, &item, nm->tick_ms) < 0) {
         nm->stats->out_of_memory++;
@@ -176,6 +180,7 @@ struct notification_manager *notification_manager_create(const struct manager_op
     if (nm == NULL)
         return NULL;
     nm->options = *options;
+    nm->most_queue = options->queue;
     nm->now_ms = nm->tick_ms = options->now_ms;
     nm->journal = journal;
     nm->stats = stats;
@@ -193,12 +198,24 @@ struct notification_manager *notification_manager_create(const struct manager_op
     return nm;
 }
 
+void manager_change_options(struct notification_manager *nm, const struct manager_options *options)
+{
+    nm->options.heartbeat_ms = options->heartbeat_ms;
+    nm->options.retry_ms = options->retry_ms;
+    nm->options.queue = options->queue;
+    nm->options.overflow = options->overflow;
+    nm->options.max_age_ms = options->max_age_ms;
+    if (options->queue > nm->most_queue)
+        nm->most_queue = options->queue;
+}
+
 void notification_manager_destroy(struct notification_manager *nm)
 {
     if (nm == NULL)
         return;
     while (nm->everyone != NULL && nm->everyone->count > 0)
-        client_release(channel_client(nm->everyone, nm->everyone->clients.next), "end");
+        client_release(channel_client(nm->everyone, nm->everyone->clients.next),
+                       (enum client_close)(CLOSE_BYE + BYE_SHUTDOWN));
     while (!list_is_empty(&nm->fanouts))
         fanouts_run(nm, 1);
     clients_flush(nm, SIZE_MAX);
@@ -258,6 +275,7 @@ static void drain_share(struct notification_manager *nm)
 bool manager_turn_end(struct notification_manager *nm, uint64_t now_ms)
 {
     nm->now_ms = now_ms;
+    manager_read_clock_soon(nm);
     clients_flush(nm, FLUSHES_A_TURN);
     fanouts_run(nm, VISITS_A_TURN);
     if (nm->drain_due > 0)
@@ -306,6 +324,22 @@ size_t manager_kick(struct notification_manager *nm, struct slice user, uint64_t
             break; /* without memory the last client takes its channel along */
     }
     return kicked;
+}
+
+struct client *manager_find_client(const struct notification_manager *nm, struct slice user,
+                                   uint64_t client_id)
+{
+    struct channel *channel = channel_find(nm, (struct channel_name){CHANNEL_USER, user});
+
+    if (channel == NULL)
+        return NULL;
+    for (struct list *at = channel->clients.next; at != &channel->clients; at = at->next) {
+        struct client *c = channel_client(channel, at);
+
+        if (c->id == client_id)
+            return c->is_ending ? NULL : c;
+    }
+    return NULL;
 }
 
 size_t manager_presence(const struct notification_manager *nm, struct slice user,

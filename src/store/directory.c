@@ -164,7 +164,7 @@ void directory_give_to_owner(const char *path)
     if (fd < 0)
         return;
     for (size_t i = 0; fstat(fd, &owner) == 0 && i < sizeof files / sizeof files[0]; i++) {
-        struct stat file;
+        struct stat file = {.st_nlink = 0}; /* the test below may be made in any order */
 
         /* A link could lead to any file of root's. */
         if (fstatat(fd, files[i], &file, AT_SYMLINK_NOFOLLOW) != 0 || !S_ISREG(file.st_mode) ||

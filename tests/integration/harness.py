@@ -52,9 +52,11 @@ def quote(text):
 
 class Daemon:
     """The program under test. `options` are "section.key=value"; no file of its grows past
-    `file_limit` bytes, if that is given; `process` goes to Popen."""
+    `file_limit` bytes, if that is given; without `wait_ready` only listening is waited for;
+    `process` goes to Popen."""
 
-    def __init__(self, *options, env=None, arguments=(), file_limit=None, start=True, **process):
+    def __init__(self, *options, env=None, arguments=(), file_limit=None, start=True,
+                 wait_ready=True, **process):
         self.options = list(options)
         self.arguments = list(arguments)
         self.limit = ["prlimit", f"--fsize={file_limit}:"] if file_limit else []
@@ -66,6 +68,7 @@ class Daemon:
         self.env |= {"STATE_DIRECTORY": self.home} | (env or {})
         self.port = 0
         self.popen = process
+        self.wait_ready = wait_ready
         self.process = None
         self.lines = []  # of the log, as they came
         self.news = threading.Condition()
@@ -88,7 +91,8 @@ class Daemon:
         self.reader.start()
         address = self.wait_log("listening")["address"]
         self.port = int(address.rpartition(":")[2])
-        wait_for(lambda: self.get("/readyz").status == 200, "readiness")
+        if self.wait_ready:
+            wait_for(lambda: self.get("/readyz").status == 200, "readiness")
         return self
 
     def _read(self, pipe):

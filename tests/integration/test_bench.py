@@ -359,7 +359,7 @@ class Liars(unittest.TestCase):
         self.assertGreater(server.injected, 0)
 
     def test_out_of_order(self):
-        server = Liar("swap")  # with the three to warm up, two are held back, and none in the end
+        server = Liar("swap")  # two are held back, and none in the end
         _, wrongs = self.against(server, "fanout:count=120,window=4", "--crowd", "15")
         self.assertEqual(wrongs, {"reordered": 30, "gaps": 30})
 

@@ -13,6 +13,16 @@ import time
 from harness import BIN, OneDaemonATest as Case, main, run, wait_for
 
 
+def crc32c(data):
+    """Castagnoli's, which zlib has not."""
+    crc = 0xffffffff
+    for byte in data:
+        crc ^= byte
+        for _ in range(8):
+            crc = crc >> 1 ^ (0x82f63b78 if crc & 1 else 0)
+    return crc ^ 0xffffffff
+
+
 class Restart(Case):
     """Each of them with a kill -9 and with an orderly end."""
 
@@ -220,9 +230,13 @@ class Directory(Case):
         daemon.stop()
         path = pathlib.Path(daemon.home) / "data.mdb"
         data = bytearray(path.read_bytes())
-        # The state, before the epoch: its sum, the format and the transaction (store_priv.h).
-        for found in re.finditer(rb"state.{4}(.{4}).{8}" + epoch.encode(), bytes(data), re.S):
-            data[found.start(1):found.end(1)] = struct.pack("=I", 1000)
+        # The state, before the epoch: the sum of all that follows it, the format, the transaction
+        # (store_priv.h). Before its key LMDB has how long it is.
+        for found in re.finditer(rb"(.{4}).{4}state(.{4})(.{4}).{8}" + epoch.encode(), bytes(data),
+                                 re.S):
+            end = found.start(2) + int.from_bytes(found[1], "little")
+            data[found.start(3):found.end(3)] = struct.pack("=I", 1000)
+            data[found.start(2):found.end(2)] = struct.pack("=I", crc32c(data[found.end(2):end]))
         path.write_bytes(data)
         done = run("serve", "-o", f"journal.path={daemon.home}", "-o",
                    "listener.default.address=127.0.0.1:0")

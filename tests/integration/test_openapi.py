@@ -1,11 +1,13 @@
 """docs/openapi.yaml against itself and against the daemon: the same routes, every documented
 answer provoked, every body, header and control event as its schema says."""
 import json
+import pathlib
 import re
 import signal
 import unittest
 
 from harness import ROOT, Http, TestCase, main, quote, run, wait_for
+from tokens import SECRET, bearer, token
 
 try:
     import jsonschema
@@ -14,6 +16,7 @@ except ImportError as why:
     raise SystemExit(f"python3 has no module {why.name}: `make test-deps`") from None
 
 METHODS = ("get", "post", "delete")
+SCHEMES = ["token", "cookie", "query", "key"]
 
 
 class StrictLoader(yaml.SafeLoader):
@@ -109,6 +112,7 @@ META = an_object(
     paths=a_map("^/", an_object(parameters={"type": "array", "items": or_reference("parameter")},
                                 **{method: {"$ref": "#/$defs/operation"} for method in METHODS})),
     components=an_object(
+        securitySchemes=a_map(COMPONENT, {"$ref": "#/$defs/scheme"}),
         parameters=a_map(COMPONENT, {"$ref": "#/$defs/parameter"}),
         headers=a_map(COMPONENT, {"$ref": "#/$defs/header"}),
         responses=a_map(COMPONENT, {"$ref": "#/$defs/response"}),
@@ -118,6 +122,8 @@ META["$defs"] = {
         "operationId tags summary responses", operationId={"pattern": COMPONENT}, summary=TEXT,
         description=TEXT, tags={"type": "array", "minItems": 1,
                                 "items": {"enum": ["public", "internal"]}},
+        security={"type": "array", "minItems": 1, "items": {
+            "propertyNames": {"enum": SCHEMES}, "additionalProperties": {"maxItems": 0}}},
         parameters={"type": "array", "items": or_reference("parameter")},
         requestBody=an_object("content", required={"type": "boolean"}, description=TEXT,
                               content=a_map("^[a-z]+/", {"$ref": "#/$defs/media"})),
@@ -126,6 +132,9 @@ META["$defs"] = {
         "name in schema", name=TEXT, **{"in": {"enum": ["path", "query", "header"]}},
         required={"type": "boolean"}, description=TEXT, explode={"type": "boolean"},
         schema=SCHEMA),
+    "scheme": an_object("type description", type={"enum": ["http", "apiKey"]}, description=TEXT,
+                        scheme={"const": "bearer"}, bearerFormat=TEXT, name=TEXT,
+                        **{"in": {"enum": ["query", "header", "cookie"]}}),
     "header": an_object("schema", required={"type": "boolean"}, description=TEXT, schema=SCHEMA),
     "response": an_object(
         "description content", description=TEXT,
@@ -146,6 +155,8 @@ class Document(unittest.TestCase):
 
     def test_every_reference_leads_to_a_component_and_every_component_is_used(self):
         used = {node["$ref"] for _, node in walk(DOCUMENT) if "$ref" in node}
+        used |= {f"#/components/securitySchemes/{name}" for _, _, operation in operations()
+                 for scheme in operation.get("security", ()) for name in scheme}
         there = {f"#/components/{kind}/{name}" for kind, items in DOCUMENT["components"].items()
                  for name in items}
         self.assertEqual(used, there)
@@ -329,6 +340,7 @@ BODIES = [
 
 class Answers(TestCase):
     """A method `OPERATION_STATUS` provokes one documented answer and returns it."""
+    secured = None
 
     # -- checking --
 
@@ -353,8 +365,9 @@ class Answers(TestCase):
         for name, header in described.get("headers", {}).items():
             self.assert_header(response, name, header)
         if content_type != "text/event-stream":
-            self.assertEqual(faults(described["content"][content_type]["schema"],
-                                    response.json()), [], response)
+            value = response.body.decode() if content_type == "text/plain" else response.json()
+            self.assertEqual(faults(described["content"][content_type]["schema"], value), [],
+                             response)
         if response.status >= 400:
             self.assertEqual(response.json()["status"], response.status)
 
@@ -433,8 +446,45 @@ class Answers(TestCase):
     def erase_200(self):
         return self.call("erase")
 
+    def with_credentials(self):
+        """A daemon that asks for them, the test's one, and a key of one notification a second."""
+        if self.secured is not None:
+            return self.secured
+        folder = pathlib.Path(self.scratch())
+        (folder / "secret").write_bytes(SECRET)
+        key = run("key", "add", "slow", "--rate", 1, "--file", folder / "keys").stdout.strip()
+        self.secured = self.start("auth.subscribe=jwt", f"auth.jwt_key_file={folder}/secret",
+                                  "auth.publish=key",
+                                  f"auth.publish_keys_file={folder}/keys"), key
+        return self.secured
+
+    def notify_429(self):
+        daemon, key = self.with_credentials()
+        body = json.dumps([{"user": self.user, "data": 1}] * 9).encode()
+        self.assertEqual(self.call("notify", body, bearer(key), daemon=daemon).status, 200)
+        return self.call("notify", body, bearer(key), daemon=daemon)
+
+    def refresh(self, client_id, daemon=None, headers=()):
+        return self.call("refresh", json.dumps({"client_id": client_id}).encode(), headers,
+                         daemon=daemon)
+
+    def refresh_200(self):
+        self.assert_documented(self.refresh(self.open(self.user).client_id), "refresh", "200")
+        daemon, mine = self.with_credentials()[0], bearer(token(self.user, ttl=100))
+        client_id = self.open(self.user, daemon, headers=mine).client_id
+        return self.refresh(client_id, daemon, bearer(token(self.user)))
+
+    def refresh_401(self):
+        return self.refresh("0123456789abcdef", self.with_credentials()[0])
+
+    def refresh_404(self):
+        return self.refresh("0123456789abcdef")
+
     def stats_200(self):
         return self.call("stats")
+
+    def metrics_200(self):
+        return self.call("metrics")
 
     def healthz_200(self):
         return self.call("healthz")
@@ -458,6 +508,8 @@ class Answers(TestCase):
         own = getattr(self, f"{operation_id}_{status}", None)
         if own is not None:
             return own()
+        if status == "401":
+            return self.call(operation_id, daemon=self.with_credentials()[0])
         if status == "403":
             return self.call(operation_id, headers=[("Origin", "http://elsewhere.example")])
         if status == "400":
@@ -510,7 +562,7 @@ class Answers(TestCase):
                 response = self.daemon.request("HEAD", fill(path))
                 self.assertEqual((response.status, response.body), (200, b""))
                 described = resolve(operation["responses"]["200"])
-                self.assertIn(response["Content-Type"], described["content"])
+                self.assertIn(response["Content-Type"].partition(";")[0], described["content"])
                 for name, header in described["headers"].items():
                     self.assert_header(response, name, header)
 
@@ -563,9 +615,9 @@ class Events(TestCase):
         self.assertEqual(data, data | fields)
 
     def test_all_of_them_are_provoked_here(self):
-        self.assertEqual(set(self.schemas), {"gap", "bye", "retract", "ping"})
+        self.assertEqual(set(self.schemas), {"gap", "bye", "retract", "ping", "expiring"})
         self.assertEqual(DOCUMENT["components"]["schemas"]["Notification"]["properties"]["event"]
-                         ["not"]["enum"], [*self.schemas, "expiring"])
+                         ["not"]["enum"], list(self.schemas))
 
     def test_gap(self):
         ids = [self.daemon.notify(user=self.user, data=n)["id"] for n in range(102)]
@@ -606,6 +658,14 @@ class Events(TestCase):
         self.assert_control(kicked.next(), "bye", reason="kicked")
         daemon.process.send_signal(signal.SIGTERM)
         self.assert_control(stays.next(), "bye", reason="shutdown")
+
+    def test_expiring_and_the_bye_of_a_token(self):
+        path = pathlib.Path(self.scratch()) / "secret"
+        path.write_bytes(SECRET)
+        daemon = self.start("auth.subscribe=jwt", f"auth.jwt_key_file={path}")
+        stream = self.open(daemon=daemon, headers=bearer(token(self.user, ttl=1)))
+        self.assert_control(stream.next(), "expiring", client_id=stream.client_id)
+        self.assert_control(stream.next(), "bye", reason="token-expired")
 
     def test_ping(self):
         daemon = self.start("streams.heartbeat=1s")

@@ -386,6 +386,156 @@ static void a_stream_full_of_retracts_gets_its_gap_and_its_bye(void **state)
     fake_sink_fini(&sink);
 }
 
+/* ---- tokens ---- */
+
+static struct client *open_until(struct fake_sink *sink, uint64_t expires_ms)
+{
+    struct client_options o = {.user = SLICE_LITERAL("alice"), .is_chunked = true,
+                               .ops = &fake_sink_ops, .sink = sink, .head = SLICE_LITERAL("HEAD"),
+                               .expires_ms = expires_ms};
+    struct client *c = client_open(w.nm, &o, w.now_ms);
+
+    assert_non_null(c);
+    settle();
+    return c;
+}
+
+/* Lets the time pass up to `now_ms`, deadline after deadline, as the wheel does. */
+static void pass(struct fake_sink *sink, struct client *c, uint64_t now_ms)
+{
+    while (!sink->is_closed && sink->due_ms != 0 && sink->due_ms <= now_ms) {
+        w.now_ms = sink->due_ms;
+        sink->due_ms = 0;
+        client_on_deadline(c, w.now_ms);
+        settle();
+    }
+    w.now_ms = now_ms;
+}
+
+static void a_stream_is_warned_a_minute_before_its_token_expires_and_ended_then(void **state)
+{
+    struct fake_sink sink = {.room = FAKE_SINK_ENDLESS};
+    struct client *c;
+    char warning[64];
+
+    (void)state;
+    world_begin(8, OVERFLOW_CATCHUP, 100, 1 << 20);
+    c = open_until(&sink, 301000);
+    snprintf(warning, sizeof warning, "data: {\"in\":60,\"client_id\":\"%016llx\"}\n\n",
+             (unsigned long long)client_id(c));
+    pass(&sink, c, 240999);
+    assert_int_equal(count_of(&sink, "event: expiring"), 0);
+    pass(&sink, c, 241000);
+    assert_int_equal(count_of(&sink, "event: expiring"), 1);
+    assert_int_equal(count_of(&sink, warning), 1);
+    pass(&sink, c, 300999);
+    assert_int_equal(count_of(&sink, "event: expiring"), 1);
+    assert_false(sink.is_closed);
+    pass(&sink, c, 301000);
+    assert_true(sink.is_closed && sink.is_graceful);
+    assert_ends_with(&sink, "event: bye\ndata: {\"reason\":\"token-expired\"}\n\n\r\n0\r\n\r\n");
+    assert_int_equal(w.stats.streams_closed_by_expiry, 1);
+    world_end();
+    fake_sink_fini(&sink);
+}
+
+static void a_short_token_is_warned_of_at_once(void **state)
+{
+    struct fake_sink sink = {.room = FAKE_SINK_ENDLESS};
+    struct client *c;
+
+    (void)state;
+    world_begin(8, OVERFLOW_CATCHUP, 100, 1 << 20);
+    c = open_until(&sink, w.now_ms + 2500);
+    assert_int_equal(count_of(&sink, "event: expiring\ndata: {\"in\":3,"), 1);
+    pass(&sink, c, w.now_ms + 2499);
+    assert_false(sink.is_closed);
+    pass(&sink, c, w.now_ms + 1);
+    assert_true(sink.is_closed);
+    world_end();
+    fake_sink_fini(&sink);
+}
+
+static void an_expired_token_ends_its_stream_after_the_preamble(void **state)
+{
+    struct fake_sink sink = {.room = FAKE_SINK_ENDLESS};
+
+    (void)state;
+    world_begin(8, OVERFLOW_CATCHUP, 100, 1 << 20);
+    open_until(&sink, w.now_ms);
+    assert_reads(&sink, "<2000> {connected} bye({\"reason\":\"token-expired\"})#0 ");
+    assert_true(sink.is_closed && sink.is_graceful);
+    world_end();
+    fake_sink_fini(&sink);
+}
+
+static void a_renewed_stream_goes_on_and_is_warned_again(void **state)
+{
+    struct fake_sink sink = {.room = FAKE_SINK_ENDLESS};
+    struct client *c;
+
+    (void)state;
+    world_begin(8, OVERFLOW_CATCHUP, 100, 1 << 20);
+    c = open_until(&sink, 101000);
+    pass(&sink, c, 100000);
+    assert_int_equal(count_of(&sink, "event: expiring"), 1);
+    client_renew(c, 201000, w.now_ms);
+    assert_int_equal(w.stats.streams_renewed, 1);
+    pass(&sink, c, 140999);
+    assert_int_equal(count_of(&sink, "event: expiring"), 1);
+    pass(&sink, c, 200999);
+    assert_int_equal(count_of(&sink, "event: expiring"), 2);
+    assert_false(sink.is_closed);
+    client_renew(c, 200000, w.now_ms); /* to an earlier end, too */
+    settle();
+    assert_true(sink.is_closed);
+    world_end();
+    fake_sink_fini(&sink);
+}
+
+static void a_stream_that_reads_nothing_is_ended_with_its_token_all_the_same(void **state)
+{
+    struct fake_sink sink = {.room = FAKE_SINK_ENDLESS};
+    struct client *c;
+
+    (void)state;
+    world_begin(2, OVERFLOW_CATCHUP, 100, 1 << 20);
+    c = open_until(&sink, 101000);
+    sink.room = 0;
+    for (int i = 0; i < 20; i++)
+        send_to(CHANNEL_USER, "alice", "x");
+    settle();
+    for (int i = 0; i < 200; i++) /* warnings that find no room do no harm */
+        client_renew(c, 101000, w.now_ms + 50000);
+    pass(&sink, c, 101000 + 5000);
+    assert_true(sink.is_closed);
+    assert_false(sink.is_graceful);
+    assert_int_equal(w.stats.streams_open, 0);
+    world_end();
+    fake_sink_fini(&sink);
+}
+
+static void a_client_is_found_by_its_id_until_it_ends(void **state)
+{
+    struct fake_sink sink = {.room = FAKE_SINK_ENDLESS};
+    struct client *c;
+    uint64_t id;
+
+    (void)state;
+    world_begin(8, OVERFLOW_CATCHUP, 100, 1 << 20);
+    c = open_until(&sink, 0);
+    id = client_id(c);
+    assert_ptr_equal(manager_find_client(w.nm, slice_of("alice"), id), c);
+    assert_null(manager_find_client(w.nm, slice_of("alice"), id + 1));
+    assert_null(manager_find_client(w.nm, slice_of("bob"), id));
+    assert_null(client_topic(c, 0).p);
+    sink.room = 0;
+    manager_kick(w.nm, slice_of("alice"), id);
+    assert_null(manager_find_client(w.nm, slice_of("alice"), id));
+    world_end();
+    fake_sink_fini(&sink);
+}
+
 static void a_peer_that_fails_is_freed_and_others_go_on(void **state)
 {
     struct fake_sink broken = {.room = FAKE_SINK_ENDLESS, .error = -ECONNRESET};
@@ -419,6 +569,12 @@ int main(void)
         cmocka_unit_test(an_idle_stream_gets_heartbeats_and_a_kicked_one_a_bye),
         cmocka_unit_test(a_retract_that_found_no_room_is_told_by_a_gap),
         cmocka_unit_test(a_stream_full_of_retracts_gets_its_gap_and_its_bye),
+        cmocka_unit_test(a_stream_is_warned_a_minute_before_its_token_expires_and_ended_then),
+        cmocka_unit_test(a_short_token_is_warned_of_at_once),
+        cmocka_unit_test(an_expired_token_ends_its_stream_after_the_preamble),
+        cmocka_unit_test(a_renewed_stream_goes_on_and_is_warned_again),
+        cmocka_unit_test(a_stream_that_reads_nothing_is_ended_with_its_token_all_the_same),
+        cmocka_unit_test(a_client_is_found_by_its_id_until_it_ends),
         cmocka_unit_test(a_peer_that_fails_is_freed_and_others_go_on),
     };
 

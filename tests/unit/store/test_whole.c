@@ -2,6 +2,7 @@
 #include "store/replace.h"
 #include "store/survey.h"
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -266,8 +267,9 @@ static void a_store_that_is_read_is_not_replaced(void **state)
     assert_int_equal(store_replace(lock, &why), -1);
     snprintf(text, sizeof text, "process %ld is reading", (long)pid);
     assert_non_null(strstr(why.text, text));
-    close(over);
+    assert_int_equal(kill(pid, SIGKILL), 0); /* nobody looks for what it leaks */
     assert_int_equal(waitpid(pid, NULL, 0), pid);
+    close(over);
     store_unlock(lock);
     reopen();
     assert_int_equal(store_state(store)->head, 1); /* it was as it is */
@@ -280,12 +282,16 @@ static int look_twice(int fd)
     struct store *s = store_open_read_only(path, &why);
     struct store_reader *r = s == NULL ? NULL : store_reader_create(s);
     struct store_survey all;
+    int status;
     char c;
 
     if (r == NULL || store_survey(r, &all) != 0 || all.last_seq != 1 || write(fd, "1", 1) != 1 ||
         read(fd, &c, 1) != 1)
         return 1;
-    return store_survey(r, &all) == 0 && all.last_seq == 1300 ? 0 : 2;
+    status = store_survey(r, &all) == 0 && all.last_seq == 1300 ? 0 : 2;
+    store_reader_destroy(r);
+    store_close(s);
+    return status;
 }
 
 static void a_reader_follows_a_store_that_outgrows_its_map(void **state)

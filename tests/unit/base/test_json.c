@@ -1,5 +1,5 @@
 /* test_json.c - what is JSON and where it is not, and its parts byte for byte. */
-#include "message/json.h"
+#include "base/json.h"
 
 #include <errno.h>
 #include <stdio.h>

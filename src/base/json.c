@@ -1,5 +1,5 @@
 /* json.c - a scanner over the text with one bit a level for "object or array". */
-#include "message/json.h"
+#include "base/json.h"
 
 #include <errno.h>
 #include <string.h>

@@ -4,8 +4,8 @@
  * big integers and the spelling of numbers, and cuts strings at \u0000. Here a text is checked
  * against RFC 8259 once, and then walked as slices of itself. Nothing recurses; nesting is bounded
  * by JSON_MAX_DEPTH. */
-#ifndef MESSAGE_JSON_H
-#define MESSAGE_JSON_H
+#ifndef BASE_JSON_H
+#define BASE_JSON_H
 #include <stdbool.h>
 #include <stddef.h>
 #include "base/buf.h"
