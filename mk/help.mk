@@ -28,6 +28,7 @@ help:
 	@echo "make coverage      line coverage of src/ by the unit and integration tests"
 	@echo "make bench-guard   count the instructions of fixed work, and fail where they are over 3 % more"
 	@echo "make bench-guard-update   agree to as many as it takes now"
+	@echo "make flamegraphs   draw where they go: docs/profile-*.svg"
 	@echo "make bench         what the daemon costs beside the kernel alone and Nchan; writes"
 	@echo "                   docs/performance.*"
 	@echo "make bench-quick   the same in a minute and a half, beside the committed figures"

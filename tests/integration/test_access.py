@@ -4,6 +4,7 @@ import os
 import pathlib
 import pwd
 import re
+import signal
 import time
 import unittest
 
@@ -263,6 +264,25 @@ class Keys(OneDaemonATest, Refusals):
                                   ("P256", "x", 401)):
             mine = signed(folder, name, "--user", "alice", "--kid", kid)
             self.assertEqual(self.status(daemon, mine), status, (name, kid))
+
+    def test_a_reload_reads_the_files_again_and_no_stream_notices(self):
+        path = self.file(SECRET)
+        daemon = self.start_with(f"auth.jwt_key_file={path}")
+        stream = self.open("alice", daemon, headers=bearer(token()))
+        path.write_bytes(b"another " + SECRET)
+        self.reload(daemon, "configuration reloaded")
+        self.assertEqual(self.status(daemon, token()), 401)
+        self.assertEqual(self.status(daemon, token(secret=b"another " + SECRET)), 200)
+        path.write_bytes(b"short")
+        self.reload(daemon, "SIGHUP: the configuration is refused; what was in force stays in "
+                            "force")
+        self.assertIn("openssl rand", daemon.log_text())
+        self.assertEqual(self.status(daemon, token(secret=b"another " + SECRET)), 200)
+        stream.expect_quiet(daemon, "alice")
+
+    def reload(self, daemon, message):
+        daemon.process.send_signal(signal.SIGHUP)
+        daemon.wait_log(message)
 
     def test_issuers_side_by_side(self):
         secret, public = self.file(SECRET), self.file(support("KEYS_P256_PUBLIC"))
