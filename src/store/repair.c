@@ -403,8 +403,8 @@ static void raise(uint64_t *x, uint64_t to)
 }
 
 /* The new store's own epoch stays. The numbers go on behind all that were ever given out, but for
- * those in the write-ahead log, which is brought in when the store is opened; and who comes back may
- * have missed whatever there was up to them: that is more than any mark could say, and none is
+ * those in the write-ahead log, which is brought in at the next open; and who comes back may have
+ * missed whatever there was up to them: that is more than any mark could say, and none is
  * kept. */
 static void begin_anew(struct stored_state *next, const struct salvage *v)
 {
