@@ -162,8 +162,8 @@ def measure(args):
         f"old. {days.traffic.published} notifications of 20 to 20,000 bytes, all magnitudes alike, "
         f"{counts['expiring']} of them with a ttl of seconds, {counts['collapsing']} with a "
         f"collapse key, {counts['keyed']} with an idempotency key; {counts['retracted']} were "
-        f"retracted, {counts['erased']} users erased. {days.stats['journal_evicted']} went by age, by user or "
-        f"by bytes, {days.stats['collapsed']} for a newer one.",
+        f"retracted, {counts['erased']} users erased. {days.stats['journal_evicted']} went by age, "
+        f"by user or by bytes, {days.stats['collapsed']} for a newer one.",
         "",
         f"![The size of the journal's files over time]({CHART.name})"])
 

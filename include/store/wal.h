@@ -9,6 +9,7 @@
 #ifndef STORE_WAL_H
 #define STORE_WAL_H
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include "base/error.h"
 #include "base/slice.h"
@@ -31,13 +32,21 @@ void wal_begin(struct wal *w);
  * -ENOMEM: the frame is of no use. */
 int wal_add(struct wal *w, struct slice record, struct slice key, bool is_kept);
 
-/* Writes the frame, be there anything in it or not, and waits until it is safe. Frames up to the
- * number `stored` are in the trees, safely: what they take up may be overwritten. Returns 0; or
- * -errno: until wal_undo has returned 0 it may be there or not, and no other is written. */
+/* How large a frame may be, about, lest the log takes up more than it should. */
+size_t wal_frame_limit(const struct wal *w);
+
+/* Whether the frame that was made finds room in what the log should take up at most, when frames up
+ * to the number `stored` are in the trees. Else the log grows beyond that, if it is written now. */
+bool wal_has_room(const struct wal *w, uint64_t stored);
+
+/* Writes the frame and waits until it is safe. Frames up to the number `stored` are in the trees,
+ * safely: what they take up may be overwritten. Returns 0; or -errno: until wal_clear has returned
+ * 0 it may be there or not, and no other is written. */
 int wal_write(struct wal *w, uint64_t stored);
 
-/* Makes certain that the frame that could not be written is not there. Returns 0, or -errno. */
-int wal_undo(struct wal *w);
+/* Makes certain that nothing is where the next frame will be, be it one that could not be written.
+ * Returns 0: so the log can be written; or -errno. */
+int wal_clear(struct wal *w);
 
 /* The number of the last frame that was written. They grow by one. */
 uint64_t wal_number(const struct wal *w);

@@ -6,21 +6,20 @@
 #include <errno.h>
 #include "disk_priv.h"
 
-/* Only entries are logged; what else there is passes through, in its place among them. */
-static int write_frame(struct disk *d, const struct op_list *group, uint64_t written)
+/* Only entries are logged; what else there is passes through, in its place among them. Returns 0,
+ * or -ENOMEM; *has_entries: there is something to be written. */
+static int make_frame(struct disk *d, const struct op_list *group, bool *has_entries)
 {
-    bool has_entries = false;
     int status = 0;
 
+    *has_entries = false;
     wal_begin(d->wal);
     for (const struct op *op = group->first; op != NULL && status == 0; op = op->next) {
         if (op->kind != OP_APPEND)
             continue;
-        has_entries = true;
+        *has_entries = true;
         status = wal_add(d->wal, slice_make(op->bytes, op->record_size), op->key, op->is_kept);
     }
-    if (status == 0 && (has_entries || group->count == 0)) /* an empty one is a trial */
-        status = wal_write(d->wal, written);
     return status;
 }
 
@@ -32,28 +31,74 @@ static void tell(struct disk *d, int status, bool is_stuck)
     ev_async_send(d->ev, &d->wake);
 }
 
-/* With the lock, which it gives back for as long as it takes. */
-static int log_group(struct disk *d, const struct op_list *group)
+/* With the lock: waits until so much of the log is in the store that the frame has room, unless the
+ * store is in trouble. */
+static void await_room(struct disk *d)
+{
+    while (!wal_has_room(d->wal, d->frames_written) && d->write_trouble == 0 && d->broke == 0 &&
+           !d->is_stopping) {
+        d->is_wanted_now = true;
+        pthread_cond_signal(&d->to_writer);
+        pthread_cond_wait(&d->to_logger, &d->lock);
+    }
+}
+
+/* With the lock, which it gives back for as long as it takes. Returns when it is known whether the
+ * frame is there. */
+static int write_frame(struct disk *d)
 {
     uint64_t written = d->frames_written;
     bool is_in_doubt;
     int status;
 
     pthread_mutex_unlock(&d->lock);
-    status = write_frame(d, group, written);
-    is_in_doubt = status != 0 && wal_undo(d->wal) != 0;
+    status = wal_write(d->wal, written);
+    is_in_doubt = status != 0 && wal_clear(d->wal) != 0;
     pthread_mutex_lock(&d->lock);
     while (is_in_doubt && !d->is_stopping) {
         tell(d, status, true);
         disk_wait(d, &d->to_logger, RETRY_MS);
         pthread_mutex_unlock(&d->lock);
-        is_in_doubt = wal_undo(d->wal) != 0;
+        is_in_doubt = wal_clear(d->wal) != 0;
         pthread_mutex_lock(&d->lock);
     }
+    tell(d, status, false);
     return status;
 }
 
-/* With the lock: sleeps until there is something to log, be it a trial; false: it is all over. */
+/* Likewise: whether what has failed would succeed now. */
+static void try_again(struct disk *d)
+{
+    int status;
+
+    pthread_mutex_unlock(&d->lock);
+    status = wal_clear(d->wal);
+    pthread_mutex_lock(&d->lock);
+    tell(d, status, false);
+}
+
+/* Likewise. */
+static void log_group(struct disk *d, struct op_list *group)
+{
+    bool has_entries;
+    int status;
+
+    pthread_mutex_unlock(&d->lock);
+    status = make_frame(d, group, &has_entries);
+    pthread_mutex_lock(&d->lock);
+    if (status == 0 && has_entries) {
+        await_room(d);
+        status = write_frame(d);
+    }
+    for (struct op *op = group->first; op != NULL; op = op->next) {
+        op->status = status;
+        op->frame = wal_number(d->wal);
+    }
+    op_list_append(&d->logged, group);
+    ev_async_send(d->ev, &d->wake);
+}
+
+/* With the lock: sleeps until there is something to do; false: it is all over. */
 static bool wait_for_work(struct disk *d)
 {
     while (d->unlogged.count == 0 && !d->is_stopping) {
@@ -62,15 +107,19 @@ static bool wait_for_work(struct disk *d)
             continue;
         }
         disk_wait(d, &d->to_logger, RETRY_MS);
-        break;
+        if (d->unlogged.count == 0 && !d->is_stopping)
+            try_again(d);
     }
-    return d->unlogged.count > 0 || !d->is_stopping;
+    return d->unlogged.count > 0;
 }
 
 static void take_group(struct disk *d, struct op_list *group)
 {
-    while (d->unlogged.count > 0 && group->bytes < MAX_GROUP_BYTES)
+    size_t limit = wal_frame_limit(d->wal);
+
+    do
         op_list_add(group, op_list_take(&d->unlogged));
+    while (d->unlogged.count > 0 && group->bytes + op_size(d->unlogged.first) <= limit);
 }
 
 void *disk_log(void *ctx)
@@ -81,16 +130,8 @@ void *disk_log(void *ctx)
     op_list_init(&group);
     pthread_mutex_lock(&d->lock);
     while (wait_for_work(d)) {
-        int status;
-
         take_group(d, &group);
-        status = log_group(d, &group);
-        for (struct op *op = group.first; op != NULL; op = op->next) {
-            op->status = status;
-            op->frame = wal_number(d->wal);
-        }
-        op_list_append(&d->logged, &group);
-        tell(d, status, false);
+        log_group(d, &group);
     }
     pthread_mutex_unlock(&d->lock);
     return NULL;

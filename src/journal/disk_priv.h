@@ -217,7 +217,7 @@ static inline struct read_job *job_list_take(struct job_list *l)
 
 enum {
     RESERVE = 1 << 20,         /* numbers that may be given out ahead of the disk, where they are */
-    MAX_GROUP_BYTES = 8 << 20, /* of ops in one frame or transaction; more do not gather */
+    MAX_GROUP_BYTES = 8 << 20, /* of ops in one transaction; more do not gather */
     RETRY_MS = 1000,           /* between tries of what has failed */
 };
 

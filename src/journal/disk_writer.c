@@ -326,6 +326,7 @@ static void tell_trouble(struct work *w, int status)
     struct disk *d = w->d;
 
     d->write_trouble = status;
+    pthread_cond_signal(&d->to_logger); /* it may wait for room in the log */
     ev_async_send(d->ev, &d->wake);
 }
 

@@ -77,18 +77,35 @@ static int grow(struct wal_file *f, uint64_t size)
     return 0;
 }
 
-/* Turns to the other file, at its beginning, where nothing in it is needed any more. */
-static bool turn(struct wal *w, uint64_t stored)
+static size_t other_file(const struct wal *w)
 {
-    struct wal_file *other = &w->files[(w->current + 1) % WAL_FILES];
+    return (w->current + 1) % WAL_FILES;
+}
 
-    if (other->last > stored)
-        return false;
-    w->current = (w->current + 1) % WAL_FILES;
+/* Whether nothing in the other file is needed any more. */
+static bool can_turn(const struct wal *w, uint64_t stored)
+{
+    return w->files[other_file(w)].last <= stored;
+}
+
+static void turn(struct wal *w)
+{
+    struct wal_file *f = &w->files[other_file(w)];
+
+    w->current = other_file(w);
     w->at = 0;
-    if (other->size > w->max_size && ftruncate(other->fd, (off_t)w->max_size) == 0)
-        other->size = w->max_size;
-    return true;
+    if (f->size > w->max_size && ftruncate(f->fd, (off_t)w->max_size) == 0)
+        f->size = w->max_size;
+}
+
+size_t wal_frame_limit(const struct wal *w)
+{
+    return w->max_size;
+}
+
+bool wal_has_room(const struct wal *w, uint64_t stored)
+{
+    return w->at + in_steps(w->frame.len) <= w->max_size || can_turn(w, stored);
 }
 
 /* Finds a place for `n` bytes. */
@@ -97,10 +114,10 @@ static int make_room(struct wal *w, uint64_t n, uint64_t stored)
     struct wal_file *f = &w->files[w->current];
     uint64_t size;
 
-    if (w->at + n <= f->size)
-        return 0;
-    if (turn(w, stored))
+    if (w->at + n > f->size && can_turn(w, stored)) {
+        turn(w);
         f = &w->files[w->current];
+    }
     if (w->at + n <= f->size)
         return 0;
     size = f->size * 2 < w->max_size ? f->size * 2 : w->max_size;
@@ -197,7 +214,7 @@ static int seal(struct wal *w)
 int wal_write(struct wal *w, uint64_t stored)
 {
     struct wal_file *f;
-    int status = wal_undo(w);
+    int status = w->is_in_doubt ? wal_clear(w) : 0;
 
     if (status == 0)
         status = seal(w);
@@ -216,14 +233,13 @@ int wal_write(struct wal *w, uint64_t stored)
     return 0;
 }
 
-int wal_undo(struct wal *w)
+int wal_clear(struct wal *w)
 {
     const char nothing[WAL_STEP] = "";
-    int status = w->is_in_doubt
-                     ? write_at(w->files[w->current].fd, nothing, sizeof nothing, w->at)
-                     : 0;
+    int status = write_at(w->files[w->current].fd, nothing, sizeof nothing, w->at);
 
-    w->is_in_doubt = status != 0;
+    if (status == 0)
+        w->is_in_doubt = false;
     return status;
 }
 
