@@ -60,8 +60,8 @@ def measure(args):
         "",
         f"{args.rounds} rounds of {args.secs:g} s each, payloads of {PAYLOAD} bytes to {USERS} "
         f"users. The bare program has {PUBLISHERS} threads that hand in a record and wait until "
-        f"its commit is safe; where nobody waits and each commit has {PUBLISHERS} records it comes to "
-        f"{spread(of('lean'), 0)}. With `always` 99 of 100 answers came within "
+        f"its commit is safe; where nobody waits and each commit has {PUBLISHERS} records it comes "
+        f"to {spread(of('lean'), 0)}. With `always` 99 of 100 answers came within "
         f"{spread(of('p99'), 1)} ms. With the journal in memory the server kept its core busy for "
         f"{100 * statistics.median(of('server_busy')):.0f} %, the generator the other for "
         f"{100 * statistics.median(of('generator_busy')):.0f} %."])
