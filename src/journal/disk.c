@@ -15,6 +15,7 @@
 #include "store/guard.h"
 
 enum {
+    MAX_FRESH = 256,                /* ops that the logger is not told of yet */
     MAX_WAITING = 100000,           /* ops that the disk has not taken yet ... */
     MAX_WAITING_BYTES = 64 << 20,
     KEYS_PER_TICK = 20000,
@@ -66,6 +67,25 @@ static void give_to_writer(struct disk *d, struct op_list *ops, bool is_wanted_n
     pthread_mutex_unlock(&d->lock);
 }
 
+static void give_to_logger(struct disk *d)
+{
+    pthread_mutex_lock(&d->lock);
+    op_list_append(&d->unlogged, &d->fresh);
+    pthread_cond_signal(&d->to_logger);
+    pthread_mutex_unlock(&d->lock);
+}
+
+/* What came in one turn is for one frame: the first of it alone is not worth a wait for the disk. */
+static void on_before_sleep(struct ev_loop *ev, ev_prepare *watcher, int events)
+{
+    struct disk *d = watcher->data;
+
+    (void)ev;
+    (void)events;
+    if (d->fresh.count > 0)
+        give_to_logger(d);
+}
+
 static void enqueue(struct disk *d, struct op *op)
 {
     struct op_list one;
@@ -76,11 +96,9 @@ static void enqueue(struct disk *d, struct op *op)
         give_to_writer(d, &one, op->removal != NULL);
         return;
     }
-    pthread_mutex_lock(&d->lock);
-    op_list_add(&d->unlogged, op);
-    if (d->unlogged.count == 1)
-        pthread_cond_signal(&d->to_logger);
-    pthread_mutex_unlock(&d->lock);
+    op_list_add(&d->fresh, op);
+    if (d->fresh.count >= MAX_FRESH)
+        give_to_logger(d);
 }
 
 /* Whether the threads have so much to do already that no more is taken. */
@@ -89,8 +107,8 @@ static bool is_swamped(struct disk *d)
     bool is_so;
 
     pthread_mutex_lock(&d->lock);
-    is_so = d->unlogged.count + d->unwritten.count >= MAX_WAITING ||
-            d->unlogged.bytes + d->unwritten.bytes >= MAX_WAITING_BYTES;
+    is_so = d->fresh.count + d->unlogged.count + d->unwritten.count >= MAX_WAITING ||
+            d->fresh.bytes + d->unlogged.bytes + d->unwritten.bytes >= MAX_WAITING_BYTES;
     pthread_mutex_unlock(&d->lock);
     return is_so;
 }
@@ -714,6 +732,7 @@ static void init_shared(struct disk *d)
     pthread_cond_init(&d->to_writer, &attributes);
     pthread_cond_init(&d->to_reader, &attributes);
     pthread_condattr_destroy(&attributes);
+    op_list_init(&d->fresh);
     op_list_init(&d->unlogged);
     op_list_init(&d->logged);
     op_list_init(&d->unwritten);
@@ -745,6 +764,8 @@ static struct journal *disk_open(const struct journal_options *options, struct e
     init_shared(d);
     ev_async_init(&d->wake, on_wake);
     d->wake.data = d;
+    ev_prepare_init(&d->before_sleep, on_before_sleep);
+    d->before_sleep.data = d;
     if (guard_run(open_store, &opening, &is_cut) != 0) {
         if (is_cut) {
             d->broke = -EIO;
@@ -856,6 +877,8 @@ static void disk_start(struct journal *j)
         log_error("the newest of the journal cannot be read: %s", strerror(-status));
     d->broke = is_cut ? status : 0;
     ev_async_start(d->ev, &d->wake);
+    if (d->wal != NULL)
+        ev_prepare_start(d->ev, &d->before_sleep);
     d->is_started = true;
     if (start_threads(d) != 0) {
         j->events->on_down(j->ctx, "the system gives the journal no threads");
@@ -902,6 +925,7 @@ static void stop_threads(struct disk *d)
     struct op_list logged;
 
     pthread_mutex_lock(&d->lock);
+    op_list_append(&d->unlogged, &d->fresh);
     d->is_stopping = true;
     pthread_cond_signal(&d->to_logger);
     pthread_cond_signal(&d->to_reader);
@@ -928,8 +952,10 @@ static void disk_close(struct journal *j)
     struct disk *d = disk_of(j);
 
     stop_threads(d);
-    if (d->is_started)
+    if (d->is_started) {
         ev_async_stop(d->ev, &d->wake);
+        ev_prepare_stop(d->ev, &d->before_sleep);
+    }
     drop_all(&d->done);
     drop_all(&d->unlogged);
     drop_all(&d->unwritten);

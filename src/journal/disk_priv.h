@@ -2,8 +2,8 @@
  *
  *   loop: disk.c                  logger: disk_logger.c       writer: disk_writer.c
  *   numbers and encodes each      takes all that waits and
- *   entry -> `unlogged`           writes it as one frame of
- *                                 the log -> `logged`
+ *   entry -> `fresh`; with the    writes it as one frame of
+ *   turn's end -> `unlogged`      the log -> `logged`
  *   emits it, answers it
  *   -> `unwritten`                                            gathers for a while, writes all
  *                                                             in one transaction -> `done`
@@ -83,6 +83,7 @@ struct disk {
     struct journal_options options;
     struct ev_loop *ev;
     ev_async wake;
+    ev_prepare before_sleep;
     struct stats *stats;
     struct store *store;
     struct wal *wal;                 /* NULL: sync is not always */
@@ -94,6 +95,7 @@ struct disk {
     uint64_t time_at_ms;             /* ... at this loop time */
     bool remembers_keys;
     bool is_started;
+    struct op_list fresh;            /* of this turn, for the logger */
     struct idempotency keys;
     struct list reading;             /* struct read_job, all that are under way */
     struct store_state state;        /* as of the last commit that the loop has heard of */

@@ -16,7 +16,7 @@ enum {
     MIN_SIZE = 64 << 10,        /* of a file; it doubles when both have too little room */
     MAX_SIZE = 4 << 20,         /* one that had to get larger than that is cut back */
     SHARE = 32,                 /* of keep_bytes, which each file has at most, likewise */
-    ZEROS = 64 << 10,
+    ZEROS = 1 << 20,
 };
 
 const char *const wal_file_names[WAL_FILES] = {"wal-0", "wal-1"};
