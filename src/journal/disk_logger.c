@@ -4,6 +4,7 @@
  * A frame that could not be written may be on the disk or not. It is made certain that it is not,
  * before anybody is told anything. */
 #include <errno.h>
+#include <sched.h>
 #include "disk_priv.h"
 
 /* Only entries are logged; what else there is passes through, in its place among them. Returns 0,
@@ -113,6 +114,15 @@ static bool wait_for_work(struct disk *d)
     return d->unlogged.count > 0;
 }
 
+/* With the lock, which it gives back meanwhile. Where the loop waits for this processor, it takes in
+ * first what else has come for the same frame: a wait for the disk costs more than all of that. */
+static void let_loop_finish(struct disk *d)
+{
+    pthread_mutex_unlock(&d->lock);
+    sched_yield();
+    pthread_mutex_lock(&d->lock);
+}
+
 static void take_group(struct disk *d, struct op_list *group)
 {
     size_t limit = wal_frame_limit(d->wal);
@@ -130,6 +140,7 @@ void *disk_log(void *ctx)
     op_list_init(&group);
     pthread_mutex_lock(&d->lock);
     while (wait_for_work(d)) {
+        let_loop_finish(d);
         take_group(d, &group);
         log_group(d, &group);
     }
