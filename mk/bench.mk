@@ -32,3 +32,10 @@ bench-journal: bench-deps
 bench-quick: deps
 	@$(MAKE) --no-print-directory $(JOBS) bench-programs
 	$(Q)bench/run --quick $(ARGS)
+
+# A million streams in a guest, a quarter of an hour, into docs/performance.md.
+.PHONY: bench-million
+bench-million:
+	@tools/deps build million
+	@$(MAKE) --no-print-directory $(JOBS) all
+	$(Q)bench/million --write $(ARGS)

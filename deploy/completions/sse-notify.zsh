@@ -2,7 +2,7 @@
 # zsh completion for sse-notify. Made by tools/make-pages.
 
 _sse_notify_setting() {
-    compadd -S = -- listener.default.address listener.default.role listener.default.mode streams.heartbeat streams.retry streams.queue streams.overflow streams.max_streams streams.max_streams_per_user streams.max_streams_per_ip streams.max_age streams.allow_anonymous journal.type journal.path journal.sync journal.keep journal.keep_per_user journal.keep_bytes journal.window publish.max_payload publish.max_body publish.idempotency_window publish.allow_anonymous auth.subscribe auth.publish auth.cookie auth.publish_keys_file auth.jwt_key_file auth.jwks_file auth.jwks_url auth.issuer auth.audience auth.user_claim auth.leeway auth.algorithms issuer.default.jwt_key_file issuer.default.jwks_file issuer.default.jwks_url issuer.default.issuer issuer.default.audience issuer.default.user_claim issuer.default.leeway issuer.default.algorithms limits.publishes_per_second_per_key http.header_timeout http.body_timeout http.idle_timeout http.max_header http.allowed_origins http.trusted_proxies log.level log.format log.file server.drain_time server.user
+    compadd -S = -- listener.default.address listener.default.role listener.default.mode streams.heartbeat streams.retry streams.queue streams.overflow streams.max_streams streams.max_streams_per_user streams.max_streams_per_ip streams.max_age streams.allow_anonymous journal.type journal.path journal.sync journal.keep journal.keep_per_user journal.keep_bytes journal.window publish.max_payload publish.max_body publish.idempotency_window publish.allow_anonymous auth.subscribe auth.publish auth.cookie auth.publish_keys_file auth.jwt_key_file auth.jwks_file auth.jwks_url auth.issuer auth.audience auth.user_claim auth.leeway auth.algorithms limits.publishes_per_second_per_key http.header_timeout http.body_timeout http.idle_timeout http.max_header http.allowed_origins http.trusted_proxies log.level log.format log.file server.drain_time server.user
 }
 
 _sse-notify() {
@@ -142,6 +142,7 @@ _sse-notify() {
             '--slow-rate[a second]:bytes:' \
             '--open-limit[all must be open by then]:time:' \
             '--settle[from then to the first phase]:time:' \
+            '--look[look for what came this often, and never be woken]:time:' \
             '--processes[that hold the streams]:n:' \
             '--sources[connect from so many addresses 127.1.X.Y]:n:' \
             '--stream-path[of another server\: a path with {user}, {stream}]:path:_files' \

@@ -38,7 +38,6 @@ static const struct family families[] = {
       {"overflow", STAT(streams_closed_by_overflow)},
       {"kicked", STAT(streams_closed_by_kick)},
       {"max-age", STAT(streams_closed_by_age)},
-      {"token-expired", STAT(streams_closed_by_expiry)},
       {"shutdown", STAT(streams_closed_by_shutdown)},
       {"token-expired", STAT(streams_closed_by_expiry)},
       {"out-of-memory", STAT(streams_closed_for_memory)}}},

