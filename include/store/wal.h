@@ -17,11 +17,12 @@
 struct wal;
 struct store; /* store.h */
 
-/* Opens the log of a store that is open for writing, whose trees have all that is in it. NULL with
- * a sentence in `why`. Pair: wal_close. */
-struct wal *wal_open(const struct store *s, struct error *why);
+/* Opens the log of a store that is open for writing, whose trees have all that is in it, and writes
+ * to the store that it has one. NULL with a sentence in `why`. Pair: wal_close. */
+struct wal *wal_open(struct store *s, struct error *why);
 
-/* NULL is allowed. */
+/* Before the store is closed, in which it writes that the log is not needed any more if its trees
+ * have everything. NULL is allowed. */
 void wal_close(struct wal *w);
 
 /* Begins a frame: nothing is in it. */
@@ -32,20 +33,20 @@ void wal_begin(struct wal *w);
  * -ENOMEM: the frame is of no use. */
 int wal_add(struct wal *w, struct slice record, struct slice key, bool is_kept);
 
-/* How large a frame may be, about, lest the log takes up more than it should. */
+/* Bytes of records and keys that find room in a file of the log. A frame with more makes it larger
+ * for a time. */
 size_t wal_frame_limit(const struct wal *w);
 
-/* Whether the frame that was made finds room in what the log should take up at most, when frames up
- * to the number `stored` are in the trees. Else the log grows beyond that, if it is written now. */
+/* Whether the frame that was made finds room, when frames up to the number `stored` are in the
+ * trees, safely: what they take up may be overwritten. */
 bool wal_has_room(const struct wal *w, uint64_t stored);
 
-/* Writes the frame and waits until it is safe. Frames up to the number `stored` are in the trees,
- * safely: what they take up may be overwritten. Returns 0; or -errno: until wal_clear has returned
- * 0 it may be there or not, and no other is written. */
+/* Writes the frame and waits until it is safe. Returns 0; -ENOSPC where it has no room; or -errno:
+ * until wal_clear has returned 0 it may be there or not, and no other is written. */
 int wal_write(struct wal *w, uint64_t stored);
 
 /* Makes certain that nothing is where the next frame will be, be it one that could not be written.
- * Returns 0: so the log can be written; or -errno. */
+ * Returns 0, or -errno: the log cannot be written. */
 int wal_clear(struct wal *w);
 
 /* The number of the last frame that was written. They grow by one. */

@@ -971,8 +971,8 @@ static void disk_close(struct journal *j)
     store_reader_destroy(d->reader);
     if (d->store != NULL && d->broke != 0)
         store_note_loss(d->store);
-    store_close(d->store);
     wal_close(d->wal);
+    store_close(d->store);
     pthread_cond_destroy(&d->to_logger);
     pthread_cond_destroy(&d->to_writer);
     pthread_cond_destroy(&d->to_reader);

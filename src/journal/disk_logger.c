@@ -32,16 +32,20 @@ static void tell(struct disk *d, int status, bool is_stuck)
     ev_async_send(d->ev, &d->wake);
 }
 
-/* With the lock: waits until so much of the log is in the store that the frame has room, unless the
- * store is in trouble. */
-static void await_room(struct disk *d)
+/* With the lock: waits until so much of the log is in the store that the frame has room. Returns 0,
+ * or why it gets none. */
+static int await_room(struct disk *d)
 {
-    while (!wal_has_room(d->wal, d->frames_written) && d->write_trouble == 0 && d->broke == 0 &&
-           !d->is_stopping) {
+    while (!wal_has_room(d->wal, d->frames_written)) {
+        if (d->broke != 0 || d->write_trouble != 0)
+            return d->broke != 0 ? d->broke : d->write_trouble;
+        if (d->is_stopping)
+            return -EAGAIN;
         d->is_wanted_now = true;
         pthread_cond_signal(&d->to_writer);
         pthread_cond_wait(&d->to_logger, &d->lock);
     }
+    return 0;
 }
 
 /* With the lock, which it gives back for as long as it takes. Returns when it is known whether the
@@ -87,10 +91,10 @@ static void log_group(struct disk *d, struct op_list *group)
     pthread_mutex_unlock(&d->lock);
     status = make_frame(d, group, &has_entries);
     pthread_mutex_lock(&d->lock);
-    if (status == 0 && has_entries) {
-        await_room(d);
+    if (status == 0 && has_entries)
+        status = await_room(d);
+    if (status == 0 && has_entries)
         status = write_frame(d);
-    }
     for (struct op *op = group->first; op != NULL; op = op->next) {
         op->status = status;
         op->frame = wal_number(d->wal);

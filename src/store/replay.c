@@ -74,16 +74,7 @@ static int visit(void *ctx, struct slice bytes, struct slice key, bool is_kept)
     return status != 0 ? status : store_begin(r->s);
 }
 
-/* Entries that were acknowledged are not to be had any more: ids go on in a new epoch, and the log
- * under a new name, by which nothing that is in it counts. */
-static int note_broken(struct store *s)
-{
-    log_error("journal.path = %s: of the write-ahead log a part is damaged or missing: "
-              "notifications that were acknowledged last are lost, and all streams get a gap",
-              s->options.path);
-    return state_renew(&s->next);
-}
-
+/* Where entries that were acknowledged are not to be had any more ids go on in a new epoch. */
 static int write_all(struct replay *r, struct wal_found *found)
 {
     struct store *s = r->s;
@@ -91,27 +82,33 @@ static int write_all(struct replay *r, struct wal_found *found)
 
     if (status != 0)
         return status;
-    status = wal_read(s->options.path, s->stored.wal_id, s->stored.wal_number, visit, r, found);
+    status = wal_read(s->options.path, &s->stored, visit, r, found);
     if (status == 0 && found->is_broken)
-        status = note_broken(s);
-    else if (status == 0)
-        store_note_logged(s, found->last);
-    if (status == 0)
-        return store_commit(s, r->time_ms);
-    store_abort(s);
-    return status;
+        status = epoch_create(s->next.epoch);
+    if (status != 0) {
+        store_abort(s);
+        return status;
+    }
+    store_note_logged(s, found->last);
+    s->next.wal_size = 0;
+    return store_commit(s, r->time_ms);
 }
 
 int store_replay(struct store *s)
 {
+    const char *path = s->options.path;
     struct replay r = {.s = s, .time_ms = s->stored.time_ms};
-    struct wal_found found;
-    int status =
-        wal_read(s->options.path, s->stored.wal_id, s->stored.wal_number, NULL, NULL, &found);
+    struct wal_found found = {.is_broken = false};
+    int status = s->stored.wal_size > 0 ? write_all(&r, &found) : 0;
 
-    if (status == 0 && found.last > s->stored.wal_number)
-        status = write_all(&r, &found);
     free(r.copy);
+    if (status == 0 && found.is_broken) {
+        wal_keep_aside(path);
+        log_error("journal.path = %s: the write-ahead log is damaged, or a part of it is missing: "
+                  "notifications that were acknowledged last may be lost, and ids get a new epoch; "
+                  "its files are kept as %s" WAL_ASIDE " and %s" WAL_ASIDE,
+                  path, wal_file_names[0], wal_file_names[1]);
+    }
     return status;
 }
 
@@ -138,7 +135,7 @@ bool store_await_log(struct store *s)
     const char *path = s->options.path;
     struct wal_found found;
 
-    if (wal_read(path, s->stored.wal_id, s->stored.wal_number, NULL, NULL, &found) != 0)
+    if (wal_read(path, &s->stored, NULL, NULL, &found) != 0)
         return true; /* it is not even readable: whoever writes will tell */
     for (int i = 0; i < MAX_LOOKS; i++) {
         if (store_look(s) == 0 && s->stored.wal_number >= found.last)

@@ -253,20 +253,6 @@ static int read_stored(struct store *s, MDB_txn *txn, struct error *why)
     return stored_state_is_sound(&s->stored) ? 0 : MDB_CORRUPTED;
 }
 
-int state_renew(struct stored_state *next)
-{
-    uint64_t random[2];
-    int status = epoch_create(next->epoch);
-
-    if (status == 0)
-        status = hash_random_key(random);
-    if (status == 0) {
-        next->wal_id = random[0];
-        next->wal_number = 0;
-    }
-    return status;
-}
-
 /* A new store's state; or what an earlier process could have handed out is lost to all. */
 static int begin_state(struct store *s, bool is_new)
 {
@@ -277,7 +263,7 @@ static int begin_state(struct store *s, bool is_new)
         return status;
     if (is_new) {
         *state = (struct stored_state){.format = STORE_FORMAT};
-        status = state_renew(state);
+        status = epoch_create(state->epoch);
         if (status == 0)
             status = hash_random_key(state->hash_key);
     } else if (state->reserved > state->head) {
@@ -286,7 +272,8 @@ static int begin_state(struct store *s, bool is_new)
     }
     if (status == 0 && state->is_backup != 0) {
         state->is_backup = 0;
-        status = state_renew(state);
+        state->wal_size = 0; /* what log there is goes on with something else */
+        status = epoch_create(state->epoch);
     }
     state->reserved = 0;
     if (status != 0) {

@@ -57,6 +57,8 @@ struct stored_state {
     uint64_t is_backup;     /* 1: a copy; it draws a new epoch when it is opened for writing */
     uint64_t wal_id;        /* of the write-ahead log, by which its frames are known */
     uint64_t wal_number;    /* all frames up to this one are in the trees */
+    uint64_t wal_size;      /* its files have at least; 0: they need not be there, for the trees
+                               have everything */
 };
 
 /* What the databases are called, in the order of struct dbs, and how LMDB keeps them. */
@@ -184,10 +186,6 @@ uint64_t lost_of_channel(const struct stored_state *state, uint64_t mark);
 int state_measure(struct store *s, MDB_txn *txn, const struct stored_state *stored,
                   struct store_state *out);
 
-/* What is written next begins a new epoch: streams that come back with an id of the old one are
- * told that it is unknown. The log goes on under a new name. Within a transaction. */
-int state_renew(struct stored_state *next);
-
 /* Opens what is in the directory, whose lock the caller has, and makes it whole. */
 int store_open_locked(struct store *s, struct error *why);
 
@@ -198,7 +196,8 @@ struct store *store_make(const struct store_options *options, struct error *why)
 int store_look(struct store *s);
 
 /* ---- replay.c ---- */
-/* Gives the trees what the write-ahead log has, in a transaction of its own. */
+/* Gives the trees what the write-ahead log has, which nothing is needed of then. That some of it is
+ * lost is logged, and begins a new epoch. */
 int store_replay(struct store *s);
 
 /* For one who reads only: waits until the trees have what the log has now, if a process is about to

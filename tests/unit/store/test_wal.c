@@ -2,6 +2,7 @@
  * kind, once, and damage to it is known. */
 #include "store/wal.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,7 +13,13 @@
 #include "support/cm.h"
 #include "support/scratch.h"
 
-enum { STEP = 4096, MIN_FILE = 64 << 10, MAX_SIZE = 200000 };
+enum {
+    STEP = 4096,
+    SECTOR = 512,
+    KEEP_BYTES = 16 << 20,
+    FILE_SIZE = KEEP_BYTES / 32,
+    MAX_SIZE = FILE_SIZE * 2,
+};
 
 static char path[SCRATCH_SIZE];
 static struct store_options options;
@@ -55,7 +62,7 @@ static int begin(void **state)
         .path = path,
         .keep_ms = 1000000,
         .keep_per_user = 100000,
-        .keep_bytes = 1 << 30,
+        .keep_bytes = KEEP_BYTES,
         .keys_ms = 1000000,
     };
     head = 0;
@@ -243,43 +250,95 @@ static void what_the_trees_have_is_not_written_again(void **state)
     assert_all_there();
 }
 
+/* ---- a frame that was cut short ---- */
+
+struct image {
+    char p[FILE_SIZE];
+};
+
+static void read_image(int i, struct image *image)
+{
+    int fd = open(file_of(i), O_RDONLY);
+
+    assert_true(fd >= 0);
+    assert_int_equal(read(fd, image->p, sizeof image->p), sizeof image->p);
+    close(fd);
+}
+
+static void write_image(int i, const struct image *image)
+{
+    int fd = open(file_of(i), O_WRONLY | O_TRUNC);
+
+    assert_true(fd >= 0);
+    assert_int_equal(write(fd, image->p, sizeof image->p), sizeof image->p);
+    close(fd);
+}
+
+/* Each sector that has changed is new or not. Returns whether all are that hold anything. */
+static bool mix(const struct image *before, struct image *after, uint64_t *random)
+{
+    static const char zeros[SECTOR];
+    bool is_whole = true;
+
+    for (size_t at = 0; at < sizeof after->p; at += SECTOR) {
+        if (memcmp(before->p + at, after->p + at, SECTOR) == 0 || support_random(random) % 3 > 0)
+            continue;
+        is_whole &= memcmp(after->p + at, zeros, SECTOR) == 0;
+        memcpy(after->p + at, before->p + at, SECTOR);
+    }
+    return is_whole;
+}
+
 static void a_frame_that_was_cut_short_never_was(void **state)
 {
+    static struct image before;
+    static struct image after;
     char epoch[EPOCH_SIZE];
+    uint64_t random = 1;
 
     (void)state;
     strcpy(epoch, store_state(store)->epoch);
-    log_one(10);
-    log_one(10);
-    log_one(9000); /* three steps */
-    head--;
-    flip(0, 4 * STEP);
-    die_and_start();
-    assert_all_there();
-    assert_string_equal(store_state(store)->epoch, epoch);
-    log_one(10); /* the same number again */
-    assert_int_equal(wal_number(wal), 3);
-    die_and_start();
-    assert_all_there();
-    assert_string_equal(store_state(store)->epoch, epoch);
+    for (int i = 0; i < 50; i++) {
+        for (uint64_t n = support_random(&random) % 3; n > 0; n--)
+            log_one(support_random(&random) % 6000);
+        read_image(0, &before);
+        log_one(support_random(&random) % 10000);
+        read_image(0, &after);
+        close_both();
+        if (!mix(&before, &after, &random))
+            head--;
+        write_image(0, &after);
+        open_both();
+        assert_all_there();
+        assert_string_equal(store_state(store)->epoch, epoch);
+    }
 }
 
-/* Frame 2 of 4 is not to be had: the others are, and the epoch says it. */
-static void assert_second_lost(const char *epoch)
+/* ---- damage ---- */
+
+static bool is_kept_aside(void)
+{
+    char file[SCRATCH_SIZE + 32];
+
+    snprintf(file, sizeof file, "%s/wal-0.damaged", path);
+    return access(file, F_OK) == 0;
+}
+
+/* Frames are missing: what else was sent is there, and the epoch says it, once. */
+static void assert_lost(const char *epoch, size_t kept)
 {
     char second[EPOCH_SIZE];
-    struct seen seen;
 
     die_and_start();
-    seen = look();
-    assert_int_equal(seen.count, 3);
-    assert_int_equal(seen.last, 4);
+    assert_int_equal(look().count, kept);
     assert_string_not_equal(store_state(store)->epoch, epoch);
+    assert_true(is_kept_aside());
+    head = store_state(store)->head;
     strcpy(second, store_state(store)->epoch);
     log_one(10);
     die_and_start();
-    assert_string_equal(store_state(store)->epoch, second); /* it was said once */
-    assert_int_equal(look().count, 4);
+    assert_string_equal(store_state(store)->epoch, second);
+    assert_int_equal(look().count, kept + 1);
 }
 
 static void damage_before_the_last_frame_is_a_loss_and_is_known(void **state)
@@ -291,7 +350,42 @@ static void damage_before_the_last_frame_is_a_loss_and_is_known(void **state)
     for (int i = 0; i < 4; i++)
         log_one(10);
     flip(0, STEP + 40);
-    assert_second_lost(epoch);
+    assert_lost(epoch, 3);
+}
+
+static void damage_to_the_last_frame_is_a_loss_and_is_known(void **state)
+{
+    for (int sector = 0; sector < 20; sector++) {
+        char epoch[EPOCH_SIZE];
+
+        end(state);
+        begin(state);
+        strcpy(epoch, store_state(store)->epoch);
+        log_one(10);
+        log_one(9400); /* 20 sectors */
+        flip(0, STEP + sector * SECTOR + sector * 20);
+        assert_lost(epoch, 1);
+    }
+}
+
+static void damage_to_what_the_trees_have_costs_nothing(void **state)
+{
+    char epoch[EPOCH_SIZE];
+
+    (void)state;
+    strcpy(epoch, store_state(store)->epoch);
+    log_one(10);
+    log_one(10);
+    log_one(10);
+    assert_int_equal(store_begin(store), 0);
+    write_to_trees(1, 10);
+    store_note_logged(store, 1);
+    assert_int_equal(store_commit(store, 1), 0);
+    flip(0, 40);
+    die_and_start();
+    assert_all_there();
+    assert_string_equal(store_state(store)->epoch, epoch);
+    assert_false(is_kept_aside());
 }
 
 static void a_file_that_is_missing_is_a_loss_and_is_known(void **state)
@@ -301,13 +395,67 @@ static void a_file_that_is_missing_is_a_loss_and_is_known(void **state)
     (void)state;
     strcpy(epoch, store_state(store)->epoch);
     log_one(10);
-    log_one(MIN_FILE - STEP - 200);    /* no room is left there: */
-    log_one(10);                       /* this is in the other file */
-    assert_int_equal(unlink(file_of(0)), 0);
-    die_and_start();
-    assert_int_equal(look().count, 1);
-    assert_string_not_equal(store_state(store)->epoch, epoch);
+    log_one(FILE_SIZE / 10 * 9);
+    log_one(10);
+    log_one(FILE_SIZE / 10); /* in the other file */
+    assert_int_equal(unlink(file_of(1)), 0);
+    assert_lost(epoch, 3);
 }
+
+static void a_file_that_is_cut_is_a_loss_and_is_known(void **state)
+{
+    static const off_t sizes[] = {0, 1, STEP, 2 * STEP, FILE_SIZE - STEP};
+
+    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+        char epoch[EPOCH_SIZE];
+
+        end(state);
+        begin(state);
+        strcpy(epoch, store_state(store)->epoch);
+        for (int n = 0; n < 4; n++)
+            log_one(10);
+        assert_int_equal(truncate(file_of(0), sizes[i]), 0);
+        assert_lost(epoch, sizes[i] / STEP < 4 ? (size_t)(sizes[i] / STEP) : 4);
+    }
+}
+
+static void a_large_frame_that_is_cut_is_a_loss_and_is_known(void **state)
+{
+    char epoch[EPOCH_SIZE];
+
+    (void)state;
+    strcpy(epoch, store_state(store)->epoch);
+    log_one(10);
+    log_one(FILE_SIZE + 5000);
+    assert_true(size_of(1) > FILE_SIZE);
+    assert_int_equal(truncate(file_of(1), FILE_SIZE), 0);
+    assert_lost(epoch, 1);
+}
+
+static void after_an_orderly_end_nothing_is_needed_of_it(void **state)
+{
+    char epoch[EPOCH_SIZE];
+
+    (void)state;
+    strcpy(epoch, store_state(store)->epoch);
+    log_one(10);
+    assert_int_equal(store_begin(store), 0);
+    write_to_trees(1, 10);
+    store_note_logged(store, 1);
+    assert_int_equal(store_commit(store, 1), 0);
+    close_both();
+    assert_int_equal(unlink(file_of(0)), 0);
+    assert_int_equal(truncate(file_of(1), 77), 0);
+    open_both();
+    assert_all_there();
+    assert_string_equal(store_state(store)->epoch, epoch);
+    log_one(10);
+    die_and_start();
+    assert_all_there();
+    assert_string_equal(store_state(store)->epoch, epoch);
+}
+
+/* ---- other stores ---- */
 
 static void the_log_of_another_store_is_left_alone(void **state)
 {
@@ -356,41 +504,61 @@ static void a_backup_does_not_go_on_with_the_log_of_its_origin(void **state)
 
 /* ---- room ---- */
 
-static void files_are_written_in_turn_and_stay_small(void **state)
+static void store_one(uint64_t seq, size_t size)
+{
+    assert_int_equal(store_begin(store), 0);
+    write_to_trees(seq, size);
+    store_note_logged(store, seq);
+    assert_int_equal(store_commit(store, seq), 0);
+}
+
+static void files_are_written_in_turn_and_stay_as_large_as_they_are(void **state)
 {
     (void)state;
-    for (int i = 0; i < 300; i++) {
+    for (uint64_t i = 0; i < 300; i++) {
         wal_begin(wal);
-        add_to_frame(1000, NULL, true);
-        assert_int_equal(wal_write(wal, head > 5 ? head - 5 : 0), 0);
-        if (head < 4)
-            continue;
-        assert_int_equal(store_begin(store), 0);
-        write_to_trees(head - 3, 1000);
-        store_note_logged(store, head - 3);
-        assert_int_equal(store_commit(store, head - 3), 0);
+        add_to_frame(7000, NULL, true);
+        assert_int_equal(wal_write(wal, i > 5 ? i - 5 : 0), 0);
+        if (i > 5)
+            store_one(i - 5, 7000);
     }
-    assert_int_equal(size_of(0), MIN_FILE);
-    assert_int_equal(size_of(1), MIN_FILE);
+    assert_int_equal(size_of(0), FILE_SIZE);
+    assert_int_equal(size_of(1), FILE_SIZE);
     die_and_start();
     assert_all_there();
 }
 
-static void a_log_that_nobody_reads_off_grows_and_is_cut_back(void **state)
+static void without_room_nothing_is_written(void **state)
 {
-    options.keep_bytes = 1 << 20;
-    die_and_start();
-    for (int i = 0; i < 12; i++)
-        log_one(50000);
-    assert_true(size_of(0) + size_of(1) >= 12 * 50000);
-    die_and_start();
-    assert_all_there();
-    for (int i = 0; i < 4; i++)
-        log_one(40000);
-    assert_true(size_of(0) == MIN_FILE || size_of(1) == MIN_FILE);
-    die_and_start();
-    assert_all_there();
     (void)state;
+    do {
+        wal_begin(wal);
+        add_to_frame(FILE_SIZE / 3, NULL, true);
+    } while (wal_has_room(wal, 0) && wal_write(wal, 0) == 0);
+    assert_int_equal(wal_write(wal, 0), -ENOSPC);
+    assert_int_equal(--head, 4);
+    assert_false(wal_has_room(wal, 1));
+    assert_true(wal_has_room(wal, 2)); /* a file is free again */
+    die_and_start();
+    assert_all_there();
+}
+
+static void a_file_is_as_large_as_a_large_frame_and_is_cut_back(void **state)
+{
+    (void)state;
+    log_one(10);
+    log_one(FILE_SIZE + 5000);
+    assert_true(size_of(1) > FILE_SIZE);
+    store_one(1, 10);
+    store_one(2, FILE_SIZE + 5000);
+    for (int i = 0; i < 2; i++) {
+        wal_begin(wal);
+        add_to_frame(FILE_SIZE / 10 * 9, NULL, true);
+        assert_int_equal(wal_write(wal, 2), 0);
+    }
+    assert_int_equal(size_of(1), FILE_SIZE);
+    die_and_start();
+    assert_all_there();
 }
 
 /* ---- any order of things ---- */
@@ -402,6 +570,7 @@ static void run(uint64_t seed)
     uint64_t random = seed;
     uint64_t written = 0;         /* entries in the trees */
     uint64_t stored = 0;          /* frames likewise */
+    uint64_t before;
     char epoch[EPOCH_SIZE];
 
     strcpy(epoch, store_state(store)->epoch);
@@ -427,15 +596,21 @@ static void run(uint64_t seed)
             assert_int_equal(store_commit(store, written), 0);
             break;
         default:
+            before = head;
             wal_begin(wal);
             for (uint64_t n = support_random(&random) % 6; n > 0; n--) {
-                sizes[head + 1] = support_random(&random) % 10 == 0
-                                      ? support_random(&random) % MAX_SIZE
+                sizes[head + 1] = support_random(&random) % 20 == 0
+                                      ? support_random(&random) % (MAX_SIZE / 2)
                                       : support_random(&random) % 3000;
                 add_to_frame(sizes[head + 1], NULL, true);
                 frames[head] = wal_number(wal) + 1;
             }
-            assert_int_equal(wal_write(wal, stored), 0);
+            if (wal_has_room(wal, stored)) {
+                assert_int_equal(wal_write(wal, stored), 0);
+                break;
+            }
+            assert_int_equal(wal_write(wal, stored), -ENOSPC);
+            head = before;
             break;
         }
     }
@@ -466,12 +641,21 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_frame_that_was_cut_short_never_was, begin, end),
         cmocka_unit_test_setup_teardown(damage_before_the_last_frame_is_a_loss_and_is_known, begin,
                                         end),
+        cmocka_unit_test_setup_teardown(damage_to_the_last_frame_is_a_loss_and_is_known, begin,
+                                        end),
+        cmocka_unit_test_setup_teardown(damage_to_what_the_trees_have_costs_nothing, begin, end),
         cmocka_unit_test_setup_teardown(a_file_that_is_missing_is_a_loss_and_is_known, begin, end),
+        cmocka_unit_test_setup_teardown(a_file_that_is_cut_is_a_loss_and_is_known, begin, end),
+        cmocka_unit_test_setup_teardown(a_large_frame_that_is_cut_is_a_loss_and_is_known, begin,
+                                        end),
+        cmocka_unit_test_setup_teardown(after_an_orderly_end_nothing_is_needed_of_it, begin, end),
         cmocka_unit_test_setup_teardown(the_log_of_another_store_is_left_alone, begin, end),
         cmocka_unit_test_setup_teardown(a_backup_does_not_go_on_with_the_log_of_its_origin, begin,
                                         end),
-        cmocka_unit_test_setup_teardown(files_are_written_in_turn_and_stay_small, begin, end),
-        cmocka_unit_test_setup_teardown(a_log_that_nobody_reads_off_grows_and_is_cut_back, begin,
+        cmocka_unit_test_setup_teardown(files_are_written_in_turn_and_stay_as_large_as_they_are,
+                                        begin, end),
+        cmocka_unit_test_setup_teardown(without_room_nothing_is_written, begin, end),
+        cmocka_unit_test_setup_teardown(a_file_is_as_large_as_a_large_frame_and_is_cut_back, begin,
                                         end),
         cmocka_unit_test_setup_teardown(nothing_is_lost_or_doubled_in_any_order_of_things, begin,
                                         end),
