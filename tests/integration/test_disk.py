@@ -284,7 +284,7 @@ class FullDisk(Case):
     """A file may not grow past RLIMIT_FSIZE: to the journal that is a disk without room."""
 
     def start_small(self, *options, posts=200):
-        daemon = self.start(*options, file_limit=600 * 1024)
+        daemon = self.start("journal.keep_bytes=16MiB", *options, file_limit=600 * 1024)
         wide = "x" * 20000
         refused = None
         for i in range(posts):
