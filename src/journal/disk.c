@@ -9,6 +9,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include "base/crc32c.h"
 #include "base/log.h"
 #include "disk_priv.h"
 #include "message/sse.h"
@@ -168,6 +169,13 @@ static void answer(struct journal_append *append, int status)
     append->on_done(append);
 }
 
+static uint64_t *replacing(struct disk *d, struct channel_name channel)
+{
+    uint32_t hash = crc32c((uint32_t)channel.kind, channel.name.p, channel.name.n);
+
+    return &d->replacing[hash % CHANNEL_SLOTS];
+}
+
 /* The entry becomes known; it is to be answered. What stays of the op is for the store. */
 static struct journal_append *emit(struct disk *d, struct op *op)
 {
@@ -181,6 +189,8 @@ static struct journal_append *emit(struct disk *d, struct op *op)
     };
 
     d->emitted = op->seq;
+    if (op->collapse_key.n > 0)
+        *replacing(d, op->to) = op->seq;
     d->stats->notifications_accepted++;
     d->base.events->on_entry(d->base.ctx, &entry);
     message_unref(op->message);
@@ -399,10 +409,21 @@ static void submit(struct disk *d, struct read_job *job)
     pthread_mutex_unlock(&d->lock);
 }
 
-/* Whether the store is going to have more than it has. */
-static bool is_coming(const struct disk *d)
+/* Whether the store is going to have that number, and has not got it yet. */
+static bool is_coming(const struct disk *d, uint64_t seq)
 {
-    return d->state.head < d->emitted && d->tree_trouble == 0 && !d->is_broken;
+    return d->state.head < seq && d->tree_trouble == 0 && !d->is_broken;
+}
+
+/* What the store has to have before a page of it says how things are. */
+static uint64_t needed(struct disk *d, const struct journal_read *read)
+{
+    uint64_t seq = read->is_fresh ? d->emitted : 0;
+
+    for (size_t i = 0; i < read->channel_count; i++)
+        if (*replacing(d, read->channels[i]) > seq)
+            seq = *replacing(d, read->channels[i]);
+    return seq;
 }
 
 /* Has the job read when the store has that number, which is on its way there. */
@@ -462,6 +483,7 @@ static void disk_read_page(struct journal *j, struct journal_read *read)
 {
     struct disk *d = disk_of(j);
     struct read_job *job = job_create(read);
+    uint64_t seq;
 
     assert(read->channel_count >= 1 && read->channel_count <= JOURNAL_MAX_CHANNELS);
     if (job == NULL) {
@@ -472,8 +494,9 @@ static void disk_read_page(struct journal *j, struct journal_read *read)
         return;
     }
     list_add_last(&d->reading, &job->link);
-    if (read->is_fresh && is_coming(d))
-        await(d, job, d->emitted);
+    seq = needed(d, read);
+    if (is_coming(d, seq))
+        await(d, job, seq);
     else
         submit(d, job);
 }
@@ -549,7 +572,7 @@ static void resume_early(struct disk *d)
         struct read_job *job = LIST_HOLDER(at, struct read_job, link);
 
         next = at->next;
-        if (job->awaits == 0 || (job->read != NULL && d->state.head < job->awaits && is_coming(d)))
+        if (job->awaits == 0 || (job->read != NULL && is_coming(d, job->awaits)))
             continue;
         if (job->read != NULL) {
             submit(d, job);

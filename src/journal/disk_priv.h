@@ -78,6 +78,8 @@ struct job_list {
     struct read_job **end;
 };
 
+enum { CHANNEL_SLOTS = 1024 };
+
 struct disk {
     struct journal base;
     struct journal_options options;
@@ -98,6 +100,9 @@ struct disk {
     struct op_list fresh;            /* of this turn, for the logger */
     struct idempotency keys;
     struct list reading;             /* struct read_job, all that are under way */
+    uint64_t replacing[CHANNEL_SLOTS]; /* by the hash of its channel, the highest number emitted
+                                      * that has a collapse key: until the store has got it, what it
+                                      * replaces is there still */
     struct store_state state;        /* as of the last commit that the loop has heard of */
     int tree_trouble;                /* why the last commit failed; 0: it did not */
     int trouble;                     /* that, or why the last frame failed */
