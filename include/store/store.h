@@ -161,11 +161,18 @@ struct store_query {
     uint64_t time_ms;        /* what has outlived its ttl by then is left out */
     size_t max_entries;
     size_t max_bytes;        /* of messages; at least one comes all the same */
+    const uint64_t *hash_key; /* two numbers, for the page's `collapse`, or NULL */
 };
+
+/* The hash of a channel's collapse key, under a key of the caller's. */
+uint64_t collapse_hash(const uint64_t hash_key[2], struct channel_name to, struct slice key);
 
 struct store_page {
     struct message **messages; /* room for max_entries, the caller's; each gets one reference */
+    uint64_t *collapse;      /* likewise, where the query has a hash_key: the hash of each one's
+                              * collapse key, or 0 where it has none */
     size_t count;
+    uint64_t head;           /* of the store, as it was read */
     uint64_t covered;        /* all that is kept up to this number has come; at least `after` */
     uint64_t lost[STORE_MAX_CHANNELS]; /* the highest number that a bound took, by channel */
 };

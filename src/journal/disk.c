@@ -9,7 +9,6 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include "base/crc32c.h"
 #include "base/log.h"
 #include "disk_priv.h"
 #include "message/sse.h"
@@ -169,11 +168,13 @@ static void answer(struct journal_append *append, int status)
     append->on_done(append);
 }
 
-static uint64_t *replacing(struct disk *d, struct channel_name channel)
+/* Until the store has got the entry, what it replaces is there still. */
+static void note_replacing(struct disk *d, const struct op *op)
 {
-    uint32_t hash = crc32c((uint32_t)channel.kind, channel.name.p, channel.name.n);
+    uint64_t key = collapse_hash(d->hash_key, op->to, op->collapse_key);
 
-    return &d->replacing[hash % CHANNEL_SLOTS];
+    if (replacing_add(&d->replacing, key, op->seq) != 0)
+        d->stats->out_of_memory++;
 }
 
 /* The entry becomes known; it is to be answered. What stays of the op is for the store. */
@@ -190,7 +191,7 @@ static struct journal_append *emit(struct disk *d, struct op *op)
 
     d->emitted = op->seq;
     if (op->collapse_key.n > 0)
-        *replacing(d, op->to) = op->seq;
+        note_replacing(d, op);
     d->stats->notifications_accepted++;
     d->base.events->on_entry(d->base.ctx, &entry);
     message_unref(op->message);
@@ -401,6 +402,7 @@ static void submit(struct disk *d, struct read_job *job)
     job->is_stale = false;
     job->awaits = 0;
     job->page.messages = job->messages;
+    job->page.collapse = job->collapse;
     job->query.until = d->emitted;
     job->query.time_ms = d->time_ms;
     pthread_mutex_lock(&d->lock);
@@ -409,21 +411,10 @@ static void submit(struct disk *d, struct read_job *job)
     pthread_mutex_unlock(&d->lock);
 }
 
-/* Whether the store is going to have that number, and has not got it yet. */
-static bool is_coming(const struct disk *d, uint64_t seq)
+/* Whether the store is going to have more than it has. */
+static bool is_coming(const struct disk *d)
 {
-    return d->state.head < seq && d->tree_trouble == 0 && !d->is_broken;
-}
-
-/* What the store has to have before a page of it says how things are. */
-static uint64_t needed(struct disk *d, const struct journal_read *read)
-{
-    uint64_t seq = read->is_fresh ? d->emitted : 0;
-
-    for (size_t i = 0; i < read->channel_count; i++)
-        if (*replacing(d, read->channels[i]) > seq)
-            seq = *replacing(d, read->channels[i]);
-    return seq;
+    return d->state.head < d->emitted && d->tree_trouble == 0 && !d->is_broken;
 }
 
 /* Has the job read when the store has that number, which is on its way there. */
@@ -436,7 +427,7 @@ static void await(struct disk *d, struct read_job *job, uint64_t seq)
     pthread_mutex_unlock(&d->lock);
 }
 
-static struct read_job *job_create(struct journal_read *read)
+static struct read_job *job_create(const struct disk *d, struct journal_read *read)
 {
     size_t names = 0;
     struct read_job *job;
@@ -444,10 +435,12 @@ static struct read_job *job_create(struct journal_read *read)
 
     for (size_t i = 0; i < read->channel_count; i++)
         names += read->channels[i].name.n;
-    job = calloc(1, sizeof *job + read->max_entries * sizeof(struct message *) + names);
+    job = calloc(1, sizeof *job + names +
+                        read->max_entries * (sizeof(struct message *) + sizeof *job->collapse));
     if (job == NULL)
         return NULL;
-    at = (char *)(job->messages + read->max_entries);
+    job->collapse = (uint64_t *)(job->messages + read->max_entries);
+    at = (char *)(job->collapse + read->max_entries);
     for (size_t i = 0; i < read->channel_count; i++) {
         job->channels[i].kind = read->channels[i].kind;
         job->channels[i].name = put(at, read->channels[i].name);
@@ -461,6 +454,7 @@ static struct read_job *job_create(struct journal_read *read)
         .after = read->after,
         .max_entries = read->max_entries,
         .max_bytes = read->max_bytes,
+        .hash_key = d->hash_key,
     };
     return job;
 }
@@ -482,8 +476,7 @@ static void job_free(struct read_job *job)
 static void disk_read_page(struct journal *j, struct journal_read *read)
 {
     struct disk *d = disk_of(j);
-    struct read_job *job = job_create(read);
-    uint64_t seq;
+    struct read_job *job = job_create(d, read);
 
     assert(read->channel_count >= 1 && read->channel_count <= JOURNAL_MAX_CHANNELS);
     if (job == NULL) {
@@ -494,9 +487,8 @@ static void disk_read_page(struct journal *j, struct journal_read *read)
         return;
     }
     list_add_last(&d->reading, &job->link);
-    seq = needed(d, read);
-    if (is_coming(d, seq))
-        await(d, job, seq);
+    if (read->is_fresh && is_coming(d))
+        await(d, job, d->emitted);
     else
         submit(d, job);
 }
@@ -533,7 +525,25 @@ static bool is_too_early(const struct disk *d, const struct read_job *job)
            !job->read->is_fresh && d->tree_trouble == 0 && !d->is_broken;
 }
 
-static void finish_job(struct disk *d, struct read_job *job)
+/* What has been replaced since the page was read, or is going to be when the store gets so far. */
+static void leave_out_replaced(struct disk *d, struct store_page *page)
+{
+    size_t kept = 0;
+
+    for (size_t i = 0; i < page->count; i++) {
+        struct message *m = page->messages[i];
+
+        if (page->collapse[i] != 0 && replacing_find(&d->replacing, page->collapse[i]) > m->seq)
+            message_unref(m);
+        else
+            page->messages[kept++] = m;
+    }
+    page->count = kept;
+    /* Pages are read one after another: those to come know what this one knew. */
+    replacing_forget(&d->replacing, page->head);
+}
+
+static void give_page(struct disk *d, struct read_job *job)
 {
     struct journal_page page = {
         .status = job->status,
@@ -542,6 +552,16 @@ static void finish_job(struct disk *d, struct read_job *job)
         .covered = job->page.covered,
     };
 
+    d->stats->journal_reads++;
+    if (page.status == 0)
+        page.lost = lost_anew(job->read, &job->page);
+    else
+        log_error("the journal cannot be read: %s", strerror(-page.status));
+    job->read->on_page(job->read, &page);
+}
+
+static void finish_job(struct disk *d, struct read_job *job)
+{
     if (job->read != NULL && is_too_early(d, job)) {
         await(d, job, job->page.covered + 1);
         return;
@@ -552,14 +572,10 @@ static void finish_job(struct disk *d, struct read_job *job)
         return;
     }
     list_remove(&job->link);
-    if (job->read != NULL) {
-        d->stats->journal_reads++;
-        if (page.status == 0)
-            page.lost = lost_anew(job->read, &job->page);
-        else
-            log_error("the journal cannot be read: %s", strerror(-page.status));
-        job->read->on_page(job->read, &page);
-    }
+    if (job->status == 0)
+        leave_out_replaced(d, &job->page);
+    if (job->read != NULL)
+        give_page(d, job);
     job_free(job);
 }
 
@@ -572,7 +588,7 @@ static void resume_early(struct disk *d)
         struct read_job *job = LIST_HOLDER(at, struct read_job, link);
 
         next = at->next;
-        if (job->awaits == 0 || (job->read != NULL && is_coming(d, job->awaits)))
+        if (job->awaits == 0 || (job->read != NULL && d->state.head < job->awaits && is_coming(d)))
             continue;
         if (job->read != NULL) {
             submit(d, job);
@@ -616,6 +632,8 @@ static void on_wake(struct ev_loop *ev, ev_async *watcher, int events)
     while (read.first != NULL)
         finish_job(d, job_list_take(&read));
     resume_early(d);
+    if (list_is_empty(&d->reading))
+        replacing_forget(&d->replacing, d->state.head);
     update_stats(d);
 }
 
@@ -734,7 +752,9 @@ static int open_store(void *ctx)
         d->frames_written = wal_number(d->wal);
     }
     d->reader = store_reader_create(d->store);
-    status = d->reader == NULL ? -ENOMEM : store_each_key(d->reader, take_key, d);
+    status = d->reader == NULL ? -ENOMEM : hash_random_key(d->hash_key);
+    if (status == 0)
+        status = store_each_key(d->reader, take_key, d);
     if (status == 0)
         status = reserve_numbers(d);
     if (status != 0)
@@ -784,6 +804,7 @@ static struct journal *disk_open(const struct journal_options *options, struct e
     d->remembers_keys = options->idempotency_window_ms > 0;
     idempotency_init(&d->keys, options->idempotency_window_ms, IDEMPOTENCY_MAX_KEYS, stats);
     list_init(&d->reading);
+    replacing_init(&d->replacing);
     init_shared(d);
     ev_async_init(&d->wake, on_wake);
     d->wake.data = d;
@@ -991,6 +1012,7 @@ static void disk_close(struct journal *j)
         job_free(job);
     }
     idempotency_fini(&d->keys);
+    replacing_fini(&d->replacing);
     store_reader_destroy(d->reader);
     if (d->store != NULL && d->broke != 0)
         store_note_loss(d->store);

@@ -22,6 +22,7 @@
 #include "base/list.h"
 #include "idempotency_priv.h"
 #include "journal_priv.h"
+#include "replacing_priv.h"
 #include "store/store.h"
 #include "store/wal.h"
 
@@ -69,7 +70,7 @@ struct read_job {
     struct store_query query;
     struct store_page page;
     struct channel_name channels[JOURNAL_MAX_CHANNELS];
-    char *names;                     /* what the channels' names point into, ... */
+    uint64_t *collapse;              /* the page's, and what the channels' names point into, ... */
     struct message *messages[];      /* ... behind these, in the same allocation */
 };
 
@@ -77,8 +78,6 @@ struct job_list {
     struct read_job *first;
     struct read_job **end;
 };
-
-enum { CHANNEL_SLOTS = 1024 };
 
 struct disk {
     struct journal base;
@@ -100,9 +99,8 @@ struct disk {
     struct op_list fresh;            /* of this turn, for the logger */
     struct idempotency keys;
     struct list reading;             /* struct read_job, all that are under way */
-    uint64_t replacing[CHANNEL_SLOTS]; /* by the hash of its channel, the highest number emitted
-                                      * that has a collapse key: until the store has got it, what it
-                                      * replaces is there still */
+    struct replacing replacing;      /* what was emitted since the oldest page under way was read */
+    uint64_t hash_key[2];            /* of the collapse keys in there */
     struct store_state state;        /* as of the last commit that the loop has heard of */
     int tree_trouble;                /* why the last commit failed; 0: it did not */
     int trouble;                     /* that, or why the last frame failed */

@@ -114,9 +114,6 @@ void channel_key_make(struct channel_key *key, struct channel_name channel);
 /* What a mark adds to marks_sum. */
 uint64_t mark_sum(const struct channel_key *key, uint64_t mark);
 
-/* The hash of a channel's collapse key. */
-uint64_t collapse_hash(const uint64_t hash_key[2], struct channel_name to, struct slice key);
-
 /* The sum of a key as it is stored; `head` is its struct stored_key, whatever its own sum says. */
 uint32_t stored_key_sum(const struct stored_key *head, struct slice text, uint64_t seq);
 

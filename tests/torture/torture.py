@@ -810,7 +810,8 @@ def torture(mode, rounds, seconds, seed):
         run.finish()
         text = run.log_text()
     except Failure as why:
-        return [str(why), "rounds:\n    " + "\n    ".join(run.rounds)]
+        return [str(why), "rounds:\n    " + "\n    ".join(run.rounds),
+                f"the daemon's log ends so:\n{run.log_text()[-4000:]}"]
     finally:
         run.close()
     checker = Checker(run.items, [l.life for l in run.listeners], rules_of(run))
