@@ -362,9 +362,29 @@ static void settle(int file, int fd)
     write_log_anew();
 }
 
+/* What is on the disk already is not overwritten by what was to be written there before. */
+static void outdate(const struct pending *written)
+{
+    uint64_t end = written->head.offset + written->head.length;
+
+    for (struct pending *p = first; p != NULL; p = p->next) {
+        uint64_t from = p->head.offset;
+        uint64_t to = from + p->head.length;
+
+        if (p == written || p->head.kind != KIND_WRITE || p->head.file != written->head.file)
+            continue;
+        from = from < written->head.offset ? written->head.offset : from;
+        to = to > end ? end : to;
+        if (from < to)
+            memcpy(p->bytes + (from - p->head.offset),
+                   written->bytes + (from - written->head.offset), to - from);
+    }
+}
+
 /* A write through an O_DSYNC descriptor is on the disk when it returns; nothing else is. */
 static void settle_write(int file, int fd, struct pending *written)
 {
+    outdate(written);
     copy_range(file, fd, written->head.offset, written->head.length);
     for (struct pending **at = &first; *at != NULL; at = &(*at)->next)
         if (*at == written) {
