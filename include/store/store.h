@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 #include "base/error.h"
 #include "message/id.h"
 #include "message/message.h"
@@ -60,6 +61,10 @@ struct store *store_open(const struct store_options *options, struct error *why)
  * a process that was killed has left in the write-ahead log is brought in now, unless the store is
  * damaged. */
 struct store *store_open_read_only(const char *path, struct error *why);
+
+/* Makes the files that user's, as whom this process goes on: they may have to be opened again. Of
+ * any thread. Returns 0 or -errno. */
+int store_give_to(const struct store *s, uid_t uid, gid_t gid);
 
 /* Closes; a store that was written to remembers that nothing is missing, unless store_note_loss was
  * called. NULL is allowed. */
@@ -116,9 +121,8 @@ void store_note_loss(struct store *s);
  * until store_reopen has succeeded. */
 bool store_is_in_doubt(const struct store *s);
 
-/* Opens the environment anew, when all readers are destroyed: store_state then says what is there,
- * with the commit in doubt or without it. Which of the two is for good only when another commit has
- * succeeded. Returns 0, or -errno: it may be tried again. */
+/* Takes the commit in doubt back, for good, and opens the environment anew; all readers must be
+ * destroyed. store_state is then as before that commit. Returns 0, or -errno: try it again. */
 int store_reopen(struct store *s);
 
 /* Whether there is so little room left that writing is bound to fail for it. */

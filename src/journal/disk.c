@@ -1025,6 +1025,11 @@ static void disk_close(struct journal *j)
     free(d);
 }
 
+static int disk_give_to(struct journal *j, uid_t uid, gid_t gid)
+{
+    return store_give_to(disk_of(j)->store, uid, gid);
+}
+
 static void disk_get_status(const struct journal *j, struct journal_status *out)
 {
     const struct disk *d = (const struct disk *)j;
@@ -1059,6 +1064,7 @@ const struct journal_ops journal_disk_ops = {
     .type = "disk",
     .open = disk_open,
     .start = disk_start,
+    .give_to = disk_give_to,
     .close = disk_close,
     .append = disk_append,
     .read = disk_read_page,

@@ -3,8 +3,8 @@
  * Entries are out already: they are gathered for a while, and a commit that fails is tried again
  * with all of them, for they must not be lost.
  *
- * A commit that fails in its very last step may be on the disk or not. Then the store is opened
- * again and looked at, and one more commit settles it. */
+ * A commit that fails in its very last step may be on the disk or not. Then it is taken back, and
+ * the store opened again, before another is tried. */
 #include <errno.h>
 #include <time.h>
 #include "disk_priv.h"
@@ -110,7 +110,6 @@ struct work {
     uint64_t now_ms;
     bool has_more;      /* retention has not done all of its work */
     bool is_full;       /* there was no room for the group: removals are made first */
-    int doubtful;       /* why the group's commit failed that may be on the disk; 0: none has */
 };
 
 static int write_group(struct work *w)
@@ -204,7 +203,7 @@ static void let_reader_go(struct disk *d)
     pthread_mutex_unlock(&d->lock);
 }
 
-static int reopen(struct disk *d)
+static int take_back(struct disk *d)
 {
     int status;
 
@@ -218,50 +217,16 @@ static int reopen(struct disk *d)
     return status != 0 ? status : d->reader == NULL ? -ENOMEM : 0;
 }
 
-/* Finds out whether the group is on the disk, for good: with a commit on top of what is there. The
- * numbers given out are above all that were recorded, so the head tells. */
-static int find_out(struct work *w, bool *is_there)
-{
-    struct disk *d = w->d;
-    uint64_t newest = newest_number(&w->group);
-    int status = d->reader == NULL || store_is_in_doubt(d->store) ? reopen(d) : 0;
-
-    if (status == 0)
-        status = store_begin(d->store);
-    if (status == 0) {
-        *is_there = newest > 0 && store_state(d->store)->head >= newest;
-        reserve(d, store_state(d->store)->head);
-        status = store_commit(d->store, w->now_ms);
-    }
-    return status;
-}
-
-/* Writes the group, or finds out what became of it and writes it if it is not there. While
- * w->doubtful is set afterwards, that is not known. */
+/* Writes the group. */
 static int attempt(void *ctx)
 {
     struct work *w = ctx;
     struct disk *d = w->d;
-    bool is_there;
-    int status;
+    int status = d->reader == NULL || store_is_in_doubt(d->store) ? take_back(d) : 0;
 
-    if (w->doubtful == 0) {
-        status = w->is_full ? make_room(w) : 0;
-        if (status == 0)
-            status = write_group(w);
-        if (status == 0 || !store_is_in_doubt(d->store))
-            return status;
-        w->doubtful = status;
-    }
-    status = find_out(w, &is_there);
-    if (status != 0)
-        return status;
-    w->doubtful = 0;
-    if (!is_there) { /* removals may as well be made again */
-        status = write_group(w);
-        w->doubtful = store_is_in_doubt(d->store) ? status : 0;
-    }
-    return status;
+    if (status == 0 && w->is_full)
+        status = make_room(w);
+    return status == 0 ? write_group(w) : status;
 }
 
 /* ---- the thread ---- */
@@ -346,7 +311,6 @@ static void report(struct work *w, int status)
         op_list_add(&d->done, op);
     }
     d->written = *store_state(d->store);
-    w->doubtful = 0;
     w->is_full = false;
     tell_trouble(w, status);
 }
@@ -378,7 +342,7 @@ static bool is_tried_again(const struct work *w)
 {
     const struct disk *d = w->d;
 
-    return !d->is_last && d->broke == 0 && (w->doubtful != 0 || w->group.count > 0);
+    return !d->is_last && d->broke == 0 && w->group.count > 0;
 }
 
 void *disk_write(void *ctx)
@@ -399,7 +363,7 @@ void *disk_write(void *ctx)
         while (status != 0 && is_tried_again(&w)) {
             tell_trouble(&w, status);
             disk_wait(d, &d->to_writer, RETRY_MS);
-            if (status == -ENOSPC && w.doubtful == 0)
+            if (status == -ENOSPC)
                 take_all(&w);
             status = run_attempt(&w);
         }

@@ -349,6 +349,10 @@ static int open_env(struct store *s, unsigned flags)
         code = mdb_env_set_assert(s->env, on_assertion);
     if (code == 0)
         code = mdb_env_open(s->env, s->options.path, MDB_NOTLS | flags, FILE_MODE);
+    /* A process that was killed may have left a head that is in memory only: what the next commit
+     * writes over belongs to the one that the disk has. */
+    if (code == 0 && (flags & (MDB_RDONLY | MDB_NOSYNC)) == 0)
+        code = mdb_env_sync(s->env, 1);
     if (code == 0)
         mdb_reader_check(s->env, &dead); /* of processes that were killed while they read */
     return code;
@@ -537,6 +541,8 @@ void store_close(struct store *s)
         store_abort(s);
     if (s->lock_fd >= 0 && s->env != NULL && s->stored.format != 0)
         end_cleanly(s);
+    if (s->env != NULL)
+        (void)store_restore_head(s);
     if (s->env != NULL && s->options.is_unsynced)
         mdb_env_sync(s->env, 1);
     if (s->env != NULL)
@@ -546,6 +552,11 @@ void store_close(struct store *s)
         close(s->lock_fd);
     free((void *)(uintptr_t)s->options.path);
     free(s);
+}
+
+int store_give_to(const struct store *s, uid_t uid, gid_t gid)
+{
+    return directory_give_to(s->options.path, uid, gid);
 }
 
 void store_note_loss(struct store *s)
@@ -565,6 +576,9 @@ int store_reopen(struct store *s)
     int code;
 
     s->is_in_doubt = true;
+    code = store_restore_head(s);
+    if (code != 0)
+        return code;
     if (s->env != NULL)
         mdb_env_close(s->env);
     s->env = NULL;

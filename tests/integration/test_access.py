@@ -400,6 +400,19 @@ class Sending(OneDaemonATest, Refusals):
         self.assertNotIn(key, path.read_text())
         self.assertNotIn(key, daemon.log_text())
 
+    def test_a_page_of_any_origin_does_not_act_with_the_users_cookie(self):
+        daemon = self.start("auth.subscribe=jwt", f"auth.jwt_key_file={self.file(SECRET)}",
+                            "http.allowed_origins=*")
+        mine = token("alice")
+        cookie = ("Cookie", f"sse_notify={mine}")
+        elsewhere = ("Origin", "https://evil.example")
+        target = "/notifications/alice/history"
+        self.assert_unauthorized(daemon.get(target, [cookie, elsewhere]))
+        for headers in ([cookie], [cookie, ("Origin", "http://test")],
+                        [elsewhere, *bearer(mine)]):
+            with self.subTest(headers):
+                self.assertEqual(daemon.get(target, headers).status, 200)
+
     def test_no_route_is_forgotten(self):
         """Of those in the source: without a credential all but two are 401."""
         source = (ROOT / "src" / "api" / "routes.c").read_text()

@@ -241,6 +241,7 @@ class Mistakes(unittest.TestCase):
                                 (["--crowd", "5", "-n", "5", "unicast"], "there is no user"),
                                 (["--url", "https://localhost"], "https is not measured"),
                                 (["--header", "nothing"], "--header"),
+                                (["--slow-rate", "30000000"], "--slow-rate"),
                                 (["--pid", "4194305"], "there is no such process")):
             with self.subTest(arguments):
                 done = bench(*arguments, status=2)
