@@ -75,7 +75,8 @@ static void give_to_logger(struct disk *d)
     pthread_mutex_unlock(&d->lock);
 }
 
-/* What came in one turn is for one frame: the first of it alone is not worth a wait for the disk. */
+/* What came in one turn is for one frame: the first of it alone is not worth a wait for the
+ * disk. */
 static void on_before_sleep(struct ev_loop *ev, ev_prepare *watcher, int events)
 {
     struct disk *d = watcher->data;

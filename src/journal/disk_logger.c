@@ -118,8 +118,9 @@ static bool wait_for_work(struct disk *d)
     return d->unlogged.count > 0;
 }
 
-/* With the lock, which it gives back meanwhile. Where the loop waits for this processor, it takes in
- * first what else has come for the same frame: a wait for the disk costs more than all of that. */
+/* With the lock, which it gives back meanwhile. Where the loop waits for this processor, it first
+ * takes in what else has come for the same frame: a wait for the disk costs more than all of
+ * that. */
 static void let_loop_finish(struct disk *d)
 {
     pthread_mutex_unlock(&d->lock);

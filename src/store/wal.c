@@ -43,7 +43,8 @@ struct wal {
 
 uint32_t wal_sector_sum(const struct wal_sector *sector)
 {
-    return crc32c(0, (const char *)sector + sizeof sector->sum, sizeof *sector - sizeof sector->sum);
+    return crc32c(0, (const char *)sector + sizeof sector->sum,
+                  sizeof *sector - sizeof sector->sum);
 }
 
 static int write_at(int fd, const char *p, size_t n, uint64_t at)
