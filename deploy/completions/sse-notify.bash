@@ -7,7 +7,7 @@ _sse_notify()
 
     COMPREPLY=()
     if [[ $COMP_CWORD -eq 1 && $current != -* ]]; then
-        mapfile -t COMPREPLY < <(compgen -W "serve send tail token key journal bench check-config version" -- "$current")
+        mapfile -t COMPREPLY < <(compgen -W "serve send tail status token key journal bench check-config version" -- "$current")
         return
     fi
     [[ $command == -* ]] && command=serve
@@ -54,8 +54,9 @@ _sse_notify()
     esac
     case $command in
     "serve") options="-c --config -o --option -h --help" ;;
-    "send") options="-u --user -t --topic --broadcast -e --event --ttl --collapse-key --idempotency-key --text --retry --timeout -j --json -q --quiet --url --unix --token --cacert -h --help" ;;
-    "tail") options="-t --topic --last-event-id -1 --once -n --count -j --json --no-reconnect --timeout --idle -q --quiet --url --unix --token --cacert -h --help" ;;
+    "send") options="-u --user -t --topic --broadcast -e --event --ttl --collapse-key --idempotency-key --text --retry --timeout -j --json -q --quiet -c --config --url --unix --token --cacert -h --help" ;;
+    "tail") options="-t --topic --last-event-id -1 --once -n --count -j --json --no-reconnect --timeout --idle -q --quiet -c --config --url --unix --token --cacert -h --help" ;;
+    "status") options="-w --watch --interval -n --count -j --json -c --config --url --unix --token --cacert -h --help" ;;
     "token") options="-u --user --ttl -t --topic --subscribe --publish --key --kid --issuer -c --config -o --option -h --help" ;;
     "key") options="-a --allow --rate -f --file -c --config -o --option -h --help" ;;
     "bench") options="-n --streams --users -t --seconds --payload -j --json -q --quiet --pid --core --url --publish-url --token --header --opening --slow --slow-rate --open-limit --settle --look --processes --sources --stream-path --publish-path --publish-body --publish-type --fanout-path --fanout-body --crowd --crowd-path -h --help" ;;

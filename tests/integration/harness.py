@@ -325,8 +325,10 @@ def read_chunked(reader, end):
 class Http:
     """A connection that sends any bytes and reads exactly one response at a time."""
 
-    def __init__(self, port, rcvbuf=None, host="127.0.0.1"):
+    def __init__(self, port, rcvbuf=None, host="127.0.0.1", source=None):
         self.sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        if source:
+            self.sock.bind((source, 0))
         if rcvbuf:
             self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, rcvbuf)
         self.sock.settimeout(DEADLINE)
@@ -463,8 +465,8 @@ class Stream:
     The body's framing is verified strictly: every chunk whole, nothing after the last."""
 
     def __init__(self, port, path, headers=(), version="1.1", rcvbuf=None, last_event_id=None,
-                 method="GET", wait=True):
-        self.http = Http(port, rcvbuf)
+                 method="GET", wait=True, host="127.0.0.1", source=None):
+        self.http = Http(port, rcvbuf, host, source)
         headers = list(headers)
         if last_event_id is not None:
             headers.append(("Last-Event-ID", last_event_id))
