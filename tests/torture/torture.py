@@ -671,7 +671,7 @@ class Run:
         if self.mode != "faulty" or rng.random() < 0.3:
             self.disk.rules()
             return
-        op = rng.choice(("write", "sync", "meta"))
+        op = rng.choice(("write", "sync", "meta", "log"))
         first = rng.randint(1, 8)
         last = rng.choice((first, first, first + rng.randint(1, 5), 0))
         error = rng.choice((EIO, ENOSPC))
