@@ -93,6 +93,8 @@ struct journal_read {
     uint64_t *known;     /* a number a channel: the highest lost of it that the reader has been
                           * told; 0 at first, brought up to date with each page. NULL: no matter */
     uint64_t after;      /* entries behind this number, the oldest first */
+    bool is_fresh;       /* all that was emitted before is to be in the page, which may take a
+                          * little longer; else its end may be missing */
     size_t max_entries;
     size_t max_bytes;    /* of messages; at least one comes all the same */
     void (*on_page)(struct journal_read *read, const struct journal_page *page);

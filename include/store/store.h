@@ -57,7 +57,9 @@ struct store_state {
 struct store *store_open(const struct store_options *options, struct error *why);
 
 /* Opens for reading beside a process that may be writing: for tools. Never makes a store, and
- * neither checks nor repairs one. */
+ * neither checks nor repairs one. What was acknowledged before is there, if it takes a moment: what
+ * a process that was killed has left in the write-ahead log is brought in now, unless the store is
+ * damaged. */
 struct store *store_open_read_only(const char *path, struct error *why);
 
 /* Makes the files that user's, as whom this process goes on: they may have to be opened again. Of
@@ -100,6 +102,10 @@ int store_erase(struct store *s, struct channel_name channel, size_t *count);
 /* Numbers up to `seq` may be handed out before they are recorded: an open that finds no clean end
  * goes on behind them. 0: none may. */
 void store_reserve(struct store *s, uint64_t seq);
+
+/* All frames of the write-ahead log (wal.h) up to that number are in the trees with the commit to
+ * come. */
+void store_note_logged(struct store *s, uint64_t number);
 
 /* Removes what bounds and ttl ask for by `time_ms`, at most `steps` entries; *has_more: it stopped
  * for the steps. */
@@ -162,11 +168,18 @@ struct store_query {
     uint64_t time_ms;        /* what has outlived its ttl by then is left out */
     size_t max_entries;
     size_t max_bytes;        /* of messages; at least one comes all the same */
+    const uint64_t *hash_key; /* two numbers, for the page's `collapse`, or NULL */
 };
+
+/* The hash of a channel's collapse key, under a key of the caller's. */
+uint64_t collapse_hash(const uint64_t hash_key[2], struct channel_name to, struct slice key);
 
 struct store_page {
     struct message **messages; /* room for max_entries, the caller's; each gets one reference */
+    uint64_t *collapse;      /* likewise, where the query has a hash_key: the hash of each one's
+                              * collapse key, or 0 where it has none */
     size_t count;
+    uint64_t head;           /* of the store, as it was read */
     uint64_t covered;        /* all that is kept up to this number has come; at least `after` */
     uint64_t lost[STORE_MAX_CHANNELS]; /* the highest number that a bound took, by channel */
 };

@@ -119,6 +119,7 @@ void api_history(void *ctx, struct http_request *r)
     *l = (struct listing){
         .read = {.channel_count = 1,
                  .after = after,
+                 .is_fresh = true, /* who was answered sees what it sent */
                  .max_entries = limit + 1, /* one more tells whether there is more */
                  .max_bytes = PAGE_BYTES,
                  .on_page = on_page},

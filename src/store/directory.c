@@ -9,6 +9,7 @@
 #include <unistd.h>
 #include "store/replace.h"
 #include "store_priv.h"
+#include "wal_priv.h"
 
 int directory_make(const char *path, struct error *why)
 {
@@ -71,20 +72,29 @@ int directory_lock(const char *path, int *fd, struct error *why)
     return 0;
 }
 
-bool store_is_locked(const char *path)
+long directory_holder(const char *path)
 {
     struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
     char file[MAX_FILE];
+    char pid[24] = "";
     bool is_locked;
     int fd;
 
     snprintf(file, sizeof file, "%s/" LOCK_FILE, path);
     fd = open(file, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
-        return false;
+        return 0;
     is_locked = fcntl(fd, F_OFD_GETLK, &lock) == 0 && lock.l_type != F_UNLCK;
+    if (is_locked)
+        name_holder(fd, pid, sizeof pid);
     close(fd);
-    return is_locked;
+    /* One that has just taken it is not in the file yet. */
+    return !is_locked ? 0 : pid[0] != '\0' ? strtol(pid, NULL, 10) : -1;
+}
+
+bool store_is_locked(const char *path)
+{
+    return directory_holder(path) != 0;
 }
 
 int store_find(const char *path, struct error *why)
@@ -146,7 +156,8 @@ int directory_check_empty(const char *path, const char *but_for, struct error *w
 /* What is root's of the files in there becomes that user's. */
 static int give_files(int directory, uid_t uid, gid_t gid)
 {
-    static const char *const files[] = {DATA_FILE, READERS_FILE, LOCK_FILE};
+    const char *const files[] = {DATA_FILE, READERS_FILE, LOCK_FILE, wal_file_names[0],
+                                 wal_file_names[1]};
     int status = 0;
 
     for (size_t i = 0; i < sizeof files / sizeof files[0]; i++) {
@@ -204,7 +215,8 @@ struct store_lock {
 
 void directory_clear_draft(const char *path)
 {
-    static const char *const files[] = {DATA_FILE, NEW_FILE, PART_FILE, READERS_FILE, LOCK_FILE};
+    const char *const files[] = {DATA_FILE, NEW_FILE, PART_FILE, READERS_FILE, LOCK_FILE,
+                                 wal_file_names[0], wal_file_names[1]};
     char name[MAX_FILE];
 
     for (size_t i = 0; i < sizeof files / sizeof files[0]; i++) {

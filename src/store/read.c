@@ -151,6 +151,11 @@ struct place *place_nearest(struct place *places, size_t count)
     return first;
 }
 
+static uint64_t hash_of_key(const struct store_query *q, const struct record *r)
+{
+    return r->collapse_key.n > 0 ? collapse_hash(q->hash_key, r->to, r->collapse_key) : 0;
+}
+
 static int fill_page(struct store_reader *r, const struct store_query *q, struct place *places,
                      const char *epoch, struct store_page *page)
 {
@@ -177,6 +182,8 @@ static int fill_page(struct store_reader *r, const struct store_query *q, struct
             m = record_encode(&record, epoch);
             if (m == NULL)
                 return ENOMEM;
+            if (q->hash_key != NULL)
+                page->collapse[page->count] = hash_of_key(q, &record);
             page->messages[page->count++] = m;
             bytes += m->length;
         }
@@ -195,6 +202,7 @@ static int read_page(struct store_reader *r, const struct store_query *q, struct
 
     if (code != 0)
         return code;
+    page->head = state.head;
     page->covered = q->until < state.head ? q->until : state.head;
     if (page->covered < q->after) /* the reader has got what is not on the disk yet */
         page->covered = q->after;

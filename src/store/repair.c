@@ -377,6 +377,14 @@ static uint64_t size_of(const struct items *items)
     return bytes;
 }
 
+/* What is in the write-ahead log is brought in at the next open. */
+static void take_log(struct stored_state *next, const struct stored_state *old)
+{
+    next->wal_id = old->wal_id;
+    next->wal_number = old->wal_number;
+    next->wal_size = old->wal_size;
+}
+
 /* Nothing is missing: it goes on where it was. */
 static int go_on(struct store *s, const struct stored_state *old)
 {
@@ -391,6 +399,7 @@ static int go_on(struct store *s, const struct stored_state *old)
     if (old->reserved > old->head) /* as when it is opened */
         origin.head = origin.lost_all = old->reserved;
     s->next.is_backup = old->is_backup;
+    take_log(&s->next, old);
     return store_continue(s, &origin);
 }
 
@@ -400,9 +409,9 @@ static void raise(uint64_t *x, uint64_t to)
         *x = to;
 }
 
-/* The new store's own epoch stays. The numbers go on behind all that were ever given out, and who
- * comes back may have missed whatever there was up to them: that is more than any mark could say,
- * and none is kept. */
+/* The new store's own epoch stays. The numbers go on behind all that were ever given out, but for
+ * those in the write-ahead log; and who comes back may have missed whatever there was up to them:
+ * that is more than any mark could say, and none is kept. */
 static void begin_anew(struct stored_state *next, const struct salvage *v)
 {
     for (size_t i = 0; i < HEADS; i++) {
@@ -413,6 +422,8 @@ static void begin_anew(struct stored_state *next, const struct salvage *v)
         raise(&next->head, s->state.head);
         raise(&next->head, s->state.reserved);
         raise(&next->time_ms, s->state.time_ms);
+        if (s->state.wal_number >= next->wal_number)
+            take_log(next, &s->state);
     }
     for (size_t i = 0; i < v->entries.n; i++) {
         struct record r;

@@ -272,6 +272,7 @@ static int begin_state(struct store *s, bool is_new)
     }
     if (status == 0 && state->is_backup != 0) {
         state->is_backup = 0;
+        state->wal_size = 0; /* what log there is goes on with something else */
         status = epoch_create(state->epoch);
     }
     state->reserved = 0;
@@ -385,7 +386,7 @@ uint64_t store_max_keys(uint64_t keep_bytes)
     return keys < STORE_MAX_KEYS ? keys : STORE_MAX_KEYS;
 }
 
-static struct store *store_make(const struct store_options *options, struct error *why)
+struct store *store_make(const struct store_options *options, struct error *why)
 {
     struct store *s = calloc(1, sizeof *s);
 
@@ -430,50 +431,55 @@ static int repair_and_log(const char *path, struct error *why)
     return 0;
 }
 
-struct store *store_open(const struct store_options *options, struct error *why)
+int store_open_locked(struct store *s, struct error *why)
 {
-    struct store *s = store_make(options, why);
     bool is_new = false;
-    int code;
+    int code = make_env(s);
 
-    if (s == NULL)
-        return NULL;
-    why->text[0] = '\0';
-    if (directory_make(options->path, why) != 0 ||
-        directory_lock(options->path, &s->lock_fd, why) != 0)
-        goto fail;
-    directory_clear_draft(options->path);
-    if (repair_and_log(options->path, why) != 0)
-        goto fail;
-    code = make_env(s);
     if (code == 0)
-        code = open_env(s, options->is_unsynced ? MDB_NOSYNC : 0);
+        code = open_env(s, s->options.is_unsynced ? MDB_NOSYNC : 0);
     if (code == 0)
         code = open_dbs(s, true, &is_new, why);
     if (code != 0) {
         explain(s, code, why);
-        goto fail;
+        return -1;
     }
     code = begin_state(s, is_new);
-    if (code != 0) {
-        error_set(why, "journal.path = %s: cannot write: %s", options->path, strerror(-code));
-        goto fail;
+    if (code == 0)
+        code = store_replay(s);
+    return code == 0 ? 0
+                     : error_set(why, "journal.path = %s: cannot write: %s", s->options.path,
+                                 strerror(-code));
+}
+
+struct store *store_open(const struct store_options *options, struct error *why)
+{
+    struct store *s = store_make(options, why);
+
+    if (s == NULL)
+        return NULL;
+    why->text[0] = '\0';
+    if (directory_make(options->path, why) == 0 &&
+        directory_lock(options->path, &s->lock_fd, why) == 0) {
+        directory_clear_draft(options->path);
+        if (repair_and_log(options->path, why) == 0 && store_open_locked(s, why) == 0)
+            return s;
     }
-    return s;
-fail:
     store_close(s);
     return NULL;
 }
 
-/* What the last commit has left, by whoever made it. */
-static int look(struct store *s)
+int store_look(struct store *s)
 {
+    struct error why;
     MDB_txn *txn;
     int code = mdb_txn_begin(s->env, NULL, MDB_RDONLY, &txn);
 
     if (code != 0)
         return code;
-    code = state_measure(s, txn, &s->stored, &s->state);
+    code = read_stored(s, txn, &why);
+    if (code == 0)
+        code = state_measure(s, txn, &s->stored, &s->state);
     mdb_txn_abort(txn);
     return code;
 }
@@ -492,21 +498,32 @@ static int find_bytes(const char *path, struct error *why)
     return 0;
 }
 
+static int open_to_read(struct store *s, struct error *why)
+{
+    bool is_new;
+    int code = open_env(s, MDB_RDONLY);
+
+    if (code == 0)
+        code = open_dbs(s, false, &is_new, why);
+    return code != 0 ? code : store_look(s);
+}
+
 struct store *store_open_read_only(const char *path, struct error *why)
 {
     struct store_options options = {.path = path};
     struct store *s = store_make(&options, why);
-    bool is_new;
     int code;
 
     if (s == NULL)
         return NULL;
     why->text[0] = '\0';
-    code = find_bytes(path, why) != 0 ? ENOENT : open_env(s, MDB_RDONLY);
-    if (code == 0)
-        code = open_dbs(s, false, &is_new, why);
-    if (code == 0)
-        code = look(s);
+    code = find_bytes(path, why) != 0 ? ENOENT : open_to_read(s, why);
+    if (code == 0 && !store_await_log(s)) {
+        mdb_env_close(s->env); /* a process may not have it open twice */
+        s->env = NULL;
+        store_bring_in_log(path);
+        code = open_to_read(s, why);
+    }
     if (code != 0) {
         explain(s, code, why);
         store_close(s);
@@ -577,7 +594,7 @@ int store_reopen(struct store *s)
     if (code == 0)
         code = open_dbs(s, false, &is_new, &why);
     if (code == 0)
-        code = look(s);
+        code = store_look(s);
     if (code != 0) {
         if (s->env != NULL)
             mdb_env_close(s->env);

@@ -58,6 +58,10 @@ struct stored_state {
     uint64_t marks_sum;     /* of mark_sum of all marks */
     uint64_t hash_key[2];   /* of the hashes in `collapse` */
     uint64_t is_backup;     /* 1: a copy; it draws a new epoch when it is opened for writing */
+    uint64_t wal_id;        /* of the write-ahead log, by which its frames are known */
+    uint64_t wal_number;    /* all frames up to this one are in the trees */
+    uint64_t wal_size;      /* its files have at least; 0: they need not be there, for the trees
+                               have everything */
 };
 
 /* What the databases are called, in the order of struct dbs, and how LMDB keeps them. */
@@ -117,9 +121,6 @@ void channel_key_make(struct channel_key *key, struct channel_name channel);
 /* What a mark adds to marks_sum. */
 uint64_t mark_sum(const struct channel_key *key, uint64_t mark);
 
-/* The hash of a channel's collapse key. */
-uint64_t collapse_hash(const uint64_t hash_key[2], struct channel_name to, struct slice key);
-
 /* The sum of a key as it is stored; `head` is its struct stored_key, whatever its own sum says. */
 uint32_t stored_key_sum(const struct stored_key *head, struct slice text, uint64_t seq);
 
@@ -131,7 +132,8 @@ bool stored_state_is_sound(const struct stored_state *state);
 int store_restore_head(struct store *s);
 
 /* ---- directory.c ---- */
-#define DATA_FILE "data.mdb"             /* the first two are LMDB's names */
+#define DATA_FILE "data.mdb"             /* the first two are LMDB's names; the log's own files are
+                                            named in wal_priv.h */
 #define READERS_FILE "lock.mdb"
 #define NEW_FILE "data.mdb.new"           /* one that is being made */
 #define PART_FILE "data.mdb.part"        /* a copy under way */
@@ -150,6 +152,9 @@ int directory_make(const char *path, struct error *why);
 
 /* Takes the directory's lock; *fd (-1: not even opened) is the caller's to close in any case. */
 int directory_lock(const char *path, int *fd, struct error *why);
+
+/* The process that holds the lock; 0: none, -1: it is not known. */
+long directory_holder(const char *path);
 
 /* Fails where there is anything but the file `but_for` in the directory. */
 int directory_check_empty(const char *path, const char *but_for, struct error *why);
@@ -191,6 +196,27 @@ uint64_t lost_of_channel(const struct stored_state *state, uint64_t mark);
 /* What the store is as `txn` sees it, where its state is `stored`; and when a sweep is due. */
 int state_measure(struct store *s, MDB_txn *txn, const struct stored_state *stored,
                   struct store_state *out);
+
+/* Opens what is in the directory, whose lock the caller has, and makes it whole. */
+int store_open_locked(struct store *s, struct error *why);
+
+/* As for a store of these options, which has no bounds. */
+struct store *store_make(const struct store_options *options, struct error *why);
+
+/* Reads the state of the last commit. Returns 0 or LMDB's code. */
+int store_look(struct store *s);
+
+/* ---- replay.c ---- */
+/* Gives the trees what the write-ahead log has, which nothing is needed of then. That some of it is
+ * lost is logged, and begins a new epoch. */
+int store_replay(struct store *s);
+
+/* For one who reads only: waits until the trees have what the log has now, if a process is about to
+ * give it to them; that it does not is logged. False: none is. */
+bool store_await_log(struct store *s);
+
+/* Opens the store for writing for as long as that takes. That it cannot be done is logged. */
+void store_bring_in_log(const char *path);
 
 /* ---- write.c ---- */
 /* Removes an entry with all that belongs to it. With `is_lost` its channel remembers it. */

@@ -174,6 +174,12 @@ void store_reserve(struct store *s, uint64_t seq)
     s->next.reserved = seq;
 }
 
+void store_note_logged(struct store *s, uint64_t number)
+{
+    if (number > s->next.wal_number)
+        s->next.wal_number = number;
+}
+
 /* ---- entries out ---- */
 
 /* Removes a pair that should be there. */

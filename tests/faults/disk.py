@@ -12,7 +12,7 @@ SECTOR = 512
 HEAD = struct.Struct("<IIQQ")
 NAME = 64
 WRITE, TRUNCATE, LINK, RENAME, UNLINK = range(1, 6)
-NAMES = ("data.mdb", "data.mdb.new", "sse-notify.lock")
+NAMES = ("data.mdb", "data.mdb.new", "sse-notify.lock", "wal-0", "wal-1")
 
 built = None
 

@@ -105,7 +105,7 @@ class Damaged(OneDaemonATest):
     def test_a_file_that_is_cut_off_anywhere(self):
         daemon, ids = self.filled()
         whole = self.file(daemon).read_bytes()
-        for size in (0, 1, 150, 4096, 8192, 3 * 4096, len(whole) // 2, len(whole) - 4096 * 2):
+        for size in (0, 1, 150, 4096, 8192, 3 * 4096, len(whole) // 2, len(whole) * 3 // 4):
             with self.subTest(size=size):
                 self.assert_lives_on(daemon, ids, whole[:size])
         self.assertEqual(len(self.asides(daemon)), 3)  # the newest
@@ -143,6 +143,27 @@ class Damaged(OneDaemonATest):
         daemon.start()
         self.assertIn("30 of 31 entries", self.told(daemon)["message"])
         self.assertEqual(len(self.kept(daemon)), len(ids) - 2)
+
+    def test_a_damaged_log_is_told_and_kept_and_what_is_whole_of_it_is_there(self):
+        daemon = self.start("journal.keep_per_user=1000")
+        ids = [daemon.notify(user="u", data=f"number {i}")["id"] for i in range(10)]
+        daemon.kill()
+        log = pathlib.Path(daemon.home, "wal-0")
+        whole = log.read_bytes()
+        self.assertIn(b"number 9", whole)
+        damaged = whole.replace(b"number 9", b"number 7")
+        log.write_bytes(damaged)
+        daemon.start()
+        line = self.told(daemon)
+        self.assertEqual(line["level"], "error")
+        self.assertIn("the write-ahead log is damaged", line["message"])
+        self.assertEqual(pathlib.Path(daemon.home, "wal-0.damaged").read_bytes(), damaged)
+        self.assertEqual([n.partition("-")[2] for n in self.kept(daemon)][:9],
+                         [n.partition("-")[2] for n in ids[:9]])
+        stream = self.open("u", daemon, last_event_id=ids[-1])
+        self.assert_gap(stream.next(), "unknown-id")
+        self.assertEqual(stream.take(9), [f"number {i}" for i in range(9)])
+        self.assert_quiet_from_now_on(daemon)
 
     def test_a_file_of_another_version_of_lmdb_is_left_alone(self):
         daemon, ids = self.filled()

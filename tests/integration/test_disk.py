@@ -8,9 +8,13 @@ import shutil
 import stat
 import struct
 import subprocess
+import sys
 import time
 
-from harness import BIN, OneDaemonATest as Case, main, run, wait_for
+from harness import BIN, OneDaemonATest as Case, ROOT, main, run, wait_for
+
+sys.path.insert(0, str(ROOT / "bench"))
+from day import Traffic  # noqa: E402
 
 
 def crc32c(data):
@@ -263,17 +267,32 @@ class Directory(Case):
     def test_the_journal_is_in_the_stats(self):
         daemon = self.start()
         daemon.notify(user="u", data="x")
+        wait_for(lambda: daemon.stats()["journal"]["entries"] == 1, "its commit")
         journal = daemon.stats()["journal"]
         self.assertEqual((journal["type"], journal["up"], journal["head"], journal["entries"]),
                          ("disk", True, 1, 1))
         self.assertGreater(journal["bytes"], 0)
 
 
+class Size(Case):
+    def test_the_files_stay_within_one_and_a_half_times_keep_bytes(self):
+        daemon = self.start("journal.keep_bytes=4MiB", "journal.keep_per_user=1000")
+        traffic = Traffic("127.0.0.1", daemon.port, max_size=20000)
+        self.addCleanup(traffic.close)
+        largest = 0
+        while traffic.bytes < 15 * (4 << 20):
+            traffic.publish()
+            largest = max(largest, sum(f.stat().st_size
+                                       for f in pathlib.Path(daemon.home).iterdir()))
+        self.assertLessEqual(largest, 1.5 * (4 << 20))
+        self.assertGreater(daemon.stats()["journal_bytes"], 3 << 20)
+
+
 class FullDisk(Case):
     """A file may not grow past RLIMIT_FSIZE: to the journal that is a disk without room."""
 
     def start_small(self, *options, posts=200):
-        daemon = self.start(*options, file_limit=600 * 1024)
+        daemon = self.start("journal.keep_bytes=16MiB", *options, file_limit=600 * 1024)
         wide = "x" * 20000
         refused = None
         for i in range(posts):

@@ -671,7 +671,7 @@ class Run:
         if self.mode != "faulty" or rng.random() < 0.3:
             self.disk.rules()
             return
-        op = rng.choice(("write", "sync", "meta"))
+        op = rng.choice(("write", "sync", "meta", "log"))
         first = rng.randint(1, 8)
         last = rng.choice((first, first, first + rng.randint(1, 5), 0))
         error = rng.choice((EIO, ENOSPC))
@@ -812,7 +812,8 @@ def torture(mode, rounds, seconds, seed):
         run.finish()
         text = run.log_text()
     except Failure as why:
-        return [str(why), "rounds:\n    " + "\n    ".join(run.rounds)]
+        return [str(why), "rounds:\n    " + "\n    ".join(run.rounds),
+                f"the daemon's log ends so:\n{run.log_text()[-4000:]}"]
     finally:
         run.close()
     checker = Checker(run.items, [l.life for l in run.listeners], rules_of(run))
