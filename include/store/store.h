@@ -18,10 +18,11 @@
 #include "store/record.h"
 
 struct store;
+struct store_lock; /* replace.h */
 struct store_reader;
 
 enum {
-    STORE_FORMAT = 1,          /* version of what is written; a newer one is refused */
+    STORE_FORMAT = 2,          /* version of what is written; a newer one is refused */
     STORE_MAX_CHANNELS = 64,   /* of one page */
     STORE_MAX_KEYS = 1000000,  /* idempotency keys kept; see store_max_keys */
 };
@@ -58,9 +59,11 @@ struct store *store_open(const struct store_options *options, struct error *why)
 
 /* Opens for reading beside a process that may be writing: for tools. Never makes a store, and
  * neither checks nor repairs one. What was acknowledged before is there, if it takes a moment: what
- * a process that was killed has left in the write-ahead log is brought in now, unless the store is
- * damaged. */
-struct store *store_open_read_only(const char *path, struct error *why);
+ * a process that was killed has left in the write-ahead log is brought in now. Where that cannot be
+ * done a warning is logged; or, with a lock of the caller's (NULL: none), the store is not
+ * opened. */
+struct store *store_open_read_only(const char *path, const struct store_lock *own,
+                                   struct error *why);
 
 /* Makes the files that user's, as whom this process goes on: they may have to be opened again. Of
  * any thread. Returns 0 or -errno. */
@@ -107,9 +110,9 @@ void store_reserve(struct store *s, uint64_t seq);
  * come. */
 void store_note_logged(struct store *s, uint64_t number);
 
-/* Removes what bounds and ttl ask for by `time_ms`, at most `steps` entries; *has_more: it stopped
- * for the steps. */
-int store_sweep(struct store *s, uint64_t time_ms, size_t steps, bool *has_more);
+/* Removes what bounds and ttl ask for by `time_ms`: at most `steps` entries or, where that is more,
+ * `bytes` of them; *has_more: there may be more to do. */
+int store_sweep(struct store *s, uint64_t time_ms, size_t steps, size_t bytes, bool *has_more);
 
 /* Whether store_sweep has anything to do; in no transaction. */
 bool store_wants_sweep(struct store *s, uint64_t time_ms);

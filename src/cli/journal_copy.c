@@ -17,10 +17,11 @@ static void on_progress(void *ctx, uint64_t bytes, uint64_t of)
 }
 
 /* What is in the store at `path`. Returns 0, or the exit code after a complaint. */
-static int survey(const struct command *command, const char *path, struct store_survey *out)
+static int survey(const struct command *command, const char *path, const struct store_lock *own,
+                  struct store_survey *out)
 {
     struct error why = {.text = ""};
-    struct store *store = store_open_read_only(path, &why);
+    struct store *store = store_open_read_only(path, own, &why);
     struct store_reader *reader;
     int status;
 
@@ -39,10 +40,11 @@ static int survey(const struct command *command, const char *path, struct store_
 }
 
 /* Copies the store at `from`. Returns 0, or the exit code after a complaint. */
-static int copy(const struct command *command, const char *from, const char *to, bool is_backup)
+static int copy(const struct command *command, const char *from, const struct store_lock *own,
+                const char *to, bool is_backup)
 {
     struct error why = {.text = ""};
-    struct store *store = store_open_read_only(from, &why);
+    struct store *store = store_open_read_only(from, own, &why);
     struct progress progress;
     int status = -1;
 
@@ -64,10 +66,10 @@ static int back_up(const struct command *command, const char *from, const char *
 {
     struct store_survey now;
     struct buf out = {0};
-    int code = copy(command, from, to, true);
+    int code = copy(command, from, NULL, to, true);
 
     if (code == 0)
-        code = survey(command, to, &now);
+        code = survey(command, to, NULL, &now);
     if (code != 0)
         return code;
     store_forget_readers(to);
@@ -130,16 +132,16 @@ static int compact(const struct command *command, const char *path, struct store
     int code = journal_require_whole(command, path, lock);
 
     if (code == 0)
-        code = survey(command, path, &before);
+        code = survey(command, path, lock, &before);
     if (code == 0)
-        code = copy(command, path, store_draft(lock), false);
+        code = copy(command, path, lock, store_draft(lock), false);
     if (code != 0)
         return code;
     if (store_replace(lock, &why) != 0) {
         complain(command, "%s", why.text);
         return EXIT_REFUSED;
     }
-    code = survey(command, path, &after);
+    code = survey(command, path, lock, &after);
     if (code != 0)
         return code;
     output_add_plain(&out, slice_of(path));

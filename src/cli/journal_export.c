@@ -334,7 +334,7 @@ static int run(struct export *e)
     int status;
     int code;
 
-    e->store = store_open_read_only(e->place.path, &why);
+    e->store = store_open_read_only(e->place.path, NULL, &why);
     if (e->store == NULL) {
         complain(e->command, "%s", why.text);
         return EXIT_REFUSED;

@@ -378,7 +378,7 @@ static int survey(struct import *i, struct store_survey *out)
         return 0;
     if (journal_require_whole(i->command, i->place.path, i->lock) != 0)
         return -1;
-    store = store_open_read_only(i->place.path, &why);
+    store = store_open_read_only(i->place.path, i->lock, &why);
     if (store == NULL) {
         complain(i->command, "%s", why.text);
         return -1;

@@ -40,7 +40,6 @@ void journal_place_fini(struct journal_place *place);
 
 /* Has `work` done with the lock of the directory, in which there must be a journal. Returns its
  * exit code, or that of a complaint. */
-struct store_lock; /* store/replace.h */
 int journal_do_locked(const struct command *command, const char *path,
                       int (*work)(const struct command *command, const char *path,
                                   struct store_lock *lock));

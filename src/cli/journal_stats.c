@@ -263,7 +263,7 @@ static int run(struct stats *s)
 
     s->biggest = calloc(s->wanted + 1, sizeof s->biggest[0]);
     s->is_live = store_is_locked(s->place.path);
-    store = store_open_read_only(s->place.path, &why);
+    store = store_open_read_only(s->place.path, NULL, &why);
     if (store == NULL || s->biggest == NULL) {
         complain(s->command, "%s", store == NULL ? why.text : "no memory");
         store_close(store);

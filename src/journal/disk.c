@@ -348,6 +348,8 @@ static void finish_removal(struct disk *d, struct op *op)
             d->base.events->on_removed(d->base.ctx, op->to, op->seq);
         } /* an erasure was told long ago: what came since then stays */
     }
+    if (op->is_hopeless)
+        log_error("the journal has a damaged record, which cannot be removed: a restart repairs it");
     op->removal->status = op->status;
     op->removal->count = op->status == 0 ? op->count : 0;
     op->removal->on_done(op->removal);
@@ -523,7 +525,7 @@ static uint64_t lost_anew(const struct journal_read *read, const struct store_pa
 static bool is_too_early(const struct disk *d, const struct read_job *job)
 {
     return job->status == 0 && job->page.count == 0 && job->page.covered < job->query.until &&
-           !job->read->is_fresh && d->tree_trouble == 0 && !d->is_broken;
+           !job->read->is_fresh && !d->is_broken;
 }
 
 /* What has been replaced since the page was read, or is going to be when the store gets so far. */
@@ -580,6 +582,14 @@ static void finish_job(struct disk *d, struct read_job *job)
     job_free(job);
 }
 
+/* What was read too early waits however long the store takes; what is to be fresh is content with
+ * what there is while the store cannot be written. */
+static bool has_to_wait(const struct disk *d, const struct read_job *job)
+{
+    return job->read != NULL && d->state.head < job->awaits &&
+           (job->read->is_fresh ? is_coming(d) : !d->is_broken);
+}
+
 /* Reads those that had to wait, when the store has come so far, or will not. */
 static void resume_early(struct disk *d)
 {
@@ -589,7 +599,7 @@ static void resume_early(struct disk *d)
         struct read_job *job = LIST_HOLDER(at, struct read_job, link);
 
         next = at->next;
-        if (job->awaits == 0 || (job->read != NULL && d->state.head < job->awaits && is_coming(d)))
+        if (job->awaits == 0 || has_to_wait(d, job))
             continue;
         if (job->read != NULL) {
             submit(d, job);
@@ -712,7 +722,8 @@ static int reserve_numbers(struct disk *d)
     if (status != 0)
         return status;
     store_reserve(d->store, d->head + RESERVE);
-    return store_commit(d->store, d->time_ms);
+    status = store_commit(d->store, d->time_ms);
+    return status == 0 ? store_sync(d->store) : status;
 }
 
 struct opening {

@@ -39,6 +39,7 @@ struct op {
     int status;                      /* of the frame, then of the transaction that it was in */
     uint64_t frame;                  /* its number, or of the one before */
     bool is_kept;                    /* append: a ttl of 0 is not */
+    bool is_hopeless;                /* retract, erase: what it would remove is damaged */
     uint64_t seq;                    /* append, retract: the entry's; repeat: the first one's */
     uint64_t time_ms;                /* append: by the journal's clock */
     uint64_t ttl_ms;                 /* append: as given */

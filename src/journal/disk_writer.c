@@ -13,7 +13,8 @@
 enum {
     MAX_GROUP = 16384,       /* ops in one transaction */
     SWEEP_STEPS = 500,       /* entries that retention takes at a time when nothing else is to do */
-    SWEEP_PER_OP = 2,        /* and beside each that comes in: it gains on them */
+    SWEEP_PER_OP = 2,        /* and beside each that comes in; and twice as much as that is */
+    MAX_ROUNDS = 64,         /* of such, to make room */
     GATHER_MS = 250,         /* the next commit comes this long after one */
     IDLE_MS = 500,           /* between looks at what is due */
 };
@@ -67,7 +68,8 @@ static int write_removal(struct disk *d, struct op *op)
     /* A second try may find that the first one was not in vain. */
     if (status == 0 && count > op->count)
         op->count = count;
-    return status == -EBADMSG ? -EIO : status; /* it may be this one record alone */
+    op->is_hopeless = status == -EBADMSG; /* it may be this one record alone */
+    return status;
 }
 
 static int write_op(struct disk *d, struct op *op)
@@ -84,13 +86,14 @@ static int write_op(struct disk *d, struct op *op)
     return 0;
 }
 
-/* Numbers are kept in reserve well ahead of those that are given out. */
-static void reserve(struct disk *d, uint64_t head)
+/* Numbers are kept in reserve well ahead of those that are given out. Whether there are more now. */
+static bool reserve(struct disk *d, uint64_t head)
 {
-    const struct store_state *state = store_state(d->store);
+    bool are_few = head + RESERVE / 2 > store_state(d->store)->reserved;
 
-    if (d->wal == NULL && head + RESERVE / 2 > state->reserved)
+    if (are_few)
         store_reserve(d->store, head + RESERVE);
+    return are_few;
 }
 
 static uint64_t newest_number(const struct op_list *group)
@@ -112,6 +115,17 @@ struct work {
     bool is_full;       /* there was no room for the group: removals are made first */
 };
 
+/* They are to be safe before they are given out, also where nothing else is. */
+static int commit_numbers(struct work *w)
+{
+    struct disk *d = w->d;
+    int status = store_commit(d->store, w->now_ms);
+
+    if (status == 0 && d->options.sync == JOURNAL_SYNC_NEVER)
+        (void)store_sync(d->store); /* there are half of them left, and the next sync has these */
+    return status;
+}
+
 static int write_group(struct work *w)
 {
     struct disk *d = w->d;
@@ -123,16 +137,18 @@ static int write_group(struct work *w)
     if (status != 0)
         return status;
     for (struct op *op = w->group.first; op != NULL && status == 0; op = op->next)
-        status = write_op(d, op);
+        status = op->is_hopeless ? 0 : write_op(d, op);
     if (status == 0)
-        status = store_sweep(d->store, w->now_ms, steps, &w->has_more);
+        status = store_sweep(d->store, w->now_ms, steps, w->group.bytes * SWEEP_PER_OP,
+                             &w->has_more);
     if (status != 0) {
         store_abort(d->store);
         return status;
     }
-    reserve(d, head > 0 ? head : store_state(d->store)->head);
     if (d->wal != NULL)
         store_note_logged(d->store, w->frame);
+    else if (reserve(d, head > 0 ? head : store_state(d->store)->head))
+        return commit_numbers(w);
     return store_commit(d->store, w->now_ms);
 }
 
@@ -170,17 +186,27 @@ static int make_room(struct work *w)
     for (struct op *op = w->group.first; op != NULL && status == 0; op = op->next) {
         size_t unwritten;
 
-        if (op->kind == OP_APPEND)
+        if (op->kind == OP_APPEND || op->is_hopeless)
             continue;
         unwritten = remove_from_group(&w->group, op);
         status = write_removal(d, op);
         op->count += unwritten;
     }
     if (status == 0)
-        status = store_sweep(d->store, w->now_ms, SWEEP_STEPS, &w->has_more);
+        status = store_sweep(d->store, w->now_ms, SWEEP_STEPS, 0, &w->has_more);
     if (status == 0)
         return store_commit(d->store, w->now_ms);
     store_abort(d->store);
+    return status;
+}
+
+/* Pages that one transaction frees are there for the next but one. */
+static int make_all_room(struct work *w)
+{
+    int status = make_room(w);
+
+    for (int i = 0; status == 0 && w->has_more && i < MAX_ROUNDS; i++)
+        status = make_room(w);
     return status;
 }
 
@@ -217,16 +243,34 @@ static int take_back(struct disk *d)
     return status != 0 ? status : d->reader == NULL ? -ENOMEM : 0;
 }
 
+/* Whether an op of the group has turned out to be hopeless, without which it is written now. */
+static bool has_given_up(const struct work *w, size_t *hopeless)
+{
+    size_t before = *hopeless;
+
+    *hopeless = 0;
+    for (const struct op *op = w->group.first; op != NULL; op = op->next)
+        *hopeless += op->is_hopeless;
+    return *hopeless > before;
+}
+
 /* Writes the group. */
 static int attempt(void *ctx)
 {
     struct work *w = ctx;
     struct disk *d = w->d;
-    int status = d->reader == NULL || store_is_in_doubt(d->store) ? take_back(d) : 0;
+    size_t hopeless = 0;
+    int status;
 
-    if (status == 0 && w->is_full)
-        status = make_room(w);
-    return status == 0 ? write_group(w) : status;
+    has_given_up(w, &hopeless);
+    do {
+        status = d->reader == NULL || store_is_in_doubt(d->store) ? take_back(d) : 0;
+        if (status == 0 && w->is_full)
+            status = make_all_room(w);
+        if (status == 0)
+            status = write_group(w);
+    } while (status == -EBADMSG && has_given_up(w, &hopeless));
+    return status;
 }
 
 /* ---- the thread ---- */
@@ -307,7 +351,7 @@ static void report(struct work *w, int status)
     while (w->group.count > 0) {
         struct op *op = op_list_take(&w->group);
 
-        op->status = status;
+        op->status = status == 0 && op->is_hopeless ? -EBADMSG : status;
         op_list_add(&d->done, op);
     }
     d->written = *store_state(d->store);

@@ -72,29 +72,20 @@ int directory_lock(const char *path, int *fd, struct error *why)
     return 0;
 }
 
-long directory_holder(const char *path)
+bool store_is_locked(const char *path)
 {
     struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
     char file[MAX_FILE];
-    char pid[24] = "";
     bool is_locked;
     int fd;
 
     snprintf(file, sizeof file, "%s/" LOCK_FILE, path);
     fd = open(file, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
-        return 0;
+        return false;
     is_locked = fcntl(fd, F_OFD_GETLK, &lock) == 0 && lock.l_type != F_UNLCK;
-    if (is_locked)
-        name_holder(fd, pid, sizeof pid);
     close(fd);
-    /* One that has just taken it is not in the file yet. */
-    return !is_locked ? 0 : pid[0] != '\0' ? strtol(pid, NULL, 10) : -1;
-}
-
-bool store_is_locked(const char *path)
-{
-    return directory_holder(path) != 0;
+    return is_locked;
 }
 
 int store_find(const char *path, struct error *why)

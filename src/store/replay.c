@@ -2,15 +2,15 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <time.h>
-#include <unistd.h>
 #include "base/log.h"
 #include "store/check.h"
+#include "store/replace.h"
 #include "store_priv.h"
 #include "wal_priv.h"
 
 enum {
     COMMIT_BYTES = 8 << 20,  /* of entries in one transaction */
-    SWEEP_STEPS = 2,         /* for each entry, as when it is written for the first time */
+    SWEEP_STEPS = 2,         /* for each entry, and as much as it is, as when it was new */
     LOOK_MS = 20,
     MAX_LOOKS = 500,
 };
@@ -54,7 +54,7 @@ static int write_entry(struct replay *r, struct slice bytes, struct slice key, b
     if (status == 0 && key.n > 0)
         status = store_add_key(s, record.seq, record.time_ms, key);
     if (status == 0)
-        status = store_sweep(s, record.time_ms, SWEEP_STEPS, &has_more);
+        status = store_sweep(s, record.time_ms, SWEEP_STEPS, SWEEP_STEPS * bytes.n, &has_more);
     r->time_ms = record.time_ms;
     r->bytes += bytes.n;
     return status;
@@ -114,22 +114,14 @@ int store_replay(struct store *s)
 
 /* ---- for those who read ---- */
 
-static void note_left_out(const char *path, const char *why)
+void store_note_left_out(const char *path, const char *why)
 {
     log_warning("journal.path = %s: what was acknowledged last is in the write-ahead log only, and "
                 "left out here: %s",
                 path, why);
 }
 
-/* The lock may be this process's own, for a draft. */
-static bool has_writer(const char *path)
-{
-    long holder = directory_holder(path);
-
-    return holder != 0 && holder != (long)getpid();
-}
-
-bool store_await_log(struct store *s)
+bool store_await_log(struct store *s, const struct store_lock *own)
 {
     const struct timespec pause = {.tv_nsec = LOOK_MS * 1000000L};
     const char *path = s->options.path;
@@ -140,15 +132,16 @@ bool store_await_log(struct store *s)
     for (int i = 0; i < MAX_LOOKS; i++) {
         if (store_look(s) == 0 && s->stored.wal_number >= found.last)
             return true;
-        if (!has_writer(path))
+        if (own != NULL || !store_is_locked(path))
             return false;
         nanosleep(&pause, NULL);
     }
-    note_left_out(path, "the process that writes does not get it any further");
+    store_note_left_out(path, "the process that writes does not get it any further");
     return true;
 }
 
-void store_bring_in_log(const char *path)
+/* With the lock. */
+static int open_and_close(const char *path, struct error *why)
 {
     const struct store_options options = {
         .path = path,
@@ -157,22 +150,26 @@ void store_bring_in_log(const char *path)
         .keep_bytes = MAP_OF_ALL,
         .keys_ms = UINT64_MAX / 4,
     };
-    struct store_report report = {.is_damaged = false};
-    struct error why = {.text = "data.mdb is damaged"};
-    struct store *s;
-    int status = store_check(path, NULL, NULL, NULL, &report, &why);
+    struct store *s = store_make(&options, why);
+    int status = s == NULL ? -1 : store_open_locked(s, why);
 
-    if (status != 0 || report.is_damaged) {
-        note_left_out(path, why.text);
-        return;
-    }
-    s = store_make(&options, &why);
-    status = s == NULL ? -1 : 0;
-    if (status == 0 && directory_holder(path) == 0)
-        status = directory_lock(path, &s->lock_fd, &why);
-    if (status == 0)
-        status = store_open_locked(s, &why);
     store_close(s);
-    if (status != 0)
-        note_left_out(path, why.text);
+    return status;
+}
+
+int store_bring_in_log(const char *path, const struct store_lock *own, struct error *why)
+{
+    struct store_lock *lock = own == NULL ? store_lock(path, why) : NULL;
+    struct store_report report = {.is_damaged = false};
+    int status;
+
+    if (own == NULL && lock == NULL)
+        return -1;
+    status = store_check(path, own != NULL ? own : lock, NULL, NULL, &report, why);
+    if (status == 0 && report.is_damaged)
+        status = error_set(why, "data.mdb is damaged");
+    if (status == 0)
+        status = open_and_close(path, why);
+    store_unlock(lock);
+    return status;
 }

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 #include "base/crc32c.h"
 #include "base/hash.h"
@@ -17,6 +18,8 @@
 enum {
     MAX_DBS = 8,
     MAX_READERS = 126,
+    LOCK_PAUSE_MS = 50,
+    LOCK_PAUSES = 40,
     BYTES_PER_GRAVE = 1024, /* of keep_bytes: one takes 50 to 300, so that entries have room */
     BYTES_PER_KEY = 1024,   /* likewise */
 };
@@ -452,6 +455,17 @@ int store_open_locked(struct store *s, struct error *why)
                                  strerror(-code));
 }
 
+/* A command that reads may have the lock for a moment: it brings the write-ahead log in. */
+static int lock_patiently(struct store *s, struct error *why)
+{
+    const struct timespec pause = {.tv_nsec = LOCK_PAUSE_MS * 1000000L};
+    const char *path = s->options.path;
+
+    for (int i = 0; i < LOCK_PAUSES && store_is_locked(path); i++)
+        nanosleep(&pause, NULL);
+    return directory_lock(path, &s->lock_fd, why);
+}
+
 struct store *store_open(const struct store_options *options, struct error *why)
 {
     struct store *s = store_make(options, why);
@@ -459,8 +473,7 @@ struct store *store_open(const struct store_options *options, struct error *why)
     if (s == NULL)
         return NULL;
     why->text[0] = '\0';
-    if (directory_make(options->path, why) == 0 &&
-        directory_lock(options->path, &s->lock_fd, why) == 0) {
+    if (directory_make(options->path, why) == 0 && lock_patiently(s, why) == 0) {
         directory_clear_draft(options->path);
         if (repair_and_log(options->path, why) == 0 && store_open_locked(s, why) == 0)
             return s;
@@ -508,7 +521,29 @@ static int open_to_read(struct store *s, struct error *why)
     return code != 0 ? code : store_look(s);
 }
 
-struct store *store_open_read_only(const char *path, struct error *why)
+/* The trees lack what the log has, and no process is about to give it to them. */
+static int bring_in_log(struct store *s, const struct store_lock *own, struct error *why)
+{
+    struct error cause = {.text = ""};
+    int status;
+    int code;
+
+    mdb_env_close(s->env); /* a process may not have it open twice */
+    s->env = NULL;
+    status = store_bring_in_log(s->options.path, own, &cause);
+    if (status != 0 && own != NULL) {
+        error_set(why, "%s", cause.text);
+        return EIO;
+    }
+    code = open_to_read(s, why);
+    /* Who could not have the lock: a process has begun to write meanwhile, and brings it in. */
+    if (code == 0 && status != 0 && !store_await_log(s, own))
+        store_note_left_out(s->options.path, cause.text);
+    return code;
+}
+
+struct store *store_open_read_only(const char *path, const struct store_lock *own,
+                                   struct error *why)
 {
     struct store_options options = {.path = path};
     struct store *s = store_make(&options, why);
@@ -518,12 +553,8 @@ struct store *store_open_read_only(const char *path, struct error *why)
         return NULL;
     why->text[0] = '\0';
     code = find_bytes(path, why) != 0 ? ENOENT : open_to_read(s, why);
-    if (code == 0 && !store_await_log(s)) {
-        mdb_env_close(s->env); /* a process may not have it open twice */
-        s->env = NULL;
-        store_bring_in_log(path);
-        code = open_to_read(s, why);
-    }
+    if (code == 0 && !store_await_log(s, own))
+        code = bring_in_log(s, own, why);
     if (code != 0) {
         explain(s, code, why);
         store_close(s);

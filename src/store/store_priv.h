@@ -21,7 +21,6 @@
 #include <lmdb.h>
 #include "store/store.h"
 
-struct store_lock; /* store/replace.h */
 
 enum { MARK = 1, MAX_CHANNEL_KEY = 1 + MAX_CHANNEL_NAME };
 
@@ -153,9 +152,6 @@ int directory_make(const char *path, struct error *why);
 /* Takes the directory's lock; *fd (-1: not even opened) is the caller's to close in any case. */
 int directory_lock(const char *path, int *fd, struct error *why);
 
-/* The process that holds the lock; 0: none, -1: it is not known. */
-long directory_holder(const char *path);
-
 /* Fails where there is anything but the file `but_for` in the directory. */
 int directory_check_empty(const char *path, const char *but_for, struct error *why);
 
@@ -213,10 +209,14 @@ int store_replay(struct store *s);
 
 /* For one who reads only: waits until the trees have what the log has now, if a process is about to
  * give it to them; that it does not is logged. False: none is. */
-bool store_await_log(struct store *s);
+bool store_await_log(struct store *s, const struct store_lock *own);
 
-/* Opens the store for writing for as long as that takes. That it cannot be done is logged. */
-void store_bring_in_log(const char *path);
+/* Logs that, for one who reads. */
+void store_note_left_out(const char *path, const char *why);
+
+/* Opens the store for writing for as long as that takes, with the lock that is the caller's, or
+ * else one of its own. Returns 0, or -1 with `why`. */
+int store_bring_in_log(const char *path, const struct store_lock *own, struct error *why);
 
 /* ---- write.c ---- */
 /* Removes an entry with all that belongs to it. With `is_lost` its channel remembers it. */

@@ -4,7 +4,7 @@ import os
 import pathlib
 import random
 
-from harness import DEADLINE, OneDaemonATest, main
+from harness import DEADLINE, OneDaemonATest, main, wait_for
 
 
 class Damaged(OneDaemonATest):
@@ -39,6 +39,32 @@ class Damaged(OneDaemonATest):
         daemon.restart()
         self.assertIsNone(self.told(daemon))
         self.assertEqual(self.kept(daemon), [*before, more])
+
+    def test_what_is_damaged_under_a_daemon_stops_nothing_but_its_own_removal(self):
+        for sync in ("always", "interval"):
+            with self.subTest(sync):
+                daemon = self.start(f"journal.sync={sync}")
+                daemon.notify(user="u", data="number 0")    # what retention looks at is whole
+                damaged = daemon.notify(user="u", data="number 1 marked")["id"]
+                whole = daemon.notify(user="u", data="number 2")["id"]
+                wait_for(lambda: b"number 2" in self.file(daemon).read_bytes(), "it in the file")
+                wait_for(lambda: daemon.stats()["journal"]["entries"] == 3, "its commit")
+                data = self.file(daemon).read_bytes()
+                with open(self.file(daemon), "r+b") as file:    # in place: the daemon has it open
+                    at = data.find(b"number 1 marked")
+                    while at >= 0:
+                        file.seek(at)
+                        file.write(b"N")
+                        at = data.find(b"number 1 marked", at + 1)
+                answer = daemon.request("DELETE", f"/notifications/u/{damaged}")
+                self.assertGreaterEqual(answer.status, 500, answer)
+                for i in range(3):
+                    daemon.notify(user="u", data=str(i))
+                answer = daemon.request("DELETE", f"/notifications/u/{whole}")
+                self.assertEqual(answer.status, 200, answer)
+                self.assertEqual(daemon.get("/readyz").status, 200)
+                self.assertTrue(any("damaged record" in e["message"] for e in daemon.log()))
+                daemon.stop()
 
     def test_a_damaged_record_costs_itself_alone_and_whoever_comes_back_is_told(self):
         daemon, ids = self.filled()

@@ -288,6 +288,24 @@ class Size(Case):
         self.assertGreater(daemon.stats()["journal_bytes"], 3 << 20)
 
 
+    def test_large_ones_take_the_place_of_very_many_small_ones(self):
+        """Each of them of as many as it is large, and while more come in."""
+        for sync in ("always", "interval"):
+            with self.subTest(sync):
+                daemon = self.start("journal.keep_bytes=8MiB", f"journal.sync={sync}")
+                small = b'{"topic":"t","data":1}\n' * 1000
+                for _ in range(40):
+                    daemon.post(small, [("Content-Type", "application/x-ndjson")])
+                large = json.dumps({"topic": "t", "data": "x" * 60000}).encode()
+                with self.connect(daemon) as http:
+                    for _ in range(600):
+                        http.send_request("POST", "/notify", large)
+                        self.assertEqual(http.read_response().status, 200)
+                data = pathlib.Path(daemon.home) / "data.mdb"
+                self.assertLessEqual(data.stat().st_size, 1.5 * (8 << 20))
+                daemon.stop()
+
+
 class FullDisk(Case):
     """A file may not grow past RLIMIT_FSIZE: to the journal that is a disk without room."""
 
@@ -324,6 +342,20 @@ class FullDisk(Case):
         self.assertNotIn("duplicate", answer)  # the refused one was not taken
         self.assertEqual(stream.next().data, "small")
         self.assertEqual(daemon.get("/readyz").status, 200)
+
+    def test_a_stream_that_is_behind_waits_for_the_disk_without_asking_again_and_again(self):
+        for sync in ("always", "interval"):
+            with self.subTest(sync):
+                daemon, _, _ = self.start_small(
+                    f"journal.sync={sync}", "journal.window=64KiB", "journal.keep_per_user=1000",
+                    posts=900)
+                self.open("u", daemon, last_event_id="earliest")
+                before = daemon.stats()
+                wait_for(lambda: daemon.stats()["uptime_seconds"] >= before["uptime_seconds"] + 2,
+                         "two seconds")
+                self.assertEqual(daemon.stats()["streams_behind"], 1)
+                self.assertLess(daemon.stats()["journal_reads"], before["journal_reads"] + 200)
+                daemon.kill()
 
     def test_what_is_out_already_gets_to_the_disk_when_there_is_room(self):
         daemon, failed, refused = self.start_small("journal.sync=interval",

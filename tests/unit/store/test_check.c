@@ -240,7 +240,7 @@ static void fill(uint64_t commits)
             put_any(++seq, now_ms);
         for (uint64_t old = seq - 40; old < seq - 30 && seq > 100; old++)
             assert_int_equal(store_retract(store, topic, old, &count), 0);
-        assert_int_equal(store_sweep(store, now_ms, 500, &has_more), 0);
+        assert_int_equal(store_sweep(store, now_ms, 500, 0, &has_more), 0);
         assert_int_equal(store_commit(store, now_ms), 0);
     }
 }

@@ -16,7 +16,7 @@ static void sweep(uint64_t time_ms)
 
     for (int i = 0; has_more && i < 2000; i++) {
         assert_int_equal(store_begin(store), 0);
-        assert_int_equal(store_sweep(store, time_ms, 10, &has_more), 0);
+        assert_int_equal(store_sweep(store, time_ms, 10, 0, &has_more), 0);
         commit(time_ms);
     }
     assert_false(has_more);
@@ -212,7 +212,7 @@ static void the_size_in_all_is_kept_by_taking_the_oldest(void **state)
         assert_int_equal(store_begin(store), 0);
         for (int k = 0; k < 8; k++, seq++)
             assert_int_equal(put(news, seq + 1, 0, 0, NULL, 1000 + (size_t)(seq * 7 % 600)), 0);
-        assert_int_equal(store_sweep(store, 0, 64, &has_more), 0);
+        assert_int_equal(store_sweep(store, 0, 64, 0, &has_more), 0);
         commit(0);
     }
     assert_true(store_state(store)->bytes <= options.keep_bytes + 65536);
@@ -329,7 +329,7 @@ static void a_reader_beside_the_writer_sees_the_last_commit(void **state)
 
     (void)state;
     add(alice, 1, 500);
-    beside = store_open_read_only(path, &why);
+    beside = store_open_read_only(path, NULL, &why);
     assert_non_null(beside);
     assert_int_equal(store_state(beside)->head, 1);
     assert_int_equal(store_state(beside)->entries, 1);
@@ -367,7 +367,7 @@ static void a_path_that_cannot_be_made_is_named(void **state)
     wrong.path = "/proc/nothing/here";
     assert_null(store_open(&wrong, &why));
     assert_non_null(strstr(why.text, "/proc/nothing"));
-    assert_null(store_open_read_only("/proc/nothing/here", &why));
+    assert_null(store_open_read_only("/proc/nothing/here", NULL, &why));
     assert_non_null(strstr(why.text, "/proc/nothing/here"));
 }
 
@@ -500,7 +500,7 @@ static void keys_leave_room_for_entries(void **state)
                 assert_int_equal(store_skip(store, seq, news, slice_make(NULL, 0)), 0);
             assert_int_equal(store_add_key(store, seq, seq, slice_make(key, (size_t)n)), 0);
         }
-        assert_int_equal(store_sweep(store, seq, 1000, &has_more), 0);
+        assert_int_equal(store_sweep(store, seq, 1000, 0, &has_more), 0);
         commit(seq);
     }
     assert_int_equal(store_state(store)->entries, 100);
@@ -531,7 +531,7 @@ static void entries_have_room_beside_long_names_and_keys(void **state)
         assert_int_equal(store_add_key(store, seq, seq, slice_make(name, (size_t)n)), 0);
         if (i % 100 < 99)
             continue;
-        assert_int_equal(store_sweep(store, seq, 2000, &has_more), 0);
+        assert_int_equal(store_sweep(store, seq, 2000, 0, &has_more), 0);
         commit(seq);
     }
     sweep(seq);
@@ -564,7 +564,7 @@ static void no_more_large_ones_go_than_must(void **state)
     for (uint64_t seq = 1; seq <= 200; seq++) {
         assert_int_equal(store_begin(store), 0);
         assert_int_equal(put(news, seq, seq, 0, NULL, 60000), 0);
-        assert_int_equal(store_sweep(store, seq, 100, &has_more), 0);
+        assert_int_equal(store_sweep(store, seq, 100, 0, &has_more), 0);
         commit(seq);
         if (seq > 70)
             assert_in_range(store_state(store)->bytes, options.keep_bytes * 9 / 10,
@@ -589,7 +589,7 @@ static void read_and_die(void)
     int status;
 
     if (child == 0) {
-        store_each(store_reader_create(store_open_read_only(path, &why)), 0, die, NULL);
+        store_each(store_reader_create(store_open_read_only(path, NULL, &why)), 0, die, NULL);
         _exit(0);
     }
     assert_int_equal(waitpid(child, &status, 0), child);
@@ -609,7 +609,7 @@ static void a_reader_that_was_killed_holds_nothing(void **state)
     for (uint64_t seq = 1; seq <= 2000; seq++) {
         assert_int_equal(store_begin(store), 0);
         assert_int_equal(put(news, seq, seq, 0, NULL, 40000), 0);
-        assert_int_equal(store_sweep(store, seq, 100, &has_more), 0);
+        assert_int_equal(store_sweep(store, seq, 100, 0, &has_more), 0);
         commit(seq);
         if (seq == 30)
             read_and_die();

@@ -92,7 +92,7 @@ static void a_draft_takes_the_place_of_the_store(void **state)
     add(bob, 7, 0);
     store_close(store);
     store = NULL;
-    reader = store_open_read_only(path, &why);
+    reader = store_open_read_only(path, NULL, &why);
     assert_non_null(reader);
     assert_int_equal(store_state(reader)->head, 1);
     store_close(reader);
@@ -120,7 +120,7 @@ static pid_t read_elsewhere(int *end)
         struct error why;
 
         close(over[1]);
-        if (store_open_read_only(path, &why) != NULL && write(ready[1], "r", 1) == 1)
+        if (store_open_read_only(path, NULL, &why) != NULL && write(ready[1], "r", 1) == 1)
             (void)!read(over[0], &c, 1);
         _exit(0);
     }
@@ -165,7 +165,7 @@ static void a_store_that_is_read_is_not_replaced(void **state)
 static int look_twice(int fd)
 {
     struct error why;
-    struct store *s = store_open_read_only(path, &why);
+    struct store *s = store_open_read_only(path, NULL, &why);
     struct store_reader *r = s == NULL ? NULL : store_reader_create(s);
     struct store_survey all;
     int status;
@@ -374,18 +374,18 @@ static void what_is_no_store_is_not_opened_and_not_made(void **state)
     (void)state;
     snprintf(empty, sizeof empty, "%s/empty", path);
     assert_int_equal(mkdir(empty, 0700), 0);
-    assert_null(store_open_read_only(empty, &why));
+    assert_null(store_open_read_only(empty, NULL, &why));
     assert_non_null(strstr(why.text, "there is no journal"));
     snprintf(file, sizeof file, "%s/data.mdb", empty);
     assert_int_equal(stat(file, &info), -1);
     f = fopen(file, "w");
     assert_non_null(f);
-    assert_null(store_open_read_only(empty, &why));
+    assert_null(store_open_read_only(empty, NULL, &why));
     assert_non_null(strstr(why.text, "is empty"));
     for (int i = 0; i < 10000; i++)
         fputs("no store", f);
     fclose(f);
-    assert_null(store_open_read_only(empty, &why));
+    assert_null(store_open_read_only(empty, NULL, &why));
     assert_non_null(strstr(why.text, "damaged"));
 }
 
