@@ -349,7 +349,8 @@ static void finish_removal(struct disk *d, struct op *op)
         } /* an erasure was told long ago: what came since then stays */
     }
     if (op->is_hopeless)
-        log_error("the journal has a damaged record, which cannot be removed: a restart repairs it");
+        log_error("the journal has a damaged record, which cannot be removed: "
+                  "a restart repairs it");
     op->removal->status = op->status;
     op->removal->count = op->status == 0 ? op->count : 0;
     op->removal->on_done(op->removal);

@@ -86,7 +86,7 @@ static int write_op(struct disk *d, struct op *op)
     return 0;
 }
 
-/* Numbers are kept in reserve well ahead of those that are given out. Whether there are more now. */
+/* Numbers are kept in reserve well ahead of those that are given out; whether more are now. */
 static bool reserve(struct disk *d, uint64_t head)
 {
     bool are_few = head + RESERVE / 2 > store_state(d->store)->reserved;
