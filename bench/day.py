@@ -1,5 +1,5 @@
-"""A day's traffic: notifications of random sizes for users, topics and all, with lives of their own,
-collapse and idempotency keys, taken back and erased; more by day than by night.
+"""A day's traffic: notifications of random sizes for users, topics and all, with lives of
+their own, collapse and idempotency keys, taken back and erased; more by day than by night.
 
 The same seed makes the same traffic. It is sent in batches over a few connections, each answered
 before the next. Used by bench/journal and by the integration tests."""
@@ -12,8 +12,8 @@ BATCH = 200
 
 
 class Traffic:
-    """Publishes to the daemon at `host`:`port`. `users` and `topics` are how many there are, of whom
-    few are much busier than most; `max_size` bounds a payload, whose sizes spread over all
+    """Publishes to the daemon at `host`:`port`. `users` and `topics` are how many there are, of
+    whom     few are much busier than most; `max_size` bounds a payload, whose sizes spread over all
     magnitudes from 20 bytes on."""
 
     def __init__(self, host, port, seed=1, users=2000, topics=50, max_size=60000):

@@ -2,13 +2,13 @@
 # zsh completion for sse-notify. Made by tools/make-pages.
 
 _sse_notify_setting() {
-    compadd -S = -- listener.default.address listener.default.role listener.default.mode streams.heartbeat streams.retry streams.queue streams.overflow streams.max_streams streams.max_streams_per_user streams.max_streams_per_ip streams.max_age streams.allow_anonymous journal.type journal.path journal.sync journal.keep journal.keep_per_user journal.keep_bytes journal.window publish.max_payload publish.max_body publish.idempotency_window publish.allow_anonymous http.header_timeout http.body_timeout http.idle_timeout http.max_header http.allowed_origins http.trusted_proxies log.level log.format log.file server.drain_time server.user
+    compadd -S = -- listener.default.address listener.default.role listener.default.mode streams.heartbeat streams.retry streams.queue streams.overflow streams.max_streams streams.max_streams_per_user streams.max_streams_per_ip streams.max_age streams.allow_anonymous journal.type journal.path journal.sync journal.keep journal.keep_per_user journal.keep_bytes journal.window publish.max_payload publish.max_body publish.idempotency_window publish.allow_anonymous auth.subscribe auth.publish auth.cookie auth.publish_keys_file auth.jwt_key_file auth.jwks_file auth.jwks_url auth.issuer auth.audience auth.user_claim auth.leeway auth.algorithms issuer.default.jwt_key_file issuer.default.jwks_file issuer.default.jwks_url issuer.default.issuer issuer.default.audience issuer.default.user_claim issuer.default.leeway issuer.default.algorithms limits.publishes_per_second_per_key http.header_timeout http.body_timeout http.idle_timeout http.max_header http.allowed_origins http.trusted_proxies log.level log.format log.file server.drain_time server.user
 }
 
 _sse-notify() {
     local command=$words[2]
     if (( CURRENT == 2 )) && [[ $words[2] != -* ]]; then
-        local -a commands=('serve:run the daemon (what happens without a command)' 'send:send a notification' 'tail:follow a user'\''s stream and print what comes' 'journal:check, export, back up or repair the journal on disk' 'bench:measure what streams and notifications cost on this machine' 'check-config:check the configuration and end' 'version:print the version')
+        local -a commands=('serve:run the daemon (what happens without a command)' 'send:send a notification' 'tail:follow a user'\''s stream and print what comes' 'token:make a token for development' 'key:make a key by which a backend may send' 'journal:check, export, back up or repair the journal on disk' 'bench:measure what streams and notifications cost on this machine' 'check-config:check the configuration and end' 'version:print the version')
         _describe command commands
         return
     fi
@@ -86,6 +86,39 @@ _sse-notify() {
             '(-h --help)-h[print this and exit]' \
             '(-h --help)--help[print this and exit]'
         ;;
+    'token')
+        _arguments -s \
+            '(-u --user)-u[the user that it names]:id:' \
+            '(-u --user)--user[the user that it names]:id:' \
+            '--ttl[how long it is good, as 90s, 15min or 1h]:time:' \
+            '(-t --topic)-t[it may follow this topic]:name:' \
+            '(-t --topic)--topic[it may follow this topic]:name:' \
+            '--subscribe[it may listen to these\: user\:NAME, user\:*, topic\:*]:pattern:' \
+            '--publish[it may send to these\: user\:NAME, user\:*, topic\:NAME, topic\:*, broadcast]:pattern:' \
+            '--key[sign with this private key (PEM) or secret]:file:_files' \
+            '--kid[the key'\''s name in the JWK Set]:id:' \
+            '--issuer[as \[issuer.NAME\] wants it, and not \[auth\]]:name:' \
+            '(-c --config)-c[the daemon'\''s configuration]:file:_files' \
+            '(-c --config)--config[the daemon'\''s configuration]:file:_files' \
+            '(-o --option)-o[set one option over the file and the environment]:s.k=value:_sse_notify_setting' \
+            '(-o --option)--option[set one option over the file and the environment]:s.k=value:_sse_notify_setting' \
+            '(-h --help)-h[print this and exit]' \
+            '(-h --help)--help[print this and exit]'
+        ;;
+    'key')
+        _arguments -s \
+            '(-a --allow)-a[it may send to these only\: user\:NAME, user\:*, topic\:NAME, topic\:*, broadcast]:pattern:' \
+            '(-a --allow)--allow[it may send to these only\: user\:NAME, user\:*, topic\:NAME, topic\:*, broadcast]:pattern:' \
+            '--rate[notifications that it may send a second]:n:' \
+            '(-f --file)-f[the file with the keys]:file:_files' \
+            '(-f --file)--file[the file with the keys]:file:_files' \
+            '(-c --config)-c[the daemon'\''s configuration]:file:_files' \
+            '(-c --config)--config[the daemon'\''s configuration]:file:_files' \
+            '(-o --option)-o[set one option over the file and the environment]:s.k=value:_sse_notify_setting' \
+            '(-o --option)--option[set one option over the file and the environment]:s.k=value:_sse_notify_setting' \
+            '(-h --help)-h[print this and exit]' \
+            '(-h --help)--help[print this and exit]'
+        ;;
     'bench')
         _arguments -s \
             '(-n --streams)-n[streams to open]:n:' \
@@ -109,6 +142,7 @@ _sse-notify() {
             '--slow-rate[a second]:bytes:' \
             '--open-limit[all must be open by then]:time:' \
             '--settle[from then to the first phase]:time:' \
+            '--look[look for what came this often, and never be woken]:time:' \
             '--processes[that hold the streams]:n:' \
             '--sources[connect from so many addresses 127.1.X.Y]:n:' \
             '--stream-path[of another server\: a path with {user}, {stream}]:path:_files' \

@@ -51,6 +51,13 @@ struct credentials *credentials_create(const struct credentials_options *options
 /* No token waits any more. Secrets are overwritten. NULL is allowed. */
 void credentials_destroy(struct credentials *c);
 
+/* Reads the files of keys again, beside those in use, which are replaced by the first of the two
+ * that follow and stay with the second. Returns 0, or -1 with a sentence in `why` and nothing to
+ * follow. */
+int credentials_prepare_keys(struct credentials *c, struct error *why);
+void credentials_commit_keys(struct credentials *c);
+void credentials_cancel_keys(struct credentials *c);
+
 /* Checks a token at `wall_ms` (milliseconds since 1970). TOKEN_GOOD: it is good, and `out` says for
  * what; its slices are valid until the next call. TOKEN_WAITS: ask again when credentials_wait has
  * called. */

@@ -73,8 +73,8 @@ struct load_plan {
     uint64_t sources;            /* source addresses 127.1.x.y to connect from; 0: the system's
                                     choice, UINT64_MAX: as many as ports ask for */
     uint64_t open_ms;            /* all streams must be open by then */
-    uint64_t look_ms;            /* we look for what came this often, and are never woken; 0: as each
-                                    phase needs it */
+    uint64_t look_ms;            /* we look for what came this often, and are never woken; 0: as
+                                    each phase needs it */
     uint64_t settle_ms;          /* from then to the first phase; memory is read at its end */
     const pid_t *servers;        /* processes whose CPU and memory are told, children included */
     size_t server_count;

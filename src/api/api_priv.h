@@ -46,6 +46,9 @@ void api_respond_json(struct http_request *r, struct buf *text);
 /* The same with a cJSON tree, which is freed; NULL is one that found no memory. */
 void api_respond_cjson(struct http_request *r, struct cJSON *tree);
 
+/* Whether streams and notifications are taken; else the reason is in `*why`. */
+bool api_is_ready(const struct api *api, const char **why);
+
 /* Path parameter 0 as a user id, or 400 is answered and false returned. */
 bool api_user(struct http_request *r, struct slice *user);
 

@@ -6,6 +6,7 @@
  * converted. No label has more values than the program knows by name: users, topics and addresses
  * are in none. */
 #include <stdio.h>
+#include "access_priv.h"
 #include "api_priv.h"
 #include "base/log.h"
 #include "base/process.h"
@@ -241,7 +242,7 @@ static void add_journal(struct buf *b, const struct api *api)
                   status.oldest_ms * 1000);
     add_single(b, PREFIX "ready", "gauge",
                "1 while notifications and streams are taken, as GET /readyz tells.",
-               manager_is_ready(api->nm, &why));
+               api_is_ready(api, &why));
 }
 
 /* Descriptors are counted while that is quick; besides the connections there are few and always the
@@ -281,6 +282,8 @@ void api_metrics(void *ctx, struct http_request *r)
     struct api *api = ctx;
     struct buf b = {0};
 
+    if (!access_operate(api, r, api_metrics))
+        return;
     add_head(&b, PREFIX "build_info", "gauge", "What was built; always 1.");
     buf_add_text(&b, PREFIX "build_info{version=\"" SSE_NOTIFY_VERSION "\"} 1\n");
     for (size_t i = 0; i < sizeof families / sizeof families[0]; i++)

@@ -29,14 +29,21 @@ struct credentials {
     struct issuer issuers[CREDENTIALS_MAX_ISSUERS];
 };
 
-static int read_file(struct issuer *issuer, const struct issuer_options *o, struct error *why)
+enum { SETTING_SIZE = 96 };
+
+static const char *setting_of(const struct issuer *issuer, bool is_set, char out[SETTING_SIZE])
+{
+    snprintf(out, SETTING_SIZE, "%s.%s", issuer->name, is_set ? "jwks_file" : "jwt_key_file");
+    return out;
+}
+
+static int open_file(struct issuer *issuer, const struct issuer_options *o, struct error *why)
 {
     bool is_set = o->jwks_file != NULL;
-    char setting[96];
+    char setting[SETTING_SIZE];
 
-    snprintf(setting, sizeof setting, "%s.%s", issuer->name, is_set ? "jwks_file" : "jwt_key_file");
-    return key_source_read(&issuer->source, setting, is_set ? o->jwks_file : o->key_file, is_set,
-                           why);
+    return key_source_open(&issuer->source, setting_of(issuer, is_set, setting),
+                           is_set ? o->jwks_file : o->key_file, is_set, why);
 }
 
 static int add_issuer(struct credentials *c, const struct issuer_options *o, struct error *why)
@@ -51,7 +58,7 @@ static int add_issuer(struct credentials *c, const struct issuer_options *o, str
              o->name == NULL ? "" : o->name);
     if (o->jwks_url != NULL)
         key_source_begin(&issuer->source, o->jwks_url, c->now_ms);
-    else if (read_file(issuer, o, why) != 0)
+    else if (open_file(issuer, o, why) != 0)
         return -1;
     c->count++;
     return 0;
@@ -88,6 +95,35 @@ void credentials_destroy(struct credentials *c)
     jws_fini(&c->jws);
     claims_fini(&c->claims);
     free(c);
+}
+
+/* ---- files, again ---- */
+
+int credentials_prepare_keys(struct credentials *c, struct error *why)
+{
+    for (size_t i = 0; i < c->count; i++) {
+        struct issuer *issuer = &c->issuers[i];
+        char setting[SETTING_SIZE];
+
+        if (key_source_read_again(&issuer->source,
+                                  setting_of(issuer, issuer->source.is_set, setting), why) == 0)
+            continue;
+        credentials_cancel_keys(c);
+        return -1;
+    }
+    return 0;
+}
+
+void credentials_commit_keys(struct credentials *c)
+{
+    for (size_t i = 0; i < c->count; i++)
+        key_source_take(&c->issuers[i].source);
+}
+
+void credentials_cancel_keys(struct credentials *c)
+{
+    for (size_t i = 0; i < c->count; i++)
+        key_set_fini(&c->issuers[i].source.fresh);
 }
 
 /* ---- a token ---- */

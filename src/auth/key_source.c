@@ -5,27 +5,57 @@
 #include "base/log.h"
 #include "key_file_priv.h"
 
-int key_source_read(struct key_source *s, const char *setting, const char *path, bool is_set,
-                    struct error *why)
+/* Returns 0, -1 with `why`, or -EACCES without. */
+static int read_file(const struct key_source *s, const char *setting, struct key_set *keys,
+                     struct error *why)
 {
     struct error sentence = {""};
     struct buf text = {0};
     bool is_open_to_all = false;
-    int status = key_file_read(path, &text, &is_open_to_all, &sentence);
+    int status = key_file_read(s->path, &text, &is_open_to_all, &sentence);
 
-    *s = (struct key_source){.url = NULL};
     if (status == 0)
-        status = is_set ? key_set_from_jwks(&s->keys, buf_slice(&text), false, &sentence)
-                        : key_set_from_key(&s->keys, buf_slice(&text), &sentence);
+        status = s->is_set ? key_set_from_jwks(keys, buf_slice(&text), false, &sentence)
+                           : key_set_from_key(keys, buf_slice(&text), &sentence);
     key_file_fini(&text);
-    if (status != 0)
-        return error_set(why, "%s = %s: %s", setting, path,
-                         status == -ENOMEM ? "out of memory" : sentence.text);
-    if (is_open_to_all && s->keys.keys[0].kind == KEY_SECRET)
+    if (status != 0) {
+        error_set(why, "%s = %s: %s", setting, s->path,
+                  status == -ENOMEM ? "out of memory" : sentence.text);
+        return status == -EACCES ? status : -1;
+    }
+    if (is_open_to_all && keys->keys[0].kind == KEY_SECRET)
         log_warning("%s = %s: every user of this machine can read this secret; `chmod o= %s` mends "
                     "that",
-                    setting, path, path);
+                    setting, s->path, s->path);
     return 0;
+}
+
+int key_source_open(struct key_source *s, const char *setting, const char *path, bool is_set,
+                    struct error *why)
+{
+    *s = (struct key_source){.path = path, .is_set = is_set};
+    return read_file(s, setting, &s->keys, why) == 0 ? 0 : -1;
+}
+
+int key_source_read_again(struct key_source *s, const char *setting, struct error *why)
+{
+    struct error sentence = {""};
+    int status = s->path == NULL ? 0 : read_file(s, setting, &s->fresh, &sentence);
+
+    if (status == -EACCES) {
+        log_warning("%s; the key of before is used, and a restart reads it", sentence.text);
+        return 0;
+    }
+    return status == 0 ? 0 : error_set(why, "%s", sentence.text);
+}
+
+void key_source_take(struct key_source *s)
+{
+    if (s->fresh.count == 0)
+        return;
+    key_set_fini(&s->keys);
+    s->keys = s->fresh;
+    s->fresh = (struct key_set){0};
 }
 
 void key_source_begin(struct key_source *s, const char *url, uint64_t now_ms)
@@ -80,5 +110,6 @@ int key_source_on_fetched(struct key_source *s, struct slice body, uint64_t now_
 void key_source_fini(struct key_source *s)
 {
     key_set_fini(&s->keys);
+    key_set_fini(&s->fresh);
     *s = (struct key_source){.url = NULL};
 }

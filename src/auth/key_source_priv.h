@@ -14,7 +14,10 @@ enum {
 
 struct key_source {
     struct key_set keys;
-    const char *url;        /* NULL: they came from a file */
+    struct key_set fresh;   /* read again, and not used yet */
+    const char *path;       /* of the file, or NULL */
+    bool is_set;            /* it is a JWK Set */
+    const char *url;        /* or NULL */
     bool is_fetching;
     unsigned failures;      /* in a row */
     uint64_t due_ms;        /* of the next fetch */
@@ -22,10 +25,17 @@ struct key_source {
     uint64_t asked_ms;      /* ... then */
 };
 
-/* Fills the keys from a file, `is_set`: a JWK Set. Returns 0, or -1 with a sentence in `why` that
- * begins with `setting` and the path. */
-int key_source_read(struct key_source *s, const char *setting, const char *path, bool is_set,
+/* A source that is a file, `is_set`: a JWK Set; the path is borrowed. Its keys are there at once.
+ * Returns 0, or -1 with a sentence in `why` that begins with `setting` and the path. */
+int key_source_open(struct key_source *s, const char *setting, const char *path, bool is_set,
                     struct error *why);
+
+/* Reads the file again into `fresh`, which stays empty where the process, having become another
+ * user, may not read it any more: that is told in the log. Returns likewise. */
+int key_source_read_again(struct key_source *s, const char *setting, struct error *why);
+
+/* Uses what was read again, where there is some. */
+void key_source_take(struct key_source *s);
 
 /* A source that is fetched, at once for the first time. */
 void key_source_begin(struct key_source *s, const char *url, uint64_t now_ms);

@@ -82,8 +82,26 @@ static void cancel_log(struct reload *r)
         close(r->log_fd);
 }
 
+static int prepare_keys(struct reload *r, struct error *why)
+{
+    return r->s->credentials == NULL ? 0 : credentials_prepare_keys(r->s->credentials, why);
+}
+
+static void commit_keys(struct reload *r)
+{
+    if (r->s->credentials != NULL)
+        credentials_commit_keys(r->s->credentials);
+}
+
+static void cancel_keys(struct reload *r)
+{
+    if (r->s->credentials != NULL)
+        credentials_cancel_keys(r->s->credentials);
+}
+
 /* A part that reads files of its own (keys, certificates) is a row here. */
 static const struct part parts[] = {
+    {prepare_keys, commit_keys, cancel_keys},
     {prepare_log, commit_log, cancel_log},
     {prepare_proxies, commit_api, NULL},
     {NULL, commit_streams, NULL},

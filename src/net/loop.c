@@ -115,7 +115,6 @@ static void run_postponed(struct loop *loop)
 
         if (s == NULL)
             continue;
-        s->timer.tag = 0;
         sock_on_postponed(s);
     }
     if (loop->postponed_at < loop->postponed_count)

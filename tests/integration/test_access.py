@@ -4,10 +4,11 @@ import os
 import pathlib
 import pwd
 import re
+import signal
 import time
 import unittest
 
-from harness import OneDaemonATest, TestCase, main, run, wait_for
+from harness import ROOT, OneDaemonATest, TestCase, main, run, wait_for
 from tokens import SECRET, KeyServer, bearer, grants, jwk, signed, support, token
 
 CHALLENGE = re.compile(r'Bearer realm="sse-notify", error="([a-z_]+)", '
@@ -264,6 +265,25 @@ class Keys(OneDaemonATest, Refusals):
             mine = signed(folder, name, "--user", "alice", "--kid", kid)
             self.assertEqual(self.status(daemon, mine), status, (name, kid))
 
+    def test_a_reload_reads_the_files_again_and_no_stream_notices(self):
+        path = self.file(SECRET)
+        daemon = self.start_with(f"auth.jwt_key_file={path}")
+        stream = self.open("alice", daemon, headers=bearer(token()))
+        path.write_bytes(b"another " + SECRET)
+        self.reload(daemon, "configuration reloaded")
+        self.assertEqual(self.status(daemon, token()), 401)
+        self.assertEqual(self.status(daemon, token(secret=b"another " + SECRET)), 200)
+        path.write_bytes(b"short")
+        self.reload(daemon, "SIGHUP: the configuration is refused; what was in force stays in "
+                            "force")
+        self.assertIn("openssl rand", daemon.log_text())
+        self.assertEqual(self.status(daemon, token(secret=b"another " + SECRET)), 200)
+        stream.expect_quiet(daemon, "alice")
+
+    def reload(self, daemon, message):
+        daemon.process.send_signal(signal.SIGHUP)
+        daemon.wait_log(message)
+
     def test_issuers_side_by_side(self):
         secret, public = self.file(SECRET), self.file(support("KEYS_P256_PUBLIC"))
         daemon = self.start_with(f"auth.jwt_key_file={secret}", "auth.issuer=shop",
@@ -373,6 +393,23 @@ class Sending(OneDaemonATest, Refusals):
         self.assertNotIn(key, path.read_text())
         self.assertNotIn(key, daemon.log_text())
 
+    def test_no_route_is_forgotten(self):
+        """Of those in the source: without a credential all but two are 401."""
+        source = (ROOT / "src" / "api" / "routes.c").read_text()
+        routes = re.findall(r'\{HTTP_(\w+), "([^"]+)"', source)
+        self.assertGreater(len(routes), 10)
+        path = pathlib.Path(self.scratch()) / "keys"
+        self.add_key(path, "all")
+        daemon = self.start("auth.subscribe=jwt", f"auth.jwt_key_file={self.file(SECRET)}",
+                            "auth.publish=key", f"auth.publish_keys_file={path}")
+        body = json.dumps({"client_id": "0123456789abcdef"}).encode()  # what refresh reads first
+        for method, pattern in routes:
+            with self.subTest(f"{method} {pattern}"):
+                target = re.sub(r":\w+", "x", pattern)
+                response = daemon.request(method, target, body if method == "POST" else None)
+                self.assertEqual(response.status,
+                                 200 if pattern in ("/healthz", "/readyz") else 401, response)
+
     def test_every_internal_route_asks_for_it(self):
         path = pathlib.Path(self.scratch()) / "keys"
         key = self.add_key(path, "all")
@@ -380,6 +417,7 @@ class Sending(OneDaemonATest, Refusals):
         daemon = self.start("auth.publish=key", f"auth.publish_keys_file={path}")
         sent = self.send(daemon, bearer(key), user="alice", data="x").json()["id"]
         for method, target, own in (("GET", "/users/alice", True), ("GET", "/stats", True),
+                                    ("GET", "/metrics", True),
                                     ("GET", "/users/bob", False),
                                     ("DELETE", "/users/alice/streams", True),
                                     ("DELETE", "/users/bob/streams", False),

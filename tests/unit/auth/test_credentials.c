@@ -230,6 +230,44 @@ static void a_file_that_is_not_there_is_named(void **state)
     teardown(&b);
 }
 
+static void files_are_read_again_whole_or_not_at_all(void **state)
+{
+    struct error why = {""};
+    struct bench b;
+
+    (void)state;
+    setup(&b);
+    add_issuer(&b, NULL, "https://a")->key_file = file_of(&b, "a", KEYS_SECRET);
+    add_issuer(&b, "b", "https://b")->key_file = file_of(&b, "b", KEYS_ED25519_PUBLIC);
+    create(&b);
+    free((void *)(uintptr_t)file_of(&b, "a", KEYS_P256_PUBLIC));
+    free((void *)(uintptr_t)file_of(&b, "b", "nonsense"));
+    assert_int_equal(credentials_prepare_keys(b.c, &why), -1);
+    assert_non_null(strstr(why.text, "issuer.b.jwt_key_file = "));
+    assert_string_equal(check_signed(&b, KEYS_SECRET, "",
+                                     "{\"iss\":\"https://a\",\"exp\":1900000000}"),
+                        "good");
+    free((void *)(uintptr_t)file_of(&b, "b", KEYS_RSA_PUBLIC));
+    assert_int_equal(credentials_prepare_keys(b.c, &why), 0);
+    credentials_cancel_keys(b.c); /* another part could not */
+    credentials_commit_keys(b.c);
+    assert_string_equal(check_signed(&b, KEYS_SECRET, "",
+                                     "{\"iss\":\"https://a\",\"exp\":1900000000}"),
+                        "good");
+    assert_int_equal(credentials_prepare_keys(b.c, &why), 0);
+    credentials_commit_keys(b.c);
+    assert_string_equal(check_signed(&b, KEYS_SECRET, "",
+                                     "{\"iss\":\"https://a\",\"exp\":1900000000}"),
+                        "wrong-algorithm");
+    assert_string_equal(check_signed(&b, KEYS_P256_PRIVATE, "",
+                                     "{\"iss\":\"https://a\",\"exp\":1900000000}"),
+                        "good");
+    assert_string_equal(check_signed(&b, KEYS_RSA_PRIVATE, "",
+                                     "{\"iss\":\"https://b\",\"exp\":1900000000}"),
+                        "good");
+    teardown(&b);
+}
+
 /* ---- several issuers ---- */
 
 static void a_token_is_checked_with_the_keys_of_its_issuer_alone(void **state)
@@ -471,6 +509,7 @@ int main(void)
         cmocka_unit_test(the_setting_can_allow_fewer_algorithms),
         cmocka_unit_test(a_file_that_is_wrong_is_named_with_its_setting),
         cmocka_unit_test(a_file_that_is_not_there_is_named),
+        cmocka_unit_test(files_are_read_again_whole_or_not_at_all),
         cmocka_unit_test(a_token_is_checked_with_the_keys_of_its_issuer_alone),
         cmocka_unit_test(tokens_wait_for_the_first_fetch),
         cmocka_unit_test(keys_are_fetched_again_after_ten_minutes),
