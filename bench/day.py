@@ -13,7 +13,7 @@ BATCH = 200
 
 class Traffic:
     """Publishes to the daemon at `host`:`port`. `users` and `topics` are how many there are, of
-    whom     few are much busier than most; `max_size` bounds a payload, whose sizes spread over all
+    whom few are much busier than most; `max_size` bounds a payload, whose sizes spread over all
     magnitudes from 20 bytes on."""
 
     def __init__(self, host, port, seed=1, users=2000, topics=50, max_size=60000):

@@ -102,8 +102,10 @@ class Sampler(threading.Thread):
 def generate(process, streams, limit_s, *phases):
     command = [PROGRAM, "bench", "--json", "--url", URL, "--pid", process.pid, "--streams", streams,
                "--open-limit", f"{limit_s:.0f}s", *GENERATOR, *phases]
-    out = subprocess.run(list(map(str, command)), stdout=subprocess.PIPE, text=True, check=False)
-    return json.loads(out.stdout)["phases"]
+    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False)
+    if done.stderr:
+        tell(done.stderr.strip())
+    return json.loads(done.stdout)["phases"]
 
 
 def trial(streams):

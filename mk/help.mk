@@ -31,6 +31,7 @@ help:
 	@echo "make flamegraphs   draw where they go: docs/profile-*.svg"
 	@echo "make bench         what the daemon costs beside the kernel alone and Nchan; writes"
 	@echo "                   docs/performance.*"
+	@echo "make bench-streams, make bench-journal   either half of it"
 	@echo "make bench-quick   the same in a minute and a half, beside the committed figures"
 	@echo "make bench-million a million streams in one process, in a guest"
 	@echo

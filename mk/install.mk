@@ -54,6 +54,7 @@ uninstall:
 # they were not made with dpkg's flags.
 DEB_TREE := build/deb/sse-notify-$(VERSION)
 deb:
+	@tools/deps build deb
 	rm -rf build/deb
 	mkdir -p $(DEB_TREE)
 	tar -c --exclude=./build --exclude=./.git --exclude=node_modules . | tar -x -C $(DEB_TREE)

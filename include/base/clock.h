@@ -1,5 +1,5 @@
-/* clock.h - the two clocks of the program. Only `daemon/`, `net/` and `cli/` read them; all others
- * are given the time. */
+/* clock.h - the two clocks of the program. Only `daemon/`, `net/`, `cli/`, `loadgen/` and the log
+ * read them; all others are given the time. */
 #ifndef BASE_CLOCK_H
 #define BASE_CLOCK_H
 #include <stddef.h>

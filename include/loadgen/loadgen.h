@@ -17,6 +17,8 @@
 
 struct load_report; /* below */
 
+enum { LOAD_MAX_SLOW_RATE = 25 << 20 };
+
 enum load_kind {
     LOAD_OPEN,    /* told first, of the streams' opening; not a phase to ask for */
     LOAD_MEMORY,  /* told after it, likewise */
@@ -66,7 +68,7 @@ struct load_plan {
                                     there is no crowd, and fan-outs go to all */
     uint64_t users;              /* stream i of the others is of user i % users */
     uint64_t slow;               /* the first so many streams read by the clock, */
-    uint64_t slow_rate;          /* so many bytes a second */
+    uint64_t slow_rate;          /* so many bytes a second, at most LOAD_MAX_SLOW_RATE */
     uint64_t payload;            /* bytes, at least; the mark takes 30 to 50 */
     uint64_t processes;          /* to hold the streams; 0: as many as the descriptors ask for */
     uint64_t opening;            /* connects under way at once */

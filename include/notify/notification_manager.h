@@ -32,6 +32,8 @@ struct manager_options {
     size_t keep_per_user;      /* ... and per user */
     uint64_t (*read_us)(void); /* the clock of journal_append.came_us, asked now and then while
                                 * streams are written; NULL: nothing is timed */
+    bool has_shared_writes;    /* the sinks' write_many takes few system calls: a turn of a fan-out
+                                * may be longer by number, and is not by time */
 };
 
 /* Makes the manager and listens to `journal` from then on; `journal` and `stats` are borrowed and

@@ -84,7 +84,8 @@ static unsigned find_in_query(const struct http_request *r, struct slice *out)
 }
 
 /* The token in Authorization, else in the cookie, else in the query; how many there are in the
- * first of these places that has any. */
+ * first of these places that has any. A page that may call only because every page may does not act
+ * for its user: the cookie that the browser sends along is not looked at. */
 static unsigned find_token(const struct api *api, const struct http_request *r, struct slice *out)
 {
     unsigned count = 0;
@@ -95,7 +96,8 @@ static unsigned find_token(const struct api *api, const struct http_request *r, 
 
         return http_request_header(r, "Authorization").p == last.p ? 1 : 2;
     }
-    count = find_cookie(r, api->options.cookie, out);
+    if (!api_is_any_origin(api, r))
+        count = find_cookie(r, api->options.cookie, out);
     return count > 0 ? count : find_in_query(r, out);
 }
 

@@ -101,12 +101,21 @@ static enum origin_rule judge(const struct api *api, const struct http_request *
     for (size_t i = 0; i < api->options.allowed_origin_count; i++) {
         struct slice allowed = slice_of(api->options.allowed_origins[i]);
 
-        if (slice_is(allowed, "*"))
-            rule = ORIGIN_ANY;
-        else if (slice_is_nocase(origin, allowed.p) || matches_wildcard(origin, allowed))
+        if (slice_is(allowed, "*")) {
+            if (rule == ORIGIN_REFUSED)
+                rule = ORIGIN_ANY;
+        } else if (slice_is_nocase(origin, allowed.p) || matches_wildcard(origin, allowed)) {
             return ORIGIN_LISTED;
+        }
     }
     return rule;
+}
+
+bool api_is_any_origin(const struct api *api, const struct http_request *r)
+{
+    struct slice origin = http_request_header(r, "Origin");
+
+    return origin.p != NULL && judge(api, r, origin) == ORIGIN_ANY;
 }
 
 static void add_cors_headers(struct http_request *r, enum origin_rule rule, struct slice origin)

@@ -49,6 +49,9 @@ void api_respond_cjson(struct http_request *r, struct cJSON *tree);
 /* Whether streams and notifications are taken; else the reason is in `*why`. */
 bool api_is_ready(const struct api *api, const char **why);
 
+/* Whether it comes from a page that may call only because allowed_origins has "*". */
+bool api_is_any_origin(const struct api *api, const struct http_request *r);
+
 /* Path parameter 0 as a user id, or 400 is answered and false returned. */
 bool api_user(struct http_request *r, struct slice *user);
 

@@ -47,8 +47,6 @@ struct post {
 static void judge_append(const struct journal_append *a, struct refusal *why)
 {
     switch (a->status) {
-    case 0:
-        break;
     case -EAGAIN:
         refuse(why, 503, "The journal cannot take notifications now; nothing was sent.");
         break;
@@ -70,15 +68,11 @@ static void judge(struct result *result)
 {
     size_t done = 0;
 
-    for (size_t i = 0; i < result->count; i++) {
-        struct refusal why = {.status = 0};
-
-        judge_append(&result->sendings[i].append, &why);
-        if (why.status != 0)
-            result->refusal = why;
-        else
+    for (size_t i = 0; i < result->count; i++)
+        if (result->sendings[i].append.status == 0)
             done++;
-    }
+        else
+            judge_append(&result->sendings[i].append, &result->refusal);
     if (result->refusal.status != 0 && done > 0)
         refuse(&result->refusal, result->refusal.status,
                "The journal took %zu of %zu entries; repeat with the same idempotency_key.", done,

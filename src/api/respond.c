@@ -41,12 +41,11 @@ bool api_client_id(struct slice text, uint64_t *id)
 {
     *id = 0;
     for (size_t i = 0; i < text.n; i++) {
-        const char *digits = "0123456789abcdef";
-        const char *at = text.p[i] == '\0' ? NULL : strchr(digits, text.p[i]);
+        int digit = hex_lower_value(text.p[i]);
 
-        if (at == NULL)
+        if (digit < 0)
             return false;
-        *id = *id << 4 | (uint64_t)(at - digits);
+        *id = *id << 4 | (uint64_t)digit;
     }
     return text.n == 16 && *id != 0;
 }

@@ -138,8 +138,9 @@ static struct issuer *find_issuer(struct credentials *c, struct slice name)
     return NULL;
 }
 
-/* Logs what is wrong, once for as long as it is the same. */
-static void note_trouble(struct issuer *issuer, const char *text)
+/* Logs what is wrong, once for as long as it is the same; `status` is not 0 where nothing of what
+ * was fetched can be used. */
+static void note_trouble(struct issuer *issuer, int status, const char *text)
 {
     if (strcmp(text, issuer->trouble.text) == 0)
         return;
@@ -148,7 +149,8 @@ static void note_trouble(struct issuer *issuer, const char *text)
         log_info("%s.jwks_url: the keys are right again", issuer->name);
     else
         log_warning("%s.jwks_url: %s%s", issuer->name, text,
-                    issuer->source.keys.count > 0 ? "; the keys of before are used" : "");
+                    status != 0 && issuer->source.keys.count > 0 ? "; the keys of before are used"
+                                                                 : "");
 }
 
 static void take_fetched(struct credentials *c, struct issuer *issuer, struct slice body,
@@ -162,7 +164,7 @@ static void take_fetched(struct credentials *c, struct issuer *issuer, struct sl
     status = key_source_on_fetched(&issuer->source, body, c->now_ms, &why);
     if (status != 0)
         c->stats->key_fetches_failed++;
-    note_trouble(issuer, status == -ENOMEM ? "out of memory" : why.text);
+    note_trouble(issuer, status, status == -ENOMEM ? "out of memory" : why.text);
 }
 
 static void begin_fetches(struct credentials *c)

@@ -37,9 +37,9 @@ struct publish_keys {
     const char *path;
     uint64_t default_rate;
     struct key_list list;
-    struct stat seen;    /* the file as it was read */
-    bool is_missing;     /* it was not there at the last look, and that was told */
-    uint64_t looked_ms;  /* when it was looked at last */
+    struct stat seen;     /* the file as it was read */
+    struct error trouble; /* why it could not be read again, as it was told; empty: it could */
+    uint64_t looked_ms;   /* when it was looked at last */
 };
 
 /* ---- one line ---- */
@@ -68,14 +68,6 @@ static bool next_word(struct slice *rest, struct slice *word)
     return word->n > 0;
 }
 
-static int hex_digit(char c)
-{
-    const char *digits = "0123456789abcdef";
-    const char *at = c == '\0' ? NULL : strchr(digits, c);
-
-    return at == NULL ? -1 : (int)(at - digits);
-}
-
 static int read_hash(struct slice word, unsigned char hash[HASH_BYTES])
 {
     static const char prefix[] = "sha256:";
@@ -84,8 +76,8 @@ static int read_hash(struct slice word, unsigned char hash[HASH_BYTES])
     if (word.n != n + 2 * HASH_BYTES || memcmp(word.p, prefix, n) != 0)
         return -EINVAL;
     for (size_t i = 0; i < HASH_BYTES; i++) {
-        int high = hex_digit(word.p[n + 2 * i]);
-        int low = hex_digit(word.p[n + 2 * i + 1]);
+        int high = hex_lower_value(word.p[n + 2 * i]);
+        int low = hex_lower_value(word.p[n + 2 * i + 1]);
 
         if (high < 0 || low < 0)
             return -EINVAL;
@@ -238,7 +230,8 @@ static int read_file(struct publish_keys *keys, struct error *why)
     struct key_list list = {0};
     struct buf text = {0};
     int fd = open(keys->path, O_RDONLY | O_CLOEXEC);
-    int status = fd < 0 || fstat(fd, &keys->seen) != 0 ? -errno : slurp(fd, MAX_FILE, &text);
+    struct stat file = {0};
+    int status = fd < 0 || fstat(fd, &file) != 0 ? -errno : slurp(fd, MAX_FILE, &text);
 
     if (fd >= 0)
         close(fd);
@@ -262,6 +255,7 @@ static int read_file(struct publish_keys *keys, struct error *why)
     }
     list_fini(&keys->list);
     keys->list = list;
+    keys->seen = file;
     return 0;
 }
 
@@ -302,6 +296,7 @@ static bool has_changed(const struct stat *a, const struct stat *b)
            a->st_mtim.tv_sec != b->st_mtim.tv_sec || a->st_mtim.tv_nsec != b->st_mtim.tv_nsec;
 }
 
+/* A file that cannot be read is tried at each look; what is wrong with it is told once. */
 static void look_at_file(struct publish_keys *keys, uint64_t now_ms)
 {
     struct error sentence = {"out of memory"};
@@ -310,15 +305,17 @@ static void look_at_file(struct publish_keys *keys, uint64_t now_ms)
     if (now_ms - keys->looked_ms < LOOK_MS)
         return;
     keys->looked_ms = now_ms;
-    if (stat(keys->path, &now) == 0 ? !keys->is_missing && !has_changed(&now, &keys->seen)
-                                    : keys->is_missing)
+    if (keys->trouble.text[0] == '\0' && stat(keys->path, &now) == 0 &&
+        !has_changed(&now, &keys->seen))
         return;
-    keys->is_missing = access(keys->path, F_OK) != 0;
-    if (read_file(keys, &sentence) == 0)
+    if (read_file(keys, &sentence) == 0) {
+        keys->trouble.text[0] = '\0';
         log_info("auth.publish_keys_file = %s: read again, %zu keys", keys->path, keys->list.count);
-    else
+    } else if (strcmp(sentence.text, keys->trouble.text) != 0) {
+        keys->trouble = sentence;
         log_warning("auth.publish_keys_file = %s: %s; the keys of before are used", keys->path,
                     sentence.text);
+    }
 }
 
 /* ---- keys ---- */

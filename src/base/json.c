@@ -39,14 +39,6 @@ static bool next_is(const struct scan *s, char c)
     return s->at < s->n && s->p[s->at] == c;
 }
 
-static int hex_digit(char c)
-{
-    if (is_digit(c))
-        return c - '0';
-    c = (char)(c | 0x20);
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 static bool scan_escape(struct scan *s)
 {
     s->at++;
@@ -55,7 +47,7 @@ static bool scan_escape(struct scan *s)
     if (s->p[s->at] == 'u') {
         for (int i = 0; i < 4; i++) {
             s->at++;
-            if (s->at == s->n || hex_digit(s->p[s->at]) < 0)
+            if (s->at == s->n || hex_value(s->p[s->at]) < 0)
                 return fail(s, "four hexadecimal digits behind \\u");
         }
     } else if (strchr("\"\\/bfnrt", s->p[s->at]) == NULL || s->p[s->at] == '\0') {
@@ -419,7 +411,7 @@ static unsigned hex4(const char *p)
     unsigned value = 0;
 
     for (int i = 0; i < 4; i++)
-        value = value * 16 + (unsigned)hex_digit(p[i]);
+        value = value * 16 + (unsigned)hex_value(p[i]);
     return value;
 }
 

@@ -72,7 +72,7 @@ static void on_signal(int number)
      "streams being opened at once; default 256"},                                                 \
     {0, "slow", ARGUMENT_NUMBER, "N", &(b).plan.slow, 0, LOAD_MAX_STREAMS,                         \
      "so many of the streams read slowly"},                                                        \
-    {0, "slow-rate", ARGUMENT_NUMBER, "BYTES", &(b).plan.slow_rate, 100, UINT32_MAX,               \
+    {0, "slow-rate", ARGUMENT_NUMBER, "BYTES", &(b).plan.slow_rate, 100, LOAD_MAX_SLOW_RATE,       \
      "a second; default 20000"},                                                                   \
     {0, "open-limit", ARGUMENT_TIME, "TIME", &(b).plan.open_ms, 100, 24 * 3600 * 1000,             \
      "all must be open by then; default 60"},                                                      \

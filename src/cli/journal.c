@@ -7,6 +7,7 @@
 #include <unistd.h>
 #include "base/clock.h"
 #include "cli/commands.h"
+#include "store/replace.h"
 
 static const struct {
     const char *name;
@@ -103,6 +104,25 @@ int journal_place_find(struct journal_place *place, const struct command *comman
 void journal_place_fini(struct journal_place *place)
 {
     configured_fini(&place->daemon);
+}
+
+int journal_do_locked(const struct command *command, const char *path,
+                      int (*work)(const struct command *command, const char *path,
+                                  struct store_lock *lock))
+{
+    struct error why = {.text = ""};
+    struct store_lock *lock = NULL;
+    int code;
+
+    if (store_find(path, &why) == 0)
+        lock = store_lock(path, &why);
+    if (lock == NULL) {
+        complain(command, "%s", why.text);
+        return EXIT_REFUSED;
+    }
+    code = work(command, path, lock);
+    store_unlock(lock);
+    return code;
 }
 
 /* ---- how far it is ---- */

@@ -173,22 +173,14 @@ int journal_compact(int argc, char **argv)
                  "read\nor written: then it is as it was; 2 wrong usage.\n",
     };
     struct text_list operands = {0};
-    struct error why = {.text = ""};
-    struct store_lock *lock = NULL;
     int code = arguments_begin(&command, argc, argv, &operands);
 
     if (code < 0 && operands.count > 0)
         code = wrong_operands(&command, "takes no operands; --path names a directory");
     if (code < 0)
         code = journal_place_find(&place, &command);
-    if (code < 0) {
-        if (store_find(place.path, &why) == 0)
-            lock = store_lock(place.path, &why);
-        if (lock == NULL)
-            complain(&command, "%s", why.text);
-        code = lock == NULL ? EXIT_REFUSED : compact(&command, place.path, lock);
-    }
-    store_unlock(lock);
+    if (code < 0)
+        code = journal_do_locked(&command, place.path, compact);
     text_list_fini(&operands);
     journal_place_fini(&place);
     return code;

@@ -38,6 +38,13 @@ int journal_place_find(struct journal_place *place, const struct command *comman
 
 void journal_place_fini(struct journal_place *place);
 
+/* Has `work` done with the lock of the directory, in which there must be a journal. Returns its
+ * exit code, or that of a complaint. */
+struct store_lock; /* store/replace.h */
+int journal_do_locked(const struct command *command, const char *path,
+                      int (*work)(const struct command *command, const char *path,
+                                  struct store_lock *lock));
+
 /* Before the journal is replaced by what is read from it; with the lock. Returns 0, or the exit
  * code after a complaint. */
 int journal_require_whole(const struct command *command, const char *path,

@@ -89,6 +89,8 @@ static int default_path(struct config *cfg, struct config_errors *errors)
     if (path.failed)
         return config_no_memory(errors);
     cfg->journal.path = path.p;
+    free(cfg->origins[CONFIG_journal_path]); /* `path =` says as much as nothing */
+    cfg->origins[CONFIG_journal_path] = NULL;
     return 0;
 }
 

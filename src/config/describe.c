@@ -179,8 +179,9 @@ static const char reference_sources[] =
     "SIGHUP (`systemctl reload`) makes the daemon read all four again. Settings whose `change`\n"
     "below is `reload` are in force at once, also for the streams that are open, of which none\n"
     "is touched; those that are `restart` stay as they are, and one line of the log names the\n"
-    "ones that have changed. With any mistake nothing is taken over at all: the log has every\n"
-    "sentence of it, and what was in force stays so.\n";
+    "ones that have changed. The files of keys that `[auth]` names are read again, too. With\n"
+    "any mistake nothing is taken over at all: the log has every sentence of it, and what was\n"
+    "in force stays so.\n";
 
 static const char reference_syntax[] =
     "\n"

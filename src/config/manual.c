@@ -98,7 +98,7 @@ int config_describe_manual(struct buf *out)
         const struct config_section *section = &config_sections[i];
 
         buf_printf(out, ".SH [%s%s]\n", section->name,
-                   i == CONFIG_SECTION_listener ? ".NAME" : "");
+                   section->family != NULL ? ".NAME" : "");
         add_paragraph(out, section->help);
         for (const struct config_option *o = config_options;
              o < config_options + CONFIG_OPTION_COUNT; o++)

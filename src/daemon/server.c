@@ -112,6 +112,24 @@ static void on_tick(struct ev_loop *ev, ev_timer *w, int revents)
     }
 }
 
+/* How streams are written to. */
+static int choose_writing(struct server *s, struct error *why)
+{
+    enum config_uring wanted = s->config->server.io_uring;
+    struct error cause;
+
+    if (wanted == CONFIG_URING_OFF)
+        return 0;
+    if (loop_use_uring(s->loop, &cause) == 0)
+        log_info("streams are written to by io_uring");
+    else if (wanted == CONFIG_URING_ON)
+        return error_set(why, "server.io_uring = on: io_uring is not to be had: %s", cause.text);
+    else
+        log_info("streams are written to by plain sends: io_uring is not to be had: %s",
+                 cause.text);
+    return 0;
+}
+
 static int make_journal(struct server *s, struct error *why)
 {
     static const char *const types[] = {
@@ -161,6 +179,7 @@ struct manager_options server_manager_options(const struct server *s)
         .keep_ms = cfg->journal.keep_ms,
         .keep_per_user = cfg->journal.keep_per_user,
         .read_us = clock_mono_us,
+        .has_shared_writes = loop_uses_uring(s->loop),
     };
 }
 
@@ -375,17 +394,17 @@ static int check_all_taken(const struct systemd_socket *sockets, size_t count, s
 
 static int open_listeners(struct server *s, struct error *why)
 {
+    const struct config_listener *listeners = s->config->listeners;
     struct systemd_socket sockets[CONFIG_MAX_LISTENERS];
+    int inherited[CONFIG_MAX_LISTENERS];
     int count = systemd_sockets(sockets, why);
 
     if (count < 0)
         return -1;
-    for (size_t i = 0; i < s->config->listener_count; i++) {
-        const struct config_listener *l = &s->config->listeners[i];
-
-        if (open_listener(s, l, systemd_take(sockets, (size_t)count, l), why) != 0)
+    systemd_take(sockets, (size_t)count, listeners, s->config->listener_count, inherited);
+    for (size_t i = 0; i < s->config->listener_count; i++)
+        if (open_listener(s, &listeners[i], inherited[i], why) != 0)
             return -1;
-    }
     return check_all_taken(sockets, (size_t)count, why);
 }
 
@@ -474,8 +493,8 @@ int server_init(struct server *s, const struct server_start *start, struct error
     };
     raise_descriptor_limit();
     s->loop = loop_create(&s->stats, why);
-    if (s->loop == NULL || make_credentials(s, why) != 0 || make_journal(s, why) != 0 ||
-        make_manager(s, why) != 0 || make_http(s, why) != 0)
+    if (s->loop == NULL || choose_writing(s, why) != 0 || make_credentials(s, why) != 0 ||
+        make_journal(s, why) != 0 || make_manager(s, why) != 0 || make_http(s, why) != 0)
         goto fail;
     start_watchers(s);
     if (open_listeners(s, why) != 0)

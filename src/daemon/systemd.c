@@ -121,13 +121,28 @@ static int take(struct systemd_socket *s)
     return fd;
 }
 
-int systemd_take(struct systemd_socket *sockets, size_t count, const struct config_listener *l)
+static int take_bound(struct systemd_socket *sockets, size_t count, const char *address)
 {
     for (size_t i = 0; i < count; i++)
-        if (sockets[i].fd >= 0 && is_bound_to(&sockets[i], l->address))
-            return take(&sockets[i]);
-    for (size_t i = 0; i < count; i++)
-        if (sockets[i].fd >= 0 && strcmp(sockets[i].name, l->name) == 0)
+        if (sockets[i].fd >= 0 && is_bound_to(&sockets[i], address))
             return take(&sockets[i]);
     return -1;
+}
+
+static int take_named(struct systemd_socket *sockets, size_t count, const char *name)
+{
+    for (size_t i = 0; i < count; i++)
+        if (sockets[i].fd >= 0 && strcmp(sockets[i].name, name) == 0)
+            return take(&sockets[i]);
+    return -1;
+}
+
+void systemd_take(struct systemd_socket *sockets, size_t count,
+                  const struct config_listener *listeners, size_t listener_count, int *fds)
+{
+    for (size_t i = 0; i < listener_count; i++)
+        fds[i] = take_bound(sockets, count, listeners[i].address);
+    for (size_t i = 0; i < listener_count; i++)
+        if (fds[i] < 0)
+            fds[i] = take_named(sockets, count, listeners[i].name);
 }

@@ -24,7 +24,9 @@ struct systemd_socket {
  * how many, or -1 with `why` where there are more than there can be listeners. */
 int systemd_sockets(struct systemd_socket out[CONFIG_MAX_LISTENERS], struct error *why);
 
-/* Takes the socket that is bound to the listener's address, or else the one of its name. Returns
- * its descriptor, the caller's from then on, or -1 if there is none. */
-int systemd_take(struct systemd_socket *sockets, size_t count, const struct config_listener *l);
+/* Takes the sockets that are for the listeners: what is bound to the address of one is its, and of
+ * what is left then what has its name. fds[i] is the descriptor for listeners[i], the caller's from
+ * then on, or -1. */
+void systemd_take(struct systemd_socket *sockets, size_t count,
+                  const struct config_listener *listeners, size_t listener_count, int *fds);
 #endif

@@ -77,19 +77,10 @@ static struct slice after_authority(struct slice target)
     return slice_make(target.p + n, target.n - n);
 }
 
-static bool is_hex(char c)
-{
-    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F');
-}
-
-static unsigned hex_value(char c)
-{
-    return c <= '9' ? (unsigned)(c - '0') : (unsigned)((c | 0x20) - 'a' + 10);
-}
-
 static bool is_escape(struct slice s, size_t at)
 {
-    return s.p[at] == '%' && s.n - at > 2 && is_hex(s.p[at + 1]) && is_hex(s.p[at + 2]);
+    return s.p[at] == '%' && s.n - at > 2 && hex_value(s.p[at + 1]) >= 0 &&
+           hex_value(s.p[at + 2]) >= 0;
 }
 
 bool percent_is_valid(struct slice s)

@@ -17,6 +17,8 @@ enum {
     MAX_WAIT_NS = 50 * 1000 * 1000,
 };
 
+#define OVERDUE_NS 10000000000u /* behind the end, to send what was due before it */
+
 /* One phase while it runs. */
 struct loop {
     struct run *run;
@@ -44,17 +46,15 @@ static bool is_enough(const struct loop *l)
     return l->phase->count > 0 && l->run->publishers.sent >= l->phase->count;
 }
 
-/* The users that a phase publishes to. */
-static uint64_t users_of(const struct loop *l)
-{
-    uint64_t users = l->run->plan->users;
-
-    return l->phase->kind == LOAD_MIXED && users > MIXED_STREAMS ? MIXED_STREAMS : users;
-}
-
 static uint64_t due_ns(const struct loop *l)
 {
     return l->begin_ns + (uint64_t)((double)l->due * 1e9 / (double)l->phase->rate);
+}
+
+/* Whether the open loop has something to send yet. What was due in time is sent, however late. */
+static bool is_due(const struct loop *l)
+{
+    return !is_enough(l) && due_ns(l) < l->end_ns;
 }
 
 /* The open loop: what is due by now. Returns how long until the next. */
@@ -62,13 +62,13 @@ static uint64_t send_due(struct loop *l)
 {
     uint64_t now_ns = clock_mono_ns();
 
-    for (int i = 0; i < BURST && due_ns(l) <= now_ns && !is_enough(l); i++) {
+    for (int i = 0; i < BURST && due_ns(l) <= now_ns && is_due(l); i++) {
         struct publisher *c = publishers_free(&l->run->publishers);
         uint64_t user;
 
         if (c == NULL)
             return 1000 * 1000; /* an answer comes first */
-        user = publisher_pick_user(c, users_of(l));
+        user = publisher_pick_user(c);
         histogram_add(&l->run->late_ns, now_ns - due_ns(l));
         publisher_ask(c, &user, 1, due_ns(l));
         l->due++;
@@ -92,7 +92,7 @@ static bool fill_window(struct loop *l)
         if (c == NULL)
             return false;
         for (unsigned k = 0; k < batch; k++)
-            channels[k] = publisher_pick_user(c, l->run->plan->users);
+            channels[k] = publisher_pick_user(c);
         publisher_ask(c, channels, batch, clock_mono_ns());
         under_way += p->expected[CLASS_UNICAST] - before;
     }
@@ -128,7 +128,7 @@ static void fill_publishers(struct loop *l)
 
     for (int i = 0; i < BURST && !is_enough(l) && (c = publishers_free(p)) != NULL; i++) {
         for (unsigned k = 0; k < batch; k++)
-            channels[k] = publisher_pick_user(c, l->run->plan->users);
+            channels[k] = publisher_pick_user(c);
         publisher_ask(c, channels, batch, clock_mono_ns());
     }
 }
@@ -261,6 +261,15 @@ static void finish(struct loop *l, const struct usage *from)
     crew_do(&run->crew, COMMAND_RESYNC); /* what was lost here is not lost again in the next */
 }
 
+static bool goes_on(const struct loop *l, uint64_t now_ns)
+{
+    const struct run *run = l->run;
+    bool is_overdue = has_rate(l->phase) && is_due(l) && now_ns < l->end_ns + OVERDUE_NS;
+
+    return (now_ns < l->end_ns || is_overdue) && !is_enough(l) && !run_is_stopped(run) &&
+           !publishers_are_lost(&run->publishers);
+}
+
 void phase_publish(struct run *run, const struct load_phase *phase)
 {
     struct loop l = {.run = run, .phase = phase};
@@ -271,8 +280,7 @@ void phase_publish(struct run *run, const struct load_phase *phase)
     usage_read(&from, &run->crew);
     l.begin_ns = clock_mono_ns();
     l.end_ns = l.begin_ns + phase->ms * 1000000;
-    while ((now_ns = clock_mono_ns()) < l.end_ns && !is_enough(&l) && !run_is_stopped(run) &&
-           !publishers_are_lost(&run->publishers)) {
+    while (goes_on(&l, now_ns = clock_mono_ns())) {
         turn(&l);
         run_tell_progress(run, phase->text,
                           (double)(now_ns - l.begin_ns) / (double)(l.end_ns - l.begin_ns));

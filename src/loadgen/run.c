@@ -44,7 +44,8 @@ void run_sleep(struct run *run, uint64_t ms, const char *phase)
     uint64_t begin_ms = clock_mono_ms();
     uint64_t passed_ms;
 
-    while ((passed_ms = clock_mono_ms() - begin_ms) < ms && !run_is_stopped(run)) {
+    while ((passed_ms = clock_mono_ms() - begin_ms) < ms && !run_is_stopped(run) &&
+           !crew_has_lost(&run->crew)) {
         run_tell_progress(run, phase, (double)passed_ms / (double)ms);
         poll(NULL, 0, ms - passed_ms < 100 ? (int)(ms - passed_ms) : 100);
     }
@@ -177,7 +178,8 @@ bool run_open(struct run *run)
         is_done = crew_is_done(&run->crew);
         crew_read(&run->crew, &now);
         run_tell_progress(run, "open", (double)now.open / (double)plan->streams);
-    } while (!is_done && clock_mono_ms() < give_up_ms && !run_is_stopped(run));
+    } while (!is_done && clock_mono_ms() < give_up_ms && !run_is_stopped(run) &&
+             !crew_has_lost(&run->crew));
     run->report.failed = now.failed - before.failed;
     run->report.is_late = !is_done;
     crew_heads(&run->crew, &run->head_ns);
@@ -308,7 +310,9 @@ static enum load_outcome run_phases(struct run *run)
     const struct load_plan *plan = run->plan;
     bool is_open = open_first(run);
 
-    for (size_t i = 0; i < plan->phase_count && is_open && !run_is_stopped(run); i++) {
+    for (size_t i = 0; i < plan->phase_count && is_open && !run_is_stopped(run) &&
+                       !crew_has_lost(&run->crew);
+         i++) {
         const struct load_phase *phase = &plan->phases[i];
 
         if (i == 0)
@@ -357,6 +361,10 @@ enum load_outcome loadgen_run(const struct load_plan *asked, struct error *why)
         crew_start(&run->crew, &plan, &run->templates, why) == 0 &&
         publishers_init(&run->publishers, &run->crew, &run->templates, why) == 0)
         outcome = run_phases(run);
+    if (run->crew.shared != NULL && crew_has_lost(&run->crew)) {
+        error_set(why, "%s", crew_failure(&run->crew));
+        outcome = LOAD_IMPOSSIBLE;
+    }
     publishers_fini(&run->publishers);
     crew_end(&run->crew);
     free(run);

@@ -117,7 +117,8 @@ static int drop_watcher(struct fetcher *f, curl_socket_t fd, ev_io *io)
     return 0;
 }
 
-/* The watcher of a socket is what libcurl keeps for us beside it. -1: the transfer fails. */
+/* The watcher of a socket is what libcurl keeps for us beside it. -1: libcurl ends all transfers
+ * that are under way. */
 static int watch(CURL *easy, curl_socket_t fd, int what, void *ctx, void *watcher)
 {
     struct fetcher *f = ctx;

@@ -1,7 +1,8 @@
 """What the integration tests share: the built daemon, a raw HTTP client, a strict SSE client.
 
 Nothing here sleeps for luck: everything waits for a condition, with a deadline. Servers listen on
-ports that the system chooses. TIMES (TEST_IS_SLOW) stretches deadlines under valgrind."""
+ports that the system chooses. TIMES (TEST_IS_SLOW) stretches deadlines under valgrind; TEST_OPTIONS
+are settings of all daemons."""
 import atexit
 import collections
 import contextlib
@@ -25,6 +26,7 @@ import urllib.parse
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BIN = os.environ.get("SSE_NOTIFY_BIN") or str(ROOT / "build" / "release" / "sse-notify")
 WRAP = shlex.split(os.environ.get("SSE_NOTIFY_WRAP", ""))
+EVERYWHERE = os.environ.get("TEST_OPTIONS", "").split()  # as "section.key=value", of each daemon
 TIMES = 10 if os.environ.get("TEST_IS_SLOW") else 1
 DEADLINE = 10 * TIMES  # seconds for anything that should happen at once
 
@@ -78,7 +80,7 @@ class Daemon:
     def command(self):
         # The test's own options come last, so that they win.
         options = [f"listener.default.address=127.0.0.1:{self.port}", "log.format=json",
-                   "server.drain_time=500ms", *self.options]
+                   "server.drain_time=500ms", *EVERYWHERE, *self.options]
         return [*self.limit, *WRAP, BIN, "serve", *self.arguments,
                 *(x for o in options for x in ("-o", o))]
 

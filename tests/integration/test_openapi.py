@@ -663,7 +663,7 @@ class Events(TestCase):
         path = pathlib.Path(self.scratch()) / "secret"
         path.write_bytes(SECRET)
         daemon = self.start("auth.subscribe=jwt", f"auth.jwt_key_file={path}")
-        stream = self.open(daemon=daemon, headers=bearer(token(self.user, ttl=1)))
+        stream = self.open(daemon=daemon, headers=bearer(token(self.user, ttl=3)))
         self.assert_control(stream.next(), "expiring", client_id=stream.client_id)
         self.assert_control(stream.next(), "bye", reason="token-expired")
 

@@ -125,6 +125,14 @@ class Sockets(OneDaemonATest):
         daemon.port = first_port
         self.assertEqual(daemon.get("/stats").status, 200)
 
+    def test_an_address_counts_before_the_name_of_another(self):
+        sock, port = self.bound()
+        daemon = self.launch([sock], "default", f"listener.public.address=127.0.0.1:{port}")
+        self.assertEqual(daemon.wait_log("listening", listener="public")["address"],
+                         f"127.0.0.1:{port}")
+        self.assertNotEqual(daemon.wait_log("listening", listener="default")["address"],
+                            f"127.0.0.1:{port}")
+
     def test_a_unix_socket_and_its_file_stay_the_managers(self):
         path = f"{self.scratch()}/socket"
         sock = socket.socket(socket.AF_UNIX)

@@ -1,26 +1,12 @@
 """bench/flamegraphs: what is read of the stacks of callgrind and perf, and that drawings add up."""
-import importlib.machinery
-import importlib.util
-import pathlib
 import re
-import sys
 import unittest
 import xml.etree.ElementTree
 
-BENCH = pathlib.Path(__file__).resolve().parents[2] / "bench"
-sys.path.insert(0, str(BENCH))
-sys.dont_write_bytecode = True
+from measuring import load
 
-import flame  # noqa: E402  (found by the path above)
-import sampled  # noqa: E402
-
-
-def load(name):
-    loader = importlib.machinery.SourceFileLoader(name, str(BENCH / name))
-    module = importlib.util.module_from_spec(importlib.util.spec_from_loader(name, loader))
-    loader.exec_module(module)
-    return module
-
+import flame
+import sampled
 
 flamegraphs = load("flamegraphs")
 

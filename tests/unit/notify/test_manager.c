@@ -428,6 +428,8 @@ static void a_stream_is_warned_a_minute_before_its_token_expires_and_ended_then(
     pass(&sink, c, 241000);
     assert_int_equal(count_of(&sink, "event: expiring"), 1);
     assert_int_equal(count_of(&sink, warning), 1);
+    assert_int_equal(w.stats.queued_messages, 0);
+    assert_int_equal(w.stats.queued_bytes, 0);
     pass(&sink, c, 300999);
     assert_int_equal(count_of(&sink, "event: expiring"), 1);
     assert_false(sink.is_closed);
