@@ -16,7 +16,8 @@
 
 struct fanout;
 
-/* Who listens to one user, to one topic, or to everyone. It is there while somebody does. */
+/* Who listens to one user, to one topic, or to everyone. It is there while somebody does. Like a
+ * client it is there once for each of very many: it comes from the pool of its size. */
 struct channel {
     struct list clients;    /* links of client.in_user, client.in_everyone or topic_link.link */
     struct fanout *fanout;  /* the walk that is under way, or NULL */
@@ -24,6 +25,11 @@ struct channel {
     uint16_t name_length;
     uint8_t kind;           /* enum channel_kind */
     char name[];
+};
+
+enum {
+    CHANNEL_STEP = 8, /* from one size of a channel to the next */
+    CHANNEL_SIZES = MAX_CHANNEL_NAME / CHANNEL_STEP + 1,
 };
 
 struct topic_link {
@@ -131,6 +137,7 @@ struct notification_manager {
     struct hash_table topics;
     struct channel *everyone;
     struct pool clients;            /* struct client */
+    struct pool channels[CHANNEL_SIZES]; /* struct channel, by size */
     const struct client_sink *sink_ops; /* of all clients; NULL before the first */
     struct intern_table user_agents;
     struct client *dirty;           /* the first to be flushed */
