@@ -20,8 +20,8 @@ enum {
     MAX_READERS = 126,
     LOCK_PAUSE_MS = 50,
     LOCK_PAUSES = 40,
-    BYTES_PER_GRAVE = 1024, /* of keep_bytes: one takes 50 to 300, so that entries have room */
-    BYTES_PER_KEY = 1024,   /* likewise */
+    BYTES_PER_GRAVE = 2048, /* of keep_bytes: one takes 50 to 300, so that entries have room */
+    BYTES_PER_KEY = 512,    /* likewise */
 };
 
 #define MAP_HEADROOM ((uint64_t)64 << 20)

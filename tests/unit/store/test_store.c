@@ -535,7 +535,7 @@ static void entries_have_room_beside_long_names_and_keys(void **state)
         commit(seq);
     }
     sweep(seq);
-    assert_in_range(store_state(store)->entries, 200, 6000);
+    assert_in_range(store_state(store)->entries, 100, 6000);
     assert_in_range(store_state(store)->bytes, 0, options.keep_bytes);
     assert_false(store_wants_sweep(store, seq));
 }
