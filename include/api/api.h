@@ -8,6 +8,7 @@
 #include <stdint.h>
 #include "auth/credentials.h"
 #include "auth/publish_keys.h"
+#include "auth/revocations.h"
 #include "base/stats.h"
 #include "http/server.h"
 #include "notify/notification_manager.h"
@@ -32,6 +33,11 @@ struct api_options {
     const char *cookie;           /* that may hold a token, or NULL */
     struct credentials *credentials;   /* where one of them takes tokens */
     struct publish_keys *publish_keys; /* where one takes keys */
+    struct revocations *revocations;   /* where one of them takes tokens */
+    uint64_t revocation_ms;            /* how long one is kept that does not say */
+    /* Keeps the line of a revocation for the next process; on_done may come before it returns. */
+    void (*save_revocation)(void *ctx, struct slice line, struct revocation_waiter *waiter);
+    void *save_ctx;
 };
 
 /* All that is given is borrowed for its life. NULL without memory. */

@@ -125,6 +125,7 @@ struct config_auth {
     unsigned publish;              /* CONFIG_BY_KEY, CONFIG_BY_JWT; 0: nothing is to be shown */
     char *cookie;                  /* NULL: none is looked for */
     char *publish_keys_file;
+    uint64_t revocation_time_ms;
     struct config_tokens tokens;
 };
 

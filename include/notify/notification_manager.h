@@ -69,6 +69,13 @@ void manager_drain(struct notification_manager *nm, uint64_t now_ms, uint64_t dr
 /* Ends one user's streams, or the one of `client_id` unless that is 0. Returns how many. */
 size_t manager_kick(struct notification_manager *nm, struct slice user, uint64_t client_id);
 
+/* Looks through all streams, some at each turn's end, and ends those with a credential of which
+ * `is_revoked` says so; one that is opened meanwhile may be passed over. Called again before it is
+ * through, it looks through all once more. */
+typedef bool manager_revoked_fn(void *ctx, const struct client_credential *credential);
+void manager_end_revoked(struct notification_manager *nm, manager_revoked_fn *is_revoked,
+                         void *ctx);
+
 /* The user's open stream of that id, or NULL: there is none, or it is ending. */
 struct client *manager_find_client(const struct notification_manager *nm, struct slice user,
                                    uint64_t client_id);

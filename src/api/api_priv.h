@@ -34,6 +34,7 @@ http_handler api_retract;          /* history.c: DELETE /notifications/:userID/:
 http_handler api_presence;         /* presence.c: GET /users/:userID */
 http_handler api_kick;             /* presence.c: DELETE /users/:userID/streams */
 http_handler api_kick_one;         /* presence.c: DELETE /users/:userID/streams/:clientID */
+http_handler api_revoke;           /* revoke.c: POST /tokens/revoke */
 http_handler api_stats;            /* stats.c: GET /stats */
 http_handler api_metrics;          /* metrics.c: GET /metrics */
 http_handler api_healthz;          /* health.c */

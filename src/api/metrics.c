@@ -33,13 +33,14 @@ struct family {
 #define STAT(name) offsetof(struct stats, name)
 
 static const struct family families[] = {
-    {PREFIX "streams_closed_total", "counter", "Streams closed, by reason.", "reason", false, 7,
+    {PREFIX "streams_closed_total", "counter", "Streams closed, by reason.", "reason", false, 8,
      {{"peer", STAT(streams_closed_by_peer)},
       {"overflow", STAT(streams_closed_by_overflow)},
       {"kicked", STAT(streams_closed_by_kick)},
       {"max-age", STAT(streams_closed_by_age)},
       {"shutdown", STAT(streams_closed_by_shutdown)},
       {"token-expired", STAT(streams_closed_by_expiry)},
+      {"token-revoked", STAT(streams_closed_by_revocation)},
       {"out-of-memory", STAT(streams_closed_for_memory)}}},
     {PREFIX "streams_refused_total", "counter", "Streams refused, by the limit of [streams].",
      "limit", false, 3,

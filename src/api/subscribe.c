@@ -207,7 +207,7 @@ static struct slice keep(struct copies *copies, struct slice s, size_t most)
 }
 
 static void open_stream(struct api *api, struct http_request *r, struct slice user,
-                        struct wishes *w, uint64_t expires_ms)
+                        struct wishes *w, const struct listener_access *access)
 {
     struct copies copies;
     struct peer peer = *http_request_peer(r);
@@ -216,7 +216,8 @@ static void open_stream(struct api *api, struct http_request *r, struct slice us
         .topic_count = w->topic_count,
         .from_earliest = w->from_earliest,
         .has_ping_events = w->has_ping_events,
-        .expires_ms = expires_ms,
+        .expires_ms = access_end_ms(api, access),
+        .credential = access_credential(access),
         .ops = &sink_ops,
     };
     enum http_framing framing;
@@ -271,5 +272,5 @@ void api_subscribe(void *ctx, struct http_request *r)
         return;
     }
     if (is_within_limits(api, r, user))
-        open_stream(api, r, user, &w, access_end_ms(api, &access));
+        open_stream(api, r, user, &w, &access);
 }

@@ -16,6 +16,7 @@
 #include "base/log.h"
 #include "log_file_priv.h"
 #include "net/loop.h"
+#include "revocation_file_priv.h"
 #include "server_priv.h"
 #include "systemd_priv.h"
 
@@ -101,6 +102,8 @@ static void on_tick(struct ev_loop *ev, ev_timer *w, int revents)
     manager_tick(s->manager, now_ms);
     if (s->credentials != NULL)
         credentials_tick(s->credentials, now_ms);
+    if (s->revocations != NULL)
+        revocations_tick(s->revocations, loop_wall_ms(s->loop));
     if (s->drain_end_ms == 0)
         return;
     if (http_server_connections(s->http) == 0)
@@ -221,6 +224,32 @@ static int make_credentials(struct server *s, struct error *why)
     return s->publish_keys == NULL ? -1 : 0;
 }
 
+static void save_revocation(void *ctx, struct slice line, struct revocation_waiter *waiter)
+{
+    struct server *s = ctx;
+
+    if (s->revocation_file == NULL)
+        waiter->on_done(waiter, 0);
+    else
+        revocation_file_add(s->revocation_file, line, waiter);
+}
+
+/* Once the journal has made its directory and taken its lock. */
+static int make_revocations(struct server *s, struct error *why)
+{
+    if (s->credentials == NULL)
+        return 0;
+    s->revocations = revocations_create(&s->stats);
+    if (s->revocations == NULL)
+        return error_set(why, "out of memory for revocations");
+    credentials_set_revocations(s->credentials, s->revocations);
+    if (s->config->journal.type != CONFIG_JOURNAL_DISK)
+        return 0;
+    s->revocation_file = revocation_file_open(s->config->journal.path, s->revocations,
+                                              loop_wall_ms(s->loop), loop_ev(s->loop), why);
+    return s->revocation_file == NULL ? -1 : 0;
+}
+
 struct api_options server_api_options(const struct server *s)
 {
     const struct config *cfg = s->config;
@@ -241,6 +270,10 @@ struct api_options server_api_options(const struct server *s)
         .cookie = cfg->auth.cookie,
         .credentials = s->credentials,
         .publish_keys = s->publish_keys,
+        .revocations = s->revocations,
+        .revocation_ms = cfg->auth.revocation_time_ms,
+        .save_revocation = save_revocation,
+        .save_ctx = (void *)(uintptr_t)s,
     };
 }
 
@@ -475,7 +508,7 @@ int server_init(struct server *s, const struct server_start *start, struct error
     raise_descriptor_limit();
     s->loop = loop_create(&s->stats, why);
     if (s->loop == NULL || make_credentials(s, why) != 0 || make_journal(s, why) != 0 ||
-        make_manager(s, why) != 0 || make_http(s, why) != 0)
+        make_revocations(s, why) != 0 || make_manager(s, why) != 0 || make_http(s, why) != 0)
         goto fail;
     start_watchers(s);
     if (open_listeners(s, why) != 0)
@@ -510,10 +543,12 @@ void server_fini(struct server *s)
     }
     http_server_destroy(s->http);
     notification_manager_destroy(s->manager);
+    revocation_file_close(s->revocation_file); /* while the journal holds the directory's lock */
     journal_close(s->journal);
     api_destroy(s->api);
     fetcher_destroy(s->fetcher);
     credentials_destroy(s->credentials);
+    revocations_destroy(s->revocations);
     publish_keys_close(s->publish_keys);
     loop_destroy(s->loop);
     *s = (struct server){0};

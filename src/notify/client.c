@@ -44,6 +44,8 @@ static const struct {
     [CLOSE_BYE + BYE_MAX_AGE] = {"max-age", offsetof(struct stats, streams_closed_by_age)},
     [CLOSE_BYE + BYE_TOKEN_EXPIRED] = {"token-expired",
                                        offsetof(struct stats, streams_closed_by_expiry)},
+    [CLOSE_BYE + BYE_TOKEN_REVOKED] = {"token-revoked",
+                                       offsetof(struct stats, streams_closed_by_revocation)},
 };
 
 static enum client_close close_of_bye(enum client_bye bye)
@@ -614,17 +616,34 @@ static void mind_token(struct client *c)
         warn(c);
 }
 
-void client_renew(struct client *c, uint64_t expires_ms, uint64_t now_ms)
+/* Returns 0 or -ENOMEM. */
+static int set_credential(struct client *c, const struct client_credential *credential)
+{
+    if (c->more == NULL && credential->id == 0 && credential->holder == 0)
+        return 0;
+    if (c->more == NULL)
+        c->more = calloc(1, sizeof *c->more);
+    if (c->more == NULL)
+        return -ENOMEM;
+    c->more->credential = *credential;
+    return 0;
+}
+
+int client_renew(struct client *c, uint64_t expires_ms, const struct client_credential *credential,
+                 uint64_t now_ms)
 {
     c->nm->now_ms = now_ms;
     if (c->is_dead || c->is_ending)
-        return;
+        return 0;
+    if (set_credential(c, credential) != 0)
+        return -ENOMEM;
     c->nm->stats->streams_renewed++;
     set_end(c, expires_ms);
     c->is_warned = false;
     mind_token(c);
     if (!c->is_dead && !c->is_ending)
         set_deadline(c);
+    return 0;
 }
 
 void client_on_deadline(struct client *c, uint64_t now_ms)
@@ -716,7 +735,7 @@ static int join(struct client *c, const struct client_options *o)
         c->nm->stats->users_online++;
     channel_add(c->user, &c->in_user);
     channel_add(c->nm->everyone, &c->in_everyone);
-    return join_topics(c, o);
+    return join_topics(c, o) != 0 ? -ENOMEM : set_credential(c, &o->credential);
 }
 
 /* Where the stream starts; returns whether the resume id means nothing here. */

@@ -49,9 +49,10 @@ enum client_close {
     CLOSE_BYE, /* and a number of enum client_bye */
 };
 
-/* What most clients are without: topics, and pages that are read for them. */
+/* What many clients are without: topics, a token, and pages that are read for them. */
 struct client_more {
     struct catch_up *reading;       /* NULL unless the journal is read for it */
+    struct client_credential credential; /* all zero: none */
     size_t topic_count;
     struct topic_link topics[];
 };
@@ -127,6 +128,9 @@ struct notification_manager {
     uint64_t drain_end_ms;          /* 0: not draining */
     uint64_t drain_ms;
     uint64_t drain_due;             /* streams still to be ended of the share that is due */
+    manager_revoked_fn *is_revoked; /* while `clients` is walked for it, or NULL */
+    void *revoked_ctx;
+    bool is_revoked_anew;           /* there is more to look for than when that walk began */
 };
 
 /* ---- channel.c ---- */
@@ -159,6 +163,11 @@ static inline struct channel_name channel_name_of(const struct channel *channel)
 static inline size_t client_topic_count(const struct client *c)
 {
     return c->more == NULL ? 0 : c->more->topic_count;
+}
+
+static inline bool client_has_credential(const struct client *c)
+{
+    return c->more != NULL && (c->more->credential.id != 0 || c->more->credential.holder != 0);
 }
 
 /* NULL: the journal is not read for it. */

@@ -16,6 +16,7 @@ enum {
     VISITS_A_TURN = 128, /* of a fan-out: about a millisecond of system calls */
     WINDOW_STEPS = 8000, /* each is up to a microsecond: what expires is long out of the cache */
     ENDS_A_TURN = 2000,  /* streams that a drain ends at a time */
+    LOOKS_A_TURN = 4000, /* at streams whose credential may be revoked */
     TICK_MS = 100,
 };
 
@@ -272,15 +273,46 @@ static void drain_share(struct notification_manager *nm)
     drain_some(nm);
 }
 
+static void end_some_revoked(struct notification_manager *nm)
+{
+    for (int i = 0; i < LOOKS_A_TURN && nm->is_revoked != NULL; i++) {
+        struct client *c = pool_walk_next(&nm->clients);
+
+        if (c != NULL) {
+            if (!c->is_dead && client_has_credential(c) &&
+                nm->is_revoked(nm->revoked_ctx, &c->more->credential))
+                client_end(c, BYE_TOKEN_REVOKED);
+        } else if (nm->is_revoked_anew) {
+            nm->is_revoked_anew = false;
+            pool_walk_start(&nm->clients);
+        } else {
+            nm->is_revoked = NULL;
+        }
+    }
+}
+
+void manager_end_revoked(struct notification_manager *nm, manager_revoked_fn *is_revoked,
+                         void *ctx)
+{
+    nm->is_revoked_anew = nm->is_revoked != NULL;
+    if (nm->is_revoked == NULL)
+        pool_walk_start(&nm->clients);
+    nm->is_revoked = is_revoked;
+    nm->revoked_ctx = ctx;
+}
+
 bool manager_turn_end(struct notification_manager *nm, uint64_t now_ms)
 {
     nm->now_ms = now_ms;
     manager_read_clock_soon(nm);
+    if (nm->is_revoked != NULL)
+        end_some_revoked(nm);
     clients_flush(nm, FLUSHES_A_TURN);
     fanouts_run(nm, VISITS_A_TURN);
     if (nm->drain_due > 0)
         drain_some(nm);
-    return nm->dirty != NULL || nm->drain_due > 0 || !list_is_empty(&nm->fanouts);
+    return nm->dirty != NULL || nm->drain_due > 0 || nm->is_revoked != NULL ||
+           !list_is_empty(&nm->fanouts);
 }
 
 void manager_tick(struct notification_manager *nm, uint64_t now_ms)
