@@ -19,8 +19,11 @@ struct loop;
 struct api_options {
     char *const *allowed_origins; /* exact ones, ones with "*." before the host, or "*" */
     size_t allowed_origin_count;
+    char *const *server_names;    /* likewise; none: those of localhost where that is called */
+    size_t server_name_count;
     const struct network *trusted_proxies;
     size_t trusted_proxy_count;
+    bool proxies_say_forwarded;   /* the client's address, in Forwarded; else X-Forwarded-For */
     size_t max_payload;           /* bytes of one notification's data as it goes out */
     uint64_t max_streams;         /* each 0: no limit */
     uint64_t max_streams_per_user;

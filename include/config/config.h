@@ -46,6 +46,8 @@ enum config_overflow {
 enum config_journal_type { CONFIG_JOURNAL_DISK, CONFIG_JOURNAL_MEMORY };
 enum config_sync { CONFIG_SYNC_ALWAYS, CONFIG_SYNC_INTERVAL, CONFIG_SYNC_NEVER };
 
+enum config_proxy_header { CONFIG_X_FORWARDED_FOR, CONFIG_FORWARDED };
+
 enum config_subscribe { CONFIG_SUBSCRIBE_NONE, CONFIG_SUBSCRIBE_JWT };
 
 /* Sets of bits: what a publish may show, and the algorithms of tokens. */
@@ -76,6 +78,7 @@ struct config_listener {
     char *address; /* after config_check never NULL: HOST:PORT, *:PORT or unix:/PATH */
     enum config_role role;
     mode_t mode;   /* of a Unix socket's file */
+    bool proxy_protocol;
     bool is_address_wrong; /* one was given and refused, which is among the errors */
 };
 
@@ -147,7 +150,9 @@ struct config_http {
     /* Lower case, without the scheme's own port: "https://app.example.com:8443"; the host may
      * begin with "*." for all below it; or "*" alone for all. */
     struct config_list allowed_origins;
+    struct config_list server_names;    /* lower case; "*.example.com" and "*" as above */
     struct config_list trusted_proxies; /* "192.0.2.1", "10.0.0.0/8", "fd00::/8" */
+    enum config_proxy_header proxy_header;
 };
 
 struct config_log {

@@ -24,7 +24,8 @@ struct revocation_file; /* src/daemon/revocation_file_priv.h */
 struct server_listener {
     struct server *server;
     struct listener *listener;
-    enum http_role role;
+    struct http_door door;
+    bool has_proxy_protocol;
 };
 
 struct server {

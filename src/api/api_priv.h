@@ -40,6 +40,11 @@ http_handler api_metrics;          /* metrics.c: GET /metrics */
 http_handler api_healthz;          /* health.c */
 http_handler api_readyz;
 
+/* ---- api.c ---- */
+/* In a pattern such as *.example.com, also behind a scheme, the star stands for one or more labels
+ * of a host name. Without a star nothing matches. */
+bool api_matches_star(struct slice text, struct slice pattern);
+
 /* ---- respond.c ---- */
 /* Answers 200 with `text` as JSON, or 503 where the buffer found no memory; frees the buffer. */
 void api_respond_json(struct http_request *r, struct buf *text);

@@ -44,6 +44,21 @@ static int check_listener(struct config *cfg, size_t i, struct config_errors *er
     return 0;
 }
 
+/* Who is believed must be known. */
+static int check_proxies(const struct config *cfg, struct config_errors *errors)
+{
+    for (size_t i = 0; i < cfg->listener_count; i++) {
+        const struct config_listener *l = &cfg->listeners[i];
+
+        if (l->proxy_protocol && l->address != NULL && strncmp(l->address, "unix:", 5) != 0 &&
+            cfg->http.trusted_proxies.count == 0)
+            return config_error(errors, l->origin,
+                                "[listener.%s] proxy_protocol = yes: whose header is believed must "
+                                "be told too; set [http] trusted_proxies", l->name);
+    }
+    return 0;
+}
+
 /* ---- sizes and places ---- */
 
 static int check_payload(const struct config *cfg, struct config_errors *errors)
@@ -229,6 +244,8 @@ int config_check(struct config *cfg, struct config_errors *errors)
         rc = check_listener(cfg, i, errors);
         worst = rc != 0 ? rc : worst;
     }
+    rc = check_proxies(cfg, errors);
+    worst = rc != 0 ? rc : worst;
     rc = check_payload(cfg, errors);
     worst = rc != 0 ? rc : worst;
     rc = check_auth(cfg, errors);

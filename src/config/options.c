@@ -31,6 +31,12 @@ static const struct config_word sync_words[] = {
     {NULL, 0},
 };
 
+static const struct config_word proxy_header_words[] = {
+    {"x-forwarded-for", CONFIG_X_FORWARDED_FOR},
+    {"forwarded", CONFIG_FORWARDED},
+    {NULL, 0},
+};
+
 static const struct config_word subscribe_words[] = {
     {"none", CONFIG_SUBSCRIBE_NONE},
     {"jwt", CONFIG_SUBSCRIBE_JWT},

@@ -187,14 +187,18 @@ static int start_thread(struct revocation_file *f)
 
 static void begin(struct revocation_file *f)
 {
+    int status;
+
     if (f->is_writing || (f->next.bytes.len == 0 && !f->next.bytes.failed))
         return;
     take_next(f);
-    f->now.status = f->now.bytes.failed ? -ENOMEM : start_thread(f);
-    if (f->now.status == 0)
-        f->is_writing = true;
-    else
-        ev_async_send(f->ev, &f->written); /* told later, as any outcome is */
+    status = f->now.bytes.failed ? -ENOMEM : start_thread(f);
+    if (status == 0) {
+        f->is_writing = true; /* what comes of it is the thread's to say, and may be said */
+        return;
+    }
+    f->now.status = status;
+    ev_async_send(f->ev, &f->written); /* told later, as any outcome is */
 }
 
 static void on_written(struct ev_loop *ev, ev_async *w, int revents)

@@ -25,11 +25,22 @@ enum {
     STOP_GRACE_MS = 10000, /* and behind that, for the journal to be closed */
 };
 
+static bool is_trusted_proxy(const struct server *s, const struct peer *peer)
+{
+    for (size_t i = 0; i < s->config->http.trusted_proxies.count; i++)
+        if (network_has(&s->proxies[i], peer))
+            return true;
+    return false;
+}
+
 static void on_accept(void *ctx, int fd, const struct peer *peer)
 {
     struct server_listener *l = ctx;
+    struct http_door door = l->door;
 
-    http_server_accept(l->server->http, fd, peer, l->role);
+    door.has_proxy_header =
+        l->has_proxy_protocol && (peer_is_unix(peer) || is_trusted_proxy(l->server, peer));
+    http_server_accept(l->server->http, fd, peer, &door);
 }
 
 static bool on_turn_end(void *ctx)
@@ -257,8 +268,11 @@ struct api_options server_api_options(const struct server *s)
     return (struct api_options){
         .allowed_origins = cfg->http.allowed_origins.items,
         .allowed_origin_count = cfg->http.allowed_origins.count,
+        .server_names = cfg->http.server_names.items,
+        .server_name_count = cfg->http.server_names.count,
         .trusted_proxies = s->proxies,
         .trusted_proxy_count = cfg->http.trusted_proxies.count,
+        .proxies_say_forwarded = cfg->http.proxy_header == CONFIG_FORWARDED,
         .max_payload = cfg->publish.max_payload_bytes,
         .max_streams = cfg->streams.max_streams,
         .max_streams_per_user = cfg->streams.max_streams_per_user,
@@ -338,14 +352,10 @@ static int find_address(const struct config_listener *l, int inherited,
 
 /* A listener that others can reach, and whose routes ask for no credential, is opened only where
  * the configuration says that it is meant so. */
-static int check_is_meant(const struct config *cfg, const struct config_listener *l, int inherited,
-                          struct error *why)
+static int check_is_meant(const struct config *cfg, const struct config_listener *l,
+                          const struct sockaddr *address, struct error *why)
 {
-    struct sockaddr_storage address;
-
-    if (find_address(l, inherited, &address, why) != 0)
-        return -1;
-    if (address_is_local((struct sockaddr *)&address))
+    if (address_is_local(address))
         return 0;
     if ((l->role & CONFIG_ROLE_PUBLIC) != 0 && cfg->auth.subscribe == CONFIG_SUBSCRIBE_NONE &&
         !cfg->streams.allow_anonymous)
@@ -377,11 +387,16 @@ static int open_listener(struct server *s, const struct config_listener *l, int 
         .is_inherited = inherited >= 0,
         .fd = inherited,
     };
+    struct sockaddr_storage address;
 
-    if (check_is_meant(s->config, l, inherited, why) != 0)
+    if (find_address(l, inherited, &address, why) != 0 ||
+        check_is_meant(s->config, l, (const struct sockaddr *)&address, why) != 0)
         return -1;
     to->server = s;
-    to->role = (enum http_role)l->role;
+    to->door.role = (enum http_role)l->role;
+    to->door.is_local =
+        address.ss_family != AF_UNIX && address_is_local((const struct sockaddr *)&address);
+    to->has_proxy_protocol = l->proxy_protocol;
     to->listener = listener_open(&options, s->loop, &s->stats, on_accept, to, why);
     if (to->listener == NULL)
         return -1;

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include "base/log.h"
 #include "net/loop.h"
+#include "net/proxy_protocol.h"
 #include "router_priv.h"
 
 static struct conn *conn_of_sock(struct sock *s)
@@ -306,6 +307,7 @@ static bool begin_request(struct conn *c)
     r->conn = c;
     r->peer = c->peer;
     r->role = (enum http_role)c->role;
+    r->is_local = c->is_local;
     r->began_ms = now_ms(c);
     c->request = r;
     return true;
@@ -414,6 +416,37 @@ static void conn_feed(struct conn *c, const char *p, size_t n)
     }
 }
 
+/* ---- what comes before the first request ---- */
+
+static void await_request(struct conn *c)
+{
+    if (c->state == CONN_READING && c->request == NULL)
+        sock_deadline(&c->sock, in_ms(c, conn_server(c)->limits->idle_timeout_ms));
+}
+
+/* The header so far, with what may come behind it. */
+static void read_proxy_header(struct conn *c)
+{
+    struct slice bytes = buf_slice(&c->bytes->stash);
+    ssize_t used = proxy_header_read(bytes, &c->peer);
+    struct buf stash;
+
+    if (used == 0)
+        return;
+    if (used < 0) {
+        conn_server(c)->stats->proxy_headers_refused++;
+        conn_cut(c);
+        return;
+    }
+    stash = c->bytes->stash;
+    c->bytes->stash = (struct buf){0};
+    drop_bytes(c);
+    enter(c, CONN_READING);
+    conn_feed(c, bytes.p + used, bytes.n - (size_t)used);
+    buf_fini(&stash);
+    await_request(c);
+}
+
 /* ---- what comes from outside ---- */
 
 static void on_end(struct conn *c)
@@ -439,6 +472,11 @@ static void on_readable(struct conn *c)
         return;
     }
     switch ((enum conn_state)c->state) {
+    case CONN_ANNOUNCED:
+        stash(c, server->read, (size_t)n);
+        if (c->state == CONN_ANNOUNCED)
+            read_proxy_header(c);
+        break;
     case CONN_READING:
         if (stashed(c) > 0) /* not gone on with yet: these come after it */
             stash(c, server->read, (size_t)n);
@@ -524,6 +562,10 @@ void conn_on_deadline(struct sock *s, uint64_t at_ms)
     struct conn *c = conn_of_sock(s);
 
     switch ((enum conn_state)c->state) {
+    case CONN_ANNOUNCED:
+        conn_server(c)->stats->timeouts_header++;
+        conn_cut(c);
+        break;
     case CONN_READING:
         on_read_timeout(c);
         break;
@@ -547,6 +589,8 @@ void conn_on_deadline(struct sock *s, uint64_t at_ms)
 static unsigned wanted(const struct conn *c)
 {
     switch ((enum conn_state)c->state) {
+    case CONN_ANNOUNCED:
+        return NET_READ;
     case CONN_READING:
     case CONN_HANDLING:
         return c->has_end || stashed(c) >= MAX_STASH ? 0 : NET_READ;
@@ -571,8 +615,10 @@ void conn_settle(struct conn *c)
 void conn_begin(struct conn *c)
 {
     on_readable(c);
-    if (c->state == CONN_READING && c->request == NULL)
-        sock_deadline(&c->sock, in_ms(c, conn_server(c)->limits->idle_timeout_ms));
+    if (c->state == CONN_ANNOUNCED)
+        sock_deadline(&c->sock, in_ms(c, conn_server(c)->limits->header_timeout_ms));
+    else
+        await_request(c);
     conn_settle(c);
 }
 

@@ -23,11 +23,13 @@ enum {
 
 /* A connection's life; any state may go to dead.
  *
+ *   announced -> reading (it begins with a PROXY header)
  *   reading -> handling -> reading (kept alive)
  *           \           \-> flushing -> reading or lingering
  *            \           \-> streaming -> lingering
  *             \-> flushing, lingering (refused, timed out)                */
 enum conn_state {
+    CONN_ANNOUNCED, /* its PROXY header is awaited, and stashed as it comes */
     CONN_READING,   /* between requests, or in the middle of one: then it has a request */
     CONN_HANDLING,  /* its request is with the handler */
     CONN_FLUSHING,  /* the socket did not take the answer at once */
@@ -65,6 +67,7 @@ struct conn {
     struct peer peer;
     uint8_t state;              /* enum conn_state */
     uint8_t role : 2;
+    bool is_local : 1;
     bool is_feeding : 1;        /* conn_feed is running: it goes on itself */
     bool is_resumed : 1;        /* in the list of those to go on with; has bytes, even if dead */
     bool has_end : 1;           /* the peer has sent its end */

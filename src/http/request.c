@@ -225,6 +225,11 @@ enum http_role http_request_role(const struct http_request *r)
     return r->role;
 }
 
+bool http_request_is_local(const struct http_request *r)
+{
+    return r->is_local;
+}
+
 const struct peer *http_request_peer(const struct http_request *r)
 {
     return &r->peer;

@@ -15,6 +15,7 @@ struct http_request {
     struct conn *conn;         /* NULL in tests that have none */
     struct peer peer;
     enum http_role role;
+    bool is_local;
     enum http_method method;
     size_t route;              /* its row in the table of routes, from 1; 0: it has reached none */
     struct h1_span path;       /* in the reader's arena; empty: "/" */

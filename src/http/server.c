@@ -32,7 +32,8 @@ static void reap(struct http_server *server)
 
 static bool is_idle(const struct conn *c)
 {
-    return c->state == CONN_READING && c->request == NULL && c->bytes == NULL;
+    return c->state == CONN_ANNOUNCED ||
+           (c->state == CONN_READING && c->request == NULL && c->bytes == NULL);
 }
 
 /* Closes some of the connections that are idle: to close one takes some microseconds. Returns
@@ -133,7 +134,7 @@ void http_server_destroy(struct http_server *server)
 }
 
 void http_server_accept(struct http_server *server, int fd, const struct peer *peer,
-                        enum http_role role)
+                        const struct http_door *door)
 {
     struct conn *c = pool_take(&server->conns);
 
@@ -144,7 +145,9 @@ void http_server_accept(struct http_server *server, int fd, const struct peer *p
         return;
     }
     c->peer = *peer;
-    c->role = (unsigned)role & 3;
+    c->role = (unsigned)door->role & 3;
+    c->is_local = door->is_local;
+    c->state = door->has_proxy_header ? CONN_ANNOUNCED : CONN_READING;
     server->count++;
     server->stats->connections_open++;
     sock_open(&c->sock, &server->socks, fd);

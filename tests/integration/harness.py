@@ -359,7 +359,7 @@ class Http:
             self.sock.sendall(data[at:at + size])
 
     def send_request(self, method, target, body=None, headers=(), version="1.1"):
-        lines = [f"{method} {target} HTTP/{version}", "Host: test"]
+        lines = [f"{method} {target} HTTP/{version}", "Host: localhost"]
         lines += [f"{name}: {value}" for name, value in headers]
         if body is not None and not any(n.lower() in ("content-length", "transfer-encoding")
                                         for n, _ in headers):

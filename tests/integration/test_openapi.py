@@ -521,7 +521,7 @@ class Answers(TestCase):
         daemon = self.start("server.drain_time=60s")
         self.open(daemon=daemon)
         http = self.connect(daemon)
-        http.send(b"GET /readyz HTTP/1.1\r\nHost: test\r\n")
+        http.send(b"GET /readyz HTTP/1.1\r\nHost: localhost\r\n")
         wait_for(lambda: daemon.stats()["connections_open"] == 3, "all connections")
         daemon.process.send_signal(signal.SIGTERM)
         wait_for(lambda: "draining" in daemon.log_text(), "the drain")

@@ -169,10 +169,11 @@ static const struct http_route routes[] = {
 static int connect_client(void)
 {
     static const struct peer nobody;
+    static const struct http_door door = {.role = HTTP_PUBLIC};
     int pair[2];
 
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair), 0);
-    http_server_accept(server, pair[0], &nobody, HTTP_PUBLIC);
+    http_server_accept(server, pair[0], &nobody, &door);
     return pair[1];
 }
 
