@@ -28,6 +28,7 @@ struct api_options {
     uint64_t max_streams;         /* each 0: no limit */
     uint64_t max_streams_per_user;
     uint64_t max_streams_per_ip;  /* IPv6: per /64 */
+    uint64_t streams_per_second_per_ip;
     uint64_t retry_ms;            /* Retry-After of a stream that is refused */
     bool streams_need_token;      /* and histories */
     bool sending_takes_key;       /* sending, and every other route of role internal, needs one of
@@ -49,6 +50,9 @@ struct api *api_create(const struct api_options *options, struct notification_ma
 
 /* Other options from now on, borrowed as those before. */
 void api_change_options(struct api *api, const struct api_options *options);
+
+/* Tells the time; call it at least ten times a second. */
+void api_tick(struct api *api, uint64_t now_ms);
 
 /* After the last connection is gone. NULL is allowed. */
 void api_destroy(struct api *api);

@@ -140,6 +140,8 @@ struct config_issuer {
 
 struct config_limits {
     uint64_t publishes_per_second_per_key; /* notifications; 0: no limit */
+    uint64_t streams_per_second_per_ip;    /* 0: no limit */
+    uint64_t max_memory_bytes;             /* 0: no limit; else at least twice the window */
 };
 
 struct config_http {

@@ -30,6 +30,7 @@ struct manager_options {
     size_t window_bytes;       /* the window: bounded by bytes, ... */
     uint64_t keep_ms;          /* ... age ... */
     size_t keep_per_user;      /* ... and per user */
+    uint64_t max_memory;       /* bytes that queues and window are held to; 0: no limit */
     uint64_t (*read_us)(void); /* the clock of journal_append.came_us, asked now and then while
                                 * streams are written; NULL: nothing is timed */
 };
@@ -40,8 +41,9 @@ struct notification_manager *notification_manager_create(const struct manager_op
                                                          struct journal *journal,
                                                          struct stats *stats);
 
-/* Takes over heartbeat_ms, retry_ms, queue, overflow and max_age_ms, for the streams that are open
- * too; their next heartbeat still comes when it was due. The rest of `options` is not looked at. */
+/* Takes over heartbeat_ms, retry_ms, queue, overflow, max_age_ms and max_memory, for the streams
+ * that are open too; their next heartbeat still comes when it was due. The rest of `options` is not
+ * looked at. */
 void manager_change_options(struct notification_manager *nm,
                             const struct manager_options *options);
 
@@ -90,6 +92,10 @@ size_t manager_user_stream_count(const struct notification_manager *nm, struct s
 
 /* Whether the journal takes notifications now; else the reason is in `*why`. */
 bool manager_is_ready(const struct notification_manager *nm, const char **why);
+
+/* Whether queues and window hold options.max_memory: nothing is to be sent until the streams that
+ * are furthest behind are ended. */
+bool manager_is_full(const struct notification_manager *nm);
 
 /* Whether manager_drain was called: no stream is to be opened any more. */
 bool manager_is_draining(const struct notification_manager *nm);

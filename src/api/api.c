@@ -35,11 +35,16 @@ struct api *api_create(const struct api_options *options, struct notification_ma
 
 void api_change_options(struct api *api, const struct api_options *options)
 {
-    bool was_counting = api->options.max_streams_per_ip > 0;
+    bool was_counting = addresses_are_counted(api);
 
     api->options = *options;
-    if (was_counting != (options->max_streams_per_ip > 0))
+    if (was_counting != addresses_are_counted(api))
         addresses_restart(api);
+}
+
+void api_tick(struct api *api, uint64_t now_ms)
+{
+    addresses_tick(api, now_ms);
 }
 
 void api_destroy(struct api *api)

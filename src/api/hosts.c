@@ -54,6 +54,7 @@ bool hosts_refuse(struct api *api, struct http_request *r)
     if (is_own(name) || is_listed(&api->options, name))
         return false;
     api->stats->requests_misdirected++;
+    api_note_refusal(api, r, GATE_HOST, name);
     http_problem(r, 421, "This server is not %.*s: add that to http.server_names if it is.",
                  name.n < 100 ? (int)name.n : 100, name.p);
     return true;

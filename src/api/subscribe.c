@@ -143,11 +143,31 @@ static bool has_topics(struct api *api, struct http_request *r,
     return true;
 }
 
-static void refuse(struct http_request *r, const struct api *api, uint64_t *counter, int status,
-                   const char *detail)
+/* What a limit of streams answers, and counts. */
+static const struct {
+    size_t counter; /* in struct stats */
+    int status;
+    const char *detail;
+} refusals[] = {
+    [GATE_MAX_STREAMS] = {offsetof(struct stats, streams_refused_total), 503,
+                          "The daemon holds as many streams as streams.max_streams allows."},
+    [GATE_MAX_STREAMS_PER_USER] = {
+        offsetof(struct stats, streams_refused_per_user), 429,
+        "This user has as many streams as streams.max_streams_per_user allows."},
+    [GATE_MAX_STREAMS_PER_IP] = {
+        offsetof(struct stats, streams_refused_per_ip), 429,
+        "This address has as many streams as streams.max_streams_per_ip allows."},
+    [GATE_STREAMS_PER_SECOND] = {
+        offsetof(struct stats, streams_refused_by_rate), 429,
+        "This address opens streams faster than limits.streams_per_second_per_ip allows."},
+};
+
+static bool refuse(struct http_request *r, struct api *api, enum api_gate gate, struct slice user)
 {
-    (*counter)++;
-    api_refuse_for_now(r, status, api->options.retry_ms, detail);
+    ++*(uint64_t *)(void *)((char *)api->stats + refusals[gate].counter);
+    api_note_refusal(api, r, gate, user);
+    api_refuse_for_now(r, refusals[gate].status, api->options.retry_ms, refusals[gate].detail);
+    return false;
 }
 
 /* False: the stream is one too many, and that was answered. */
@@ -155,21 +175,18 @@ static bool is_within_limits(struct api *api, struct http_request *r, struct sli
 {
     const struct api_options *o = &api->options;
 
-    if (o->max_streams > 0 && manager_stream_count(api->nm) >= o->max_streams) {
-        refuse(r, api, &api->stats->streams_refused_total, 503,
-               "The daemon holds as many streams as streams.max_streams allows.");
-        return false;
-    }
+    if (o->max_streams > 0 && manager_stream_count(api->nm) >= o->max_streams)
+        return refuse(r, api, GATE_MAX_STREAMS, user);
     if (o->max_streams_per_user > 0 &&
-        manager_user_stream_count(api->nm, user) >= o->max_streams_per_user) {
-        refuse(r, api, &api->stats->streams_refused_per_user, 429,
-               "This user has as many streams as streams.max_streams_per_user allows.");
-        return false;
-    }
-    if (!addresses_take(api, http_request_peer(r))) {
-        refuse(r, api, &api->stats->streams_refused_per_ip, 429,
-               "This address has as many streams as streams.max_streams_per_ip allows.");
-        return false;
+        manager_user_stream_count(api->nm, user) >= o->max_streams_per_user)
+        return refuse(r, api, GATE_MAX_STREAMS_PER_USER, user);
+    switch (addresses_take(api, http_request_peer(r))) {
+    case ADDRESS_TAKEN:
+        break;
+    case ADDRESS_FULL:
+        return refuse(r, api, GATE_MAX_STREAMS_PER_IP, user);
+    case ADDRESS_TOO_FAST:
+        return refuse(r, api, GATE_STREAMS_PER_SECOND, user);
     }
     return true;
 }

@@ -126,6 +126,23 @@ static int check_journal(struct config *cfg, struct config_errors *errors)
     return cfg->journal.path == NULL ? default_path(cfg, errors) : 0;
 }
 
+/* Once the window is known. */
+static int check_memory(const struct config *cfg, struct config_errors *errors)
+{
+    uint64_t least = 2 * cfg->journal.window_bytes;
+    const char *origin = cfg->origins[CONFIG_limits_max_memory];
+    char size[VALUE_FORMAT_SIZE];
+    char needed[VALUE_FORMAT_SIZE];
+
+    if (cfg->limits.max_memory_bytes == 0 || cfg->limits.max_memory_bytes >= least)
+        return 0;
+    value_format_size(cfg->limits.max_memory_bytes, size);
+    value_format_size(least, needed);
+    return config_error(errors, origin != NULL ? origin : cfg->origins[CONFIG_journal_window],
+                        "[limits] max_memory = %s: must be at least %s, twice [journal] window",
+                        size, needed);
+}
+
 /* ---- who makes tokens ---- */
 
 /* An issuer of tokens as sentences name it. */
@@ -251,5 +268,7 @@ int config_check(struct config *cfg, struct config_errors *errors)
     rc = check_auth(cfg, errors);
     worst = rc != 0 ? rc : worst;
     rc = check_journal(cfg, errors);
+    worst = rc != 0 ? rc : worst;
+    rc = check_memory(cfg, errors);
     return rc != 0 ? rc : worst;
 }

@@ -1,5 +1,5 @@
 /* revocation_file.c - one batch at a time is with the thread; what comes meanwhile waits in `next`.
- * While `is_writing`, the bytes and the status of `now` are the thread's. */
+ * While `has_thread`, the bytes and the status of `now` are the thread's. */
 #include "revocation_file_priv.h"
 
 #include <errno.h>
@@ -34,7 +34,8 @@ struct revocation_file {
     struct ev_loop *ev;
     ev_async written;
     pthread_t thread;
-    bool is_writing;
+    bool is_writing;         /* `now` is a batch, of which nothing was told yet, ... */
+    bool has_thread;         /* ... and which is with the thread */
     bool is_doubtful;        /* the file's end may be half a line: the next batch is whole */
     size_t whole_bytes;      /* of the last whole one, ... */
     size_t appended_bytes;   /* ... and of those behind it */
@@ -192,11 +193,11 @@ static void begin(struct revocation_file *f)
     if (f->is_writing || (f->next.bytes.len == 0 && !f->next.bytes.failed))
         return;
     take_next(f);
+    f->is_writing = true;
     status = f->now.bytes.failed ? -ENOMEM : start_thread(f);
-    if (status == 0) {
-        f->is_writing = true; /* what comes of it is the thread's to say, and may be said */
-        return;
-    }
+    f->has_thread = status == 0;
+    if (f->has_thread)
+        return; /* what comes of it is the thread's to say, and may be said already */
     f->now.status = status;
     ev_async_send(f->ev, &f->written); /* told later, as any outcome is */
 }
@@ -207,9 +208,9 @@ static void on_written(struct ev_loop *ev, ev_async *w, int revents)
 
     (void)ev;
     (void)revents;
-    if (f->is_writing)
+    if (f->has_thread)
         pthread_join(f->thread, NULL);
-    f->is_writing = false;
+    f->has_thread = f->is_writing = false;
     settle(f);
     begin(f);
 }
@@ -277,7 +278,7 @@ void revocation_file_close(struct revocation_file *f)
 {
     if (f == NULL)
         return;
-    if (f->is_writing)
+    if (f->has_thread)
         pthread_join(f->thread, NULL);
     f->is_doubtful |= f->is_writing && f->now.status != 0;
     buf_fini(&f->now.bytes);

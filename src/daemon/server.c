@@ -111,6 +111,7 @@ static void on_tick(struct ev_loop *ev, ev_timer *w, int revents)
     tell_life(s, now_ms);
     journal_tick(s->journal, now_ms);
     manager_tick(s->manager, now_ms);
+    api_tick(s->api, now_ms);
     if (s->credentials != NULL)
         credentials_tick(s->credentials, now_ms);
     if (s->revocations != NULL)
@@ -174,6 +175,7 @@ struct manager_options server_manager_options(const struct server *s)
         .window_bytes = cfg->journal.window_bytes,
         .keep_ms = cfg->journal.keep_ms,
         .keep_per_user = cfg->journal.keep_per_user,
+        .max_memory = cfg->limits.max_memory_bytes,
         .read_us = clock_mono_us,
     };
 }
@@ -277,6 +279,7 @@ struct api_options server_api_options(const struct server *s)
         .max_streams = cfg->streams.max_streams,
         .max_streams_per_user = cfg->streams.max_streams_per_user,
         .max_streams_per_ip = cfg->streams.max_streams_per_ip,
+        .streams_per_second_per_ip = cfg->limits.streams_per_second_per_ip,
         .retry_ms = cfg->streams.retry_ms,
         .streams_need_token = cfg->auth.subscribe == CONFIG_SUBSCRIBE_JWT,
         .sending_takes_key = (cfg->auth.publish & CONFIG_BY_KEY) != 0,

@@ -39,6 +39,7 @@ static const struct {
     [CLOSE_PEER] = {"peer", offsetof(struct stats, streams_closed_by_peer)},
     [CLOSE_OVERFLOW] = {"overflow", offsetof(struct stats, streams_closed_by_overflow)},
     [CLOSE_MEMORY] = {"out-of-memory", offsetof(struct stats, streams_closed_for_memory)},
+    [CLOSE_PRESSURE] = {"max-memory", offsetof(struct stats, streams_closed_by_max_memory)},
     [CLOSE_BYE + BYE_SHUTDOWN] = {"shutdown", offsetof(struct stats, streams_closed_by_shutdown)},
     [CLOSE_BYE + BYE_KICKED] = {"kicked", offsetof(struct stats, streams_closed_by_kick)},
     [CLOSE_BYE + BYE_MAX_AGE] = {"max-age", offsetof(struct stats, streams_closed_by_age)},
@@ -62,15 +63,17 @@ static int queue_push(struct client *c, struct message *m, uint32_t limit)
     if (status == 0) {
         c->nm->stats->queued_messages++;
         c->nm->stats->queued_bytes += m->length;
+        message_hold(m, &c->nm->stats->memory_held);
     }
     return status;
 }
 
 /* `m` is about to leave. */
-static void count_off(struct client *c, const struct message *m)
+static void count_off(struct client *c, struct message *m)
 {
     c->nm->stats->queued_messages--;
     c->nm->stats->queued_bytes -= m->length;
+    message_let_go(m, &c->nm->stats->memory_held);
 }
 
 static void queue_remove(struct client *c, uint32_t i)
@@ -166,6 +169,21 @@ void client_cut_for_memory(struct client *c)
 {
     c->nm->stats->out_of_memory++;
     finish(c, false, CLOSE_MEMORY);
+}
+
+uint64_t client_position(const struct client *c)
+{
+    if (c->is_dead || c->is_ending || !c->is_blocked || ring_is_empty(&c->ring))
+        return UINT64_MAX;
+    for (uint32_t i = 0; i < ring_count(&c->ring); i++)
+        if (ring_at(&c->ring, i)->seq > 0)
+            return ring_at(&c->ring, i)->seq;
+    return c->cursor;
+}
+
+void client_cut_for_pressure(struct client *c)
+{
+    finish(c, false, CLOSE_PRESSURE);
 }
 
 /* ---- queueing ---- */

@@ -1,7 +1,8 @@
 /* manager_priv.h - the manager's own structs, shared by the files of this folder.
  *
  * channel.c finds channels, client.c queues and writes, catch_up.c serves clients that are behind,
- * fanout.c walks large channels, and notification_manager.c hears the journal and the world. */
+ * fanout.c walks large channels, pressure.c ends clients when memory is short, and
+ * notification_manager.c hears the journal and the world. */
 #ifndef NOTIFY_MANAGER_PRIV_H
 #define NOTIFY_MANAGER_PRIV_H
 #include "base/hash.h"
@@ -46,6 +47,7 @@ enum client_close {
     CLOSE_PEER,
     CLOSE_OVERFLOW,
     CLOSE_MEMORY,
+    CLOSE_PRESSURE,
     CLOSE_BYE, /* and a number of enum client_bye */
 };
 
@@ -131,6 +133,15 @@ struct notification_manager {
     manager_revoked_fn *is_revoked; /* while `clients` is walked for it, or NULL */
     void *revoked_ctx;
     bool is_revoked_anew;           /* there is more to look for than when that walk began */
+    enum {
+        PRESSURE_NONE,
+        PRESSURE_LOOKS,             /* `clients` is walked for who is furthest behind */
+        PRESSURE_ENDS,              /* and for those that have read up to `ends_until` at most */
+    } pressure;
+    uint64_t ends_until;
+    uint64_t pressure_rest_ms;      /* it does not begin before */
+    uint64_t pressure_ended;        /* streams that were ended and not told of yet */
+    uint64_t pressure_told_ms;      /* 0: never */
 };
 
 /* ---- channel.c ---- */
@@ -206,6 +217,12 @@ void client_set_behind(struct client *c, bool is_behind);
 /* Ends the client for want of memory. */
 void client_cut_for_memory(struct client *c);
 
+/* Up to where it has read, if messages wait and its peer takes none; else UINT64_MAX. */
+uint64_t client_position(const struct client *c);
+
+/* Ends the client because its queue's memory is wanted. */
+void client_cut_for_pressure(struct client *c);
+
 /* Queues one notification of its own, for a flush to come; false: there was no room, or the client
  * is dead. */
 bool client_queue(struct client *c, struct message *m);
@@ -231,6 +248,11 @@ void client_catch_up(struct client *c);
 
 /* Gives up a page that was asked for, and forgets which losses were told. */
 void client_stop_reading(struct client *c);
+
+/* ---- pressure.c ---- */
+/* Where memory is near options.max_memory, ends some of those that are furthest behind. Returns
+ * whether it has more to do at once. */
+bool pressure_relieve(struct notification_manager *nm);
 
 /* ---- fanout.c ---- */
 /* Every client of the channel gets what is new, of which `m` is the newest, in slices, from

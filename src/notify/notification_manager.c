@@ -161,6 +161,7 @@ static int create_parts(struct notification_manager *nm)
         .max_bytes = nm->options.window_bytes,
         .keep_ms = nm->options.keep_ms,
         .max_per_user = nm->options.keep_per_user,
+        .held = &nm->stats->memory_held,
     };
 
     nm->heartbeat = sse_encode_comment();
@@ -206,6 +207,7 @@ void manager_change_options(struct notification_manager *nm, const struct manage
     nm->options.queue = options->queue;
     nm->options.overflow = options->overflow;
     nm->options.max_age_ms = options->max_age_ms;
+    nm->options.max_memory = options->max_memory;
     if (options->queue > nm->most_queue)
         nm->most_queue = options->queue;
 }
@@ -297,21 +299,25 @@ void manager_end_revoked(struct notification_manager *nm, manager_revoked_fn *is
     nm->is_revoked_anew = nm->is_revoked != NULL;
     if (nm->is_revoked == NULL)
         pool_walk_start(&nm->clients);
+    nm->pressure = PRESSURE_NONE; /* a pool has one walk: it begins again after this one */
     nm->is_revoked = is_revoked;
     nm->revoked_ctx = ctx;
 }
 
 bool manager_turn_end(struct notification_manager *nm, uint64_t now_ms)
 {
+    bool has_more;
+
     nm->now_ms = now_ms;
     manager_read_clock_soon(nm);
     if (nm->is_revoked != NULL)
         end_some_revoked(nm);
+    has_more = nm->options.max_memory > 0 && nm->is_revoked == NULL && pressure_relieve(nm);
     clients_flush(nm, FLUSHES_A_TURN);
     fanouts_run(nm, VISITS_A_TURN);
     if (nm->drain_due > 0)
         drain_some(nm);
-    return nm->dirty != NULL || nm->drain_due > 0 || nm->is_revoked != NULL ||
+    return has_more || nm->dirty != NULL || nm->drain_due > 0 || nm->is_revoked != NULL ||
            !list_is_empty(&nm->fanouts);
 }
 
@@ -422,6 +428,11 @@ bool manager_is_ready(const struct notification_manager *nm, const char **why)
         *why = status.trouble == -ENOSPC ? "the journal's disk is full"
                                          : "the journal's disk cannot be written";
     return *why == NULL;
+}
+
+bool manager_is_full(const struct notification_manager *nm)
+{
+    return nm->options.max_memory > 0 && nm->stats->memory_held >= nm->options.max_memory;
 }
 
 bool manager_is_draining(const struct notification_manager *nm)

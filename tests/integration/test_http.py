@@ -21,14 +21,15 @@ class Framing(TestCase):
         stream = self.open()
         body = json.dumps({"user": self.user, "data": "slowly"}).encode()
         http = self.connect()
-        http.send_in_pieces(b"POST /notify HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n%s"
-                            % (len(body), body))
+        http.send_in_pieces(b"POST /notify HTTP/1.1\r\nHost: localhost\r\n"
+                            b"Content-Length: %d\r\n\r\n%s" % (len(body), body))
         self.assertEqual(http.read_response().status, 200)
         self.assertEqual(stream.next().data, "slowly")
 
     def test_a_stream_request_in_single_bytes(self):
         http = self.connect()
-        http.send_in_pieces(f"GET /notifications/{self.user} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+        http.send_in_pieces(f"GET /notifications/{self.user} HTTP/1.1\r\n"
+                            "Host: localhost\r\n\r\n".encode())
         self.assertTrue(http.read_head().startswith(b"HTTP/1.1 200 OK\r\n"))
 
     def test_keep_alive_serves_many_requests(self):
@@ -248,8 +249,8 @@ class Refusals(TestCase):
                 self.refused(post + headers + b"\r\n" + body, 400, 501)
 
     def test_transfer_encoding_with_http_1_0(self):
-        self.refused(b"POST /notify HTTP/1.0\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
-                     b"0\r\n\r\n", 400)
+        self.refused(b"POST /notify HTTP/1.0\r\nHost: localhost\r\n"
+                     b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400)
 
     def test_bad_chunks(self):
         post = b"POST /notify HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -269,7 +270,8 @@ class Refusals(TestCase):
     def test_other_versions_are_505(self):
         for version in (b"2.0", b"1.2", b"0.9", b"3.0"):
             with self.subTest(version):
-                self.refused(b"GET /healthz HTTP/" + version + b"\r\nHost: localhost\r\n\r\n", 400, 505)
+                self.refused(b"GET /healthz HTTP/" + version + b"\r\nHost: localhost\r\n\r\n",
+                             400, 505)
 
     def test_the_http2_preface_is_refused(self):
         http = self.connect()

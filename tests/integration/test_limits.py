@@ -1,25 +1,21 @@
-"""Who is let in, and how much of it: names of the server, proxies and what they say of clients, rates,
-descriptors, memory."""
+"""Who is let in, and how much of it: names of the server, proxies and what they say of clients,
+rates, descriptors, memory."""
 import json
 import pathlib
-import re
-import resource
 import signal
 import socket
 import struct
-import subprocess
 import time
-import unittest
 
-from harness import (TIMES, Http, OneDaemonATest, Reader, Stream, TestCase, main, quote, run,
-                     wait_for)
+from harness import TIMES, Http, OneDaemonATest, main, quote, run, wait_for
 
 
 def get(daemon, host, target="/healthz", headers="", version="1.1", port=None):
     """One request with that Host; None leaves it out."""
     line = "" if host is None else f"Host: {host}\r\n"
     with Http(port or daemon.port) as http:
-        http.send(f"GET {target} HTTP/{version}\r\n{line}{headers}Connection: close\r\n\r\n".encode())
+        http.send(f"GET {target} HTTP/{version}\r\n{line}{headers}"
+                  "Connection: close\r\n\r\n".encode())
         return http.read_response()
 
 
@@ -38,8 +34,9 @@ class Names(OneDaemonATest):
             with self.subTest(host):
                 self.assertEqual(get(daemon, host).status, 200)
         self.assertEqual(get(daemon, None, version="1.0").status, 200)
-        for host in ("evil.example", "evil.example:80", "localhost.evil.example", "127.evil.example",
-                     "127.0.0.1.evil.example", "192.0.2.1", "[::2]", "", "xlocalhost", "127."):
+        for host in ("evil.example", "evil.example:80", "localhost.evil.example",
+                     "127.evil.example", "127.0.0.1.evil.example", "192.0.2.1",
+                     "[::2]", "", "xlocalhost", "127."):
             with self.subTest(host):
                 response = get(daemon, host)
                 self.assert_problem(response, 421, "http.server_names")
@@ -146,7 +143,6 @@ V2 = block(1, 0x11, socket.inet_aton("203.0.113.5") + socket.inet_aton("10.0.0.1
            struct.pack("!HH", 4711, 443), b"\x04\x00\x01x")
 V2_IPV6 = block(1, 0x21, socket.inet_pton(socket.AF_INET6, "2001:db8::1") + bytes(16) +
                 struct.pack("!HH", 80, 443))
-OPTIONS = ("listener.default.proxy_protocol=yes", "http.trusted_proxies=127.0.0.1")
 
 
 class ProxyProtocol(OneDaemonATest):
@@ -242,6 +238,153 @@ class ProxyProtocol(OneDaemonATest):
         wait_for(lambda: daemon.stats()["connections_open"] == 2, "the connection")
         daemon.process.send_signal(signal.SIGTERM)
         self.assertTrue(http.is_closed())
+
+
+# ---- rates ----
+
+class Rates(OneDaemonATest):
+    def test_an_address_opens_so_many_streams_a_second(self):
+        daemon = self.start("limits.streams_per_second_per_ip=3", "http.trusted_proxies=127.0.0.1")
+        mine = [("X-Forwarded-For", "203.0.113.5")]
+        # A slow machine may take more than a second for three of them: nine are too many for any.
+        answers = []
+        https = [self.connect(daemon) for _ in range(9)]
+        for http in https:
+            http.send_request("GET", f"/notifications/{self.user}", headers=mine)
+        for http in https:
+            head = http.read_head()
+            answers.append(int(head.split(b" ")[1]))
+        self.assertEqual(answers[:3], [200, 200, 200])
+        self.assertIn(429, answers)
+        response = daemon.get("/notifications/x", mine)
+        self.assert_problem(response, 429, "streams_per_second_per_ip")
+        self.assertEqual(response["Retry-After"], "2")
+        self.open(daemon=daemon)  # of another address
+        refused = answers.count(429) + 1
+        self.assertEqual(daemon.stats()["streams_refused_by_rate"], refused)
+        self.assertIn(f'streams_refused_total{{limit="streams_per_second_per_ip"}} {refused}',
+                      daemon.get("/metrics").body.decode())
+        self.assertEqual(len(daemon.log("refused at a limit")), 1)
+        line = daemon.log("refused at a limit")[0]
+        self.assertEqual((line["limit"], line["peer"]),
+                         ("limits.streams_per_second_per_ip", "203.0.113.5"))
+
+        def one_more():
+            http = self.connect(daemon)
+            http.send_request("GET", f"/notifications/{self.user}", headers=mine)
+            return http.read_head().startswith(b"HTTP/1.1 200 ")
+        wait_for(one_more, "the next second")
+
+    def test_ipv6_counts_by_the_network_of_a_customer(self):
+        daemon = self.start("limits.streams_per_second_per_ip=1", "http.trusted_proxies=127.0.0.1",
+                            "streams.max_streams_per_ip=1")
+        for peer, status in (("2001:db8:1:2::1", 200), ("2001:db8:1:2:ffff::9", 429),
+                             ("2001:db8:1:3::1", 200), ("192.0.2.1", 200), ("192.0.2.2", 200)):
+            with self.subTest(peer):
+                http = self.connect(daemon)
+                http.send_request("GET", "/notifications/x", headers=[("X-Forwarded-For", peer)])
+                self.assertIn(f" {status} ".encode(), http.read_head()[:20])
+
+    def test_the_limit_is_reloaded(self):
+        path = pathlib.Path(self.scratch()) / "conf"
+        path.write_text("")
+        daemon = self.start(arguments=["-c", str(path)])
+        streams = [self.open(daemon=daemon) for _ in range(3)]
+        path.write_text("[streams]\nmax_streams_per_ip = 3\n"
+                        "[limits]\nstreams_per_second_per_ip = 1000\n")
+        daemon.process.send_signal(signal.SIGHUP)
+        daemon.wait_log("configuration reloaded")
+        self.assert_problem(daemon.get("/notifications/x"), 429, "max_streams_per_ip")
+        streams.pop().close()
+        wait_for(lambda: daemon.stats()["streams_open"] == 2, "its end")
+        self.open(daemon=daemon)
+
+
+# ---- memory ----
+
+class Memory(OneDaemonATest):
+    OPTIONS = ("journal.window=64KiB", "limits.max_memory=1MiB", "journal.sync=never",
+               "publish.max_payload=32KiB")
+
+    def stall(self, daemon, user, count=1):
+        """Streams that take nothing, from small buffers."""
+        streams = [self.open(user, daemon, rcvbuf=4096) for _ in range(count)]
+        return streams
+
+    def test_the_furthest_behind_are_ended_and_others_lose_nothing(self):
+        daemon = self.start(*self.OPTIONS)
+        self.stall(daemon, "slow", 3)
+        reader = self.open("fast", daemon)
+        sent = 0
+        end = time.monotonic() + 60 * TIMES
+        while daemon.stats()["streams_closed_by_max_memory"] == 0:
+            self.assertLess(time.monotonic(), end, daemon.stats())
+            # To each of the slow ones another: what is shared by queues counts once.
+            daemon.post(json.dumps({"user": "slow", "data": "x" * 30000}).encode())
+            daemon.notify(user="fast", data=sent)
+            self.assertEqual(reader.next().data, str(sent))
+            sent += 1
+        stats = daemon.stats()
+        self.assertLessEqual(stats["memory_held"], 1 << 20)
+        line = daemon.wait_log("queues are near limits.max_memory: the slowest streams were ended")
+        self.assertGreaterEqual(line["streams"], 1)
+        self.assertIn('streams_closed_total{reason="max-memory"}',
+                      daemon.get("/metrics").body.decode())
+        reader.expect_quiet(daemon, "fast")
+
+    def test_what_is_shared_counts_once(self):
+        daemon = self.start(*self.OPTIONS)
+        self.stall(daemon, "slow", 60)
+        batch = json.dumps([{"user": "slow", "data": "x" * 5000}] * 20).encode()
+        while daemon.stats()["queued_bytes"] < 2 << 20:
+            self.assertEqual(daemon.post(batch).status, 200)
+        stats = daemon.stats()
+        self.assertLess(stats["memory_held"], 1 << 20)
+        self.assertEqual(stats["streams_closed_by_max_memory"], 0)
+
+    def test_a_stream_that_was_ended_resumes_without_a_gap(self):
+        daemon = self.start(*self.OPTIONS)
+        slow = self.stall(daemon, "slow")[0]
+        numbers = 0
+        while daemon.stats()["streams_closed_by_max_memory"] == 0:
+            daemon.notify(user="slow", data=f"{numbers} " + "x" * 30000)
+            numbers += 1
+            self.assertLess(numbers, 2000)
+        got = [e for e in slow.expect_end() if e.event == "notification"]
+        last = slow.parser.last_id if not got else got[-1].id
+        again = self.open(f"/notifications/slow?last_event_id={last}", daemon)
+        self.assertEqual(int(again.next().data.split(" ")[0]), len(got))
+
+    def test_at_the_limit_publishes_are_refused_until_there_is_room(self):
+        daemon = self.start("journal.type=memory", "journal.window=64KiB",
+                            "limits.max_memory=512KiB")
+        self.stall(daemon, "slow")
+        while not daemon.presence("slow")["streams"][0]["lagging"]:
+            daemon.notify(user="slow", data="x" * 30000)
+        batch = json.dumps([{"user": "slow", "data": "x" * 30000}] * 30).encode()
+        one = json.dumps({"user": "other", "data": 1}).encode()
+        text = b"".join(b"POST /notify HTTP/1.1\r\nHost: localhost\r\n"
+                        b"Content-Length: %d\r\n\r\n%s" % (len(body), body)
+                        for body in (batch, one))
+        http = self.connect(daemon)
+        http.send(text[:-300])
+        http.send(text[-300:])  # so that both are handled in one turn
+        self.assertEqual(http.read_response().status, 200)
+        response = http.read_response()
+        self.assert_problem(response, 503, "limits.max_memory")
+        self.assertEqual(response["Retry-After"], "1")
+        wait_for(lambda: daemon.post(one).status == 200, "room")
+        stats = daemon.stats()
+        self.assertEqual(stats["streams_closed_by_max_memory"], 1)
+        self.assertGreaterEqual(stats["publishes_refused_for_memory"], 1)
+        self.assertEqual(len(daemon.log("refused at a limit")), 1)
+
+    def test_it_must_leave_room_for_the_window(self):
+        done = run("check-config", "-o", "limits.max_memory=100MiB")
+        self.assertEqual(done.returncode, 2)
+        self.assertIn("at least 128MiB", done.stderr)
+        self.assertEqual(run("check-config", "-o", "limits.max_memory=128MiB").returncode, 0)
+        self.assertEqual(run("check-config", "-o", "limits.max_memory=0").returncode, 0)
 
 
 if __name__ == "__main__":

@@ -189,8 +189,8 @@ class Publisher(Peer):
                 item.spans_restart |= self.run.may_be_forgotten(item)
         request.start_count = self.run.start_count
         self.under_way.append(request)
-        self.send(request.head + b"Host: localhost\r\nContent-Length: %d\r\n\r\n" % len(request.body) +
-                  request.body)
+        self.send(request.head + b"Host: localhost\r\n"
+                  b"Content-Length: %d\r\n\r\n" % len(request.body) + request.body)
 
     def on_bytes(self):
         while self.under_way:

@@ -41,9 +41,9 @@ static void elements_are_read_in_order(void **state)
 static void what_is_malformed_is_refused(void **state)
 {
     static const char *const wrong[] = {
-        "", " ", ",", "for", "for=", "for=;", "=x", "for=\"1.2.3.4", "for=\"1.2.3.4\\", "for =1.2.3.4",
-        "for=1.2.3.4,", "for=1.2.3.4;", "for=1.2.3.4;for=5.6.7.8", "for=[::1]", "for=1.2.3.4 x",
-        "for=\"1.2.3.4\"x",
+        "", " ", ",", "for", "for=", "for=;", "=x", "for=\"1.2.3.4", "for=\"1.2.3.4\\",
+        "for =1.2.3.4", "for=1.2.3.4,", "for=1.2.3.4;", "for=1.2.3.4;for=5.6.7.8",
+        "for=[::1]", "for=1.2.3.4 x", "for=\"1.2.3.4\"x",
     };
     char many[1024] = "";
 

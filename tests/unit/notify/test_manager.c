@@ -51,6 +51,8 @@ static void world_end(void)
 {
     notification_manager_destroy(w.nm);
     journal_close(w.journal);
+    assert_int_equal(w.stats.memory_held, 0);
+    assert_int_equal(w.stats.queued_bytes, 0);
 }
 
 static void settle(void)
@@ -389,6 +391,72 @@ static void a_stream_full_of_retracts_gets_its_gap_and_its_bye(void **state)
 
 /* ---- tokens ---- */
 
+static void limit_memory(uint32_t queue, uint64_t max_memory)
+{
+    struct manager_options o = {.heartbeat_ms = 15000, .retry_ms = 2000, .queue = queue,
+                                .overflow = OVERFLOW_CATCHUP, .max_memory = max_memory};
+
+    manager_change_options(w.nm, &o);
+}
+
+static void near_the_limit_of_memory_the_furthest_behind_is_ended_first(void **state)
+{
+    enum { STREAMS = 4 };
+    struct fake_sink sinks[STREAMS];
+    static char data[4000];
+
+    (void)state;
+    memset(data, 'x', sizeof data - 1);
+    world_begin(256, OVERFLOW_CATCHUP, 100, 16000);
+    limit_memory(256, 400000);
+    for (int i = 0; i < STREAMS; i++) { /* each a little less behind than the one before */
+        sinks[i] = (struct fake_sink){.room = FAKE_SINK_ENDLESS};
+        open_at(&sinks[i], "alice", NULL);
+        settle();
+        sinks[i].room = i == STREAMS - 1 ? FAKE_SINK_ENDLESS : 0;
+        for (int k = 0; k < 20; k++)
+            send_to(CHANNEL_USER, "alice", data);
+        settle();
+    }
+    assert_int_equal(w.stats.streams_closed_by_max_memory, 0);
+    assert_true(w.stats.queued_bytes > w.stats.memory_held); /* what is shared counts once */
+    for (int k = 0; k < 12; k++)
+        send_to(CHANNEL_USER, "alice", data);
+    settle();
+    assert_true(sinks[0].is_closed && !sinks[0].is_graceful);
+    assert_false(sinks[1].is_closed || sinks[2].is_closed || sinks[3].is_closed);
+    assert_int_equal(w.stats.streams_closed_by_max_memory, 1);
+    for (int k = 0; k < 30; k++)
+        send_to(CHANNEL_USER, "alice", data);
+    settle();
+    assert_true(sinks[1].is_closed);
+    assert_false(sinks[3].is_closed); /* it is not slow */
+    assert_false(manager_is_full(w.nm));
+    world_end();
+    for (int i = 0; i < STREAMS; i++)
+        fake_sink_fini(&sinks[i]);
+}
+
+static void where_nobody_is_slow_memory_ends_nobody_and_does_not_spin(void **state)
+{
+    struct fake_sink sink = {.room = FAKE_SINK_ENDLESS};
+    static char data[4000];
+
+    (void)state;
+    memset(data, 'x', sizeof data - 1);
+    world_begin(8, OVERFLOW_CATCHUP, 100, 64000);
+    open_at(&sink, "alice", NULL);
+    limit_memory(8, 60000); /* less than the window, which nothing forbids here */
+    for (int k = 0; k < 30; k++)
+        send_to(CHANNEL_USER, "alice", data);
+    settle();
+    assert_true(manager_is_full(w.nm));
+    assert_false(manager_turn_end(w.nm, w.now_ms));
+    assert_false(sink.is_closed);
+    world_end();
+    fake_sink_fini(&sink);
+}
+
 static const struct client_credential nobody;
 
 static struct client *open_with(struct fake_sink *sink, struct client_credential credential)
@@ -648,6 +716,8 @@ int main(void)
         cmocka_unit_test(a_stream_is_warned_a_minute_before_its_token_expires_and_ended_then),
         cmocka_unit_test(a_short_token_is_warned_of_at_once),
         cmocka_unit_test(an_expired_token_ends_its_stream_after_the_preamble),
+        cmocka_unit_test(near_the_limit_of_memory_the_furthest_behind_is_ended_first),
+        cmocka_unit_test(where_nobody_is_slow_memory_ends_nobody_and_does_not_spin),
         cmocka_unit_test(a_renewed_stream_goes_on_and_is_warned_again),
         cmocka_unit_test(streams_whose_token_is_revoked_are_ended_however_many_there_are),
         cmocka_unit_test(a_renewed_stream_has_its_new_tokens_credential),
