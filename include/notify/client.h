@@ -58,7 +58,7 @@ struct client_options {
     bool is_chunked;              /* frame for HTTP/1.1 */
     bool has_ping_events;         /* heartbeat=event: a heartbeat that a page can see */
     uint64_t expires_ms;          /* when its token does, on client_open's clock; 0: never */
-    struct client_credential credential;
+    const struct client_credential *credential; /* NULL: none */
     struct slice user_agent;      /* cut at 256 bytes */
     const struct client_sink *ops; /* the same for all clients of a manager */
     void *sink;

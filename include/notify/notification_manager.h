@@ -94,8 +94,8 @@ size_t manager_user_stream_count(const struct notification_manager *nm, struct s
 bool manager_is_ready(const struct notification_manager *nm, const char **why);
 
 /* Whether queues and window hold options.max_memory: nothing is to be sent until the streams that
- * are furthest behind are ended. */
-bool manager_is_full(const struct notification_manager *nm);
+ * are furthest behind are ended, which begins at the turn's end. */
+bool manager_is_full(struct notification_manager *nm);
 
 /* Whether manager_drain was called: no stream is to be opened any more. */
 bool manager_is_draining(const struct notification_manager *nm);

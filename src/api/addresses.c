@@ -136,7 +136,7 @@ void addresses_give_back(struct api *api, const struct peer *peer)
     struct address_count wanted = key_for(peer);
     struct address_count *a;
 
-    if (!addresses_are_counted(api))
+    if (hash_table_count(&api->addresses) == 0)
         return;
     a = hash_table_find(&api->addresses, key_of(&wanted));
     if (a != NULL && a->streams > 0 && --a->streams == 0)

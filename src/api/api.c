@@ -38,6 +38,7 @@ void api_change_options(struct api *api, const struct api_options *options)
     bool was_counting = addresses_are_counted(api);
 
     api->options = *options;
+    api->good_host_length = 0;
     if (was_counting != addresses_are_counted(api))
         addresses_restart(api);
 }
@@ -86,7 +87,7 @@ bool api_matches_star(struct slice text, struct slice pattern)
 /* A page that this daemon's own address serves: scheme aside, Origin names our Host. */
 static bool is_same_origin(const struct http_request *r, struct slice origin)
 {
-    struct slice host = http_request_header(r, "Host");
+    struct slice host = http_request_host(r);
     const char *scheme_end = memmem(origin.p, origin.n, "://", 3);
     size_t skip;
 

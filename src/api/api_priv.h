@@ -37,6 +37,8 @@ struct api {
     struct hash_table addresses;  /* struct address_count, only while they are limited */
     struct list idle_addresses;   /* those of them that hold no stream */
     struct log_gate gates[API_GATES]; /* for the log lines that anybody can cause */
+    char good_host[64];           /* a Host that was found to be ours, with ... */
+    size_t good_host_length;      /* 0: none yet */
     struct notify_item *item;     /* the notification being read: no handler runs within another */
     struct buf answer;            /* to a publish, while it is made */
 };

@@ -227,6 +227,7 @@ static void open_stream(struct api *api, struct http_request *r, struct slice us
                         struct wishes *w, const struct listener_access *access)
 {
     struct copies copies;
+    struct client_credential credential;
     struct peer peer = *http_request_peer(r);
     struct client_options o = {
         .topics = w->topics,
@@ -234,7 +235,6 @@ static void open_stream(struct api *api, struct http_request *r, struct slice us
         .from_earliest = w->from_earliest,
         .has_ping_events = w->has_ping_events,
         .expires_ms = access_end_ms(api, access),
-        .credential = access_credential(access),
         .ops = &sink_ops,
     };
     enum http_framing framing;
@@ -243,6 +243,10 @@ static void open_stream(struct api *api, struct http_request *r, struct slice us
     char *head;
     size_t head_length;
 
+    if (!access->is_open) {
+        credential = access_credential(access);
+        o.credential = &credential;
+    }
     copies.used = 0;
     o.user = keep(&copies, user, MAX_CHANNEL_NAME);
     o.resume = keep(&copies, w->resume, MAX_ID_BYTES);

@@ -36,11 +36,10 @@ static bool is_trusted_proxy(const struct server *s, const struct peer *peer)
 static void on_accept(void *ctx, int fd, const struct peer *peer)
 {
     struct server_listener *l = ctx;
-    struct http_door door = l->door;
 
-    door.has_proxy_header =
-        l->has_proxy_protocol && (peer_is_unix(peer) || is_trusted_proxy(l->server, peer));
-    http_server_accept(l->server->http, fd, peer, &door);
+    if (l->has_proxy_protocol)
+        l->door.has_proxy_header = peer_is_unix(peer) || is_trusted_proxy(l->server, peer);
+    http_server_accept(l->server->http, fd, peer, &l->door);
 }
 
 static bool on_turn_end(void *ctx)

@@ -29,12 +29,12 @@ enum {
  *            \           \-> streaming -> lingering
  *             \-> flushing, lingering (refused, timed out)                */
 enum conn_state {
-    CONN_ANNOUNCED, /* its PROXY header is awaited, and stashed as it comes */
     CONN_READING,   /* between requests, or in the middle of one: then it has a request */
     CONN_HANDLING,  /* its request is with the handler */
     CONN_FLUSHING,  /* the socket did not take the answer at once */
     CONN_STREAMING, /* it is an open stream, which has no request any more */
     CONN_LINGERING, /* our end is sent: awaits the peer's, so that the answer is not lost */
+    CONN_ANNOUNCED, /* its PROXY header is awaited, and stashed as it comes */
     CONN_DEAD,      /* closed; on the list of the dead, freed at the end of the turn */
 };
 

@@ -261,6 +261,13 @@ struct slice http_request_header(const struct http_request *r, const char *name)
     return slice_make(NULL, 0);
 }
 
+struct slice http_request_host(const struct http_request *r)
+{
+    const struct h1_message *m = h1_message(r->reader);
+
+    return slice_make(m->host.at == 0 ? NULL : m->arena.p + m->host.at, m->host.n);
+}
+
 struct slice http_request_header_last(const struct http_request *r, const char *name)
 {
     const struct h1_message *m = h1_message(r->reader);

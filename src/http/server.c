@@ -147,7 +147,8 @@ void http_server_accept(struct http_server *server, int fd, const struct peer *p
     c->peer = *peer;
     c->role = (unsigned)door->role & 3;
     c->is_local = door->is_local;
-    c->state = door->has_proxy_header ? CONN_ANNOUNCED : CONN_READING;
+    if (door->has_proxy_header)
+        c->state = CONN_ANNOUNCED;
     server->count++;
     server->stats->connections_open++;
     sock_open(&c->sock, &server->socks, fd);

@@ -637,7 +637,8 @@ static void mind_token(struct client *c)
 /* Returns 0 or -ENOMEM. */
 static int set_credential(struct client *c, const struct client_credential *credential)
 {
-    if (c->more == NULL && credential->id == 0 && credential->holder == 0)
+    if (credential == NULL ||
+        (c->more == NULL && credential->id == 0 && credential->holder == 0))
         return 0;
     if (c->more == NULL)
         c->more = calloc(1, sizeof *c->more);
@@ -753,7 +754,7 @@ static int join(struct client *c, const struct client_options *o)
         c->nm->stats->users_online++;
     channel_add(c->user, &c->in_user);
     channel_add(c->nm->everyone, &c->in_everyone);
-    return join_topics(c, o) != 0 ? -ENOMEM : set_credential(c, &o->credential);
+    return join_topics(c, o) != 0 ? -ENOMEM : set_credential(c, o->credential);
 }
 
 /* Where the stream starts; returns whether the resume id means nothing here. */

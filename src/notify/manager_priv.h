@@ -132,6 +132,7 @@ struct notification_manager {
     uint64_t drain_due;             /* streams still to be ended of the share that is due */
     manager_revoked_fn *is_revoked; /* while `clients` is walked for it, or NULL */
     void *revoked_ctx;
+    bool has_walk;                  /* `clients` is walked, for the one above or for memory */
     bool is_revoked_anew;           /* there is more to look for than when that walk began */
     enum {
         PRESSURE_NONE,
@@ -139,7 +140,6 @@ struct notification_manager {
         PRESSURE_ENDS,              /* and for those that have read up to `ends_until` at most */
     } pressure;
     uint64_t ends_until;
-    uint64_t pressure_rest_ms;      /* it does not begin before */
     uint64_t pressure_ended;        /* streams that were ended and not told of yet */
     uint64_t pressure_told_ms;      /* 0: never */
 };
@@ -250,9 +250,11 @@ void client_catch_up(struct client *c);
 void client_stop_reading(struct client *c);
 
 /* ---- pressure.c ---- */
-/* Where memory is near options.max_memory, ends some of those that are furthest behind. Returns
- * whether it has more to do at once. */
-bool pressure_relieve(struct notification_manager *nm);
+/* Where memory is near options.max_memory, those that are furthest behind are to be ended. */
+void pressure_begin(struct notification_manager *nm);
+
+/* Looks at some, and ends some. */
+void pressure_relieve(struct notification_manager *nm);
 
 /* ---- fanout.c ---- */
 /* Every client of the channel gets what is new, of which `m` is the newest, in slices, from

@@ -208,6 +208,7 @@ void manager_change_options(struct notification_manager *nm, const struct manage
     nm->options.overflow = options->overflow;
     nm->options.max_age_ms = options->max_age_ms;
     nm->options.max_memory = options->max_memory;
+    nm->pressure = PRESSURE_NONE;
     if (options->queue > nm->most_queue)
         nm->most_queue = options->queue;
 }
@@ -302,23 +303,30 @@ void manager_end_revoked(struct notification_manager *nm, manager_revoked_fn *is
     nm->pressure = PRESSURE_NONE; /* a pool has one walk: it begins again after this one */
     nm->is_revoked = is_revoked;
     nm->revoked_ctx = ctx;
+    nm->has_walk = true;
+}
+
+/* Through all clients, for either of the two that they are walked for. */
+static void walk_on(struct notification_manager *nm)
+{
+    if (nm->is_revoked != NULL)
+        end_some_revoked(nm);
+    else
+        pressure_relieve(nm);
+    nm->has_walk = nm->is_revoked != NULL || nm->pressure != PRESSURE_NONE;
 }
 
 bool manager_turn_end(struct notification_manager *nm, uint64_t now_ms)
 {
-    bool has_more;
-
     nm->now_ms = now_ms;
     manager_read_clock_soon(nm);
-    if (nm->is_revoked != NULL)
-        end_some_revoked(nm);
-    has_more = nm->options.max_memory > 0 && nm->is_revoked == NULL && pressure_relieve(nm);
+    if (nm->has_walk)
+        walk_on(nm);
     clients_flush(nm, FLUSHES_A_TURN);
     fanouts_run(nm, VISITS_A_TURN);
     if (nm->drain_due > 0)
         drain_some(nm);
-    return has_more || nm->dirty != NULL || nm->drain_due > 0 || nm->is_revoked != NULL ||
-           !list_is_empty(&nm->fanouts);
+    return nm->dirty != NULL || nm->drain_due > 0 || nm->has_walk || !list_is_empty(&nm->fanouts);
 }
 
 void manager_tick(struct notification_manager *nm, uint64_t now_ms)
@@ -327,6 +335,7 @@ void manager_tick(struct notification_manager *nm, uint64_t now_ms)
     nm->tick_ms = now_ms;
     history_expire(nm->window, now_ms, WINDOW_STEPS);
     update_stats(nm);
+    pressure_begin(nm);
     if (nm->drain_end_ms != 0)
         drain_share(nm);
 }
@@ -430,8 +439,9 @@ bool manager_is_ready(const struct notification_manager *nm, const char **why)
     return *why == NULL;
 }
 
-bool manager_is_full(const struct notification_manager *nm)
+bool manager_is_full(struct notification_manager *nm)
 {
+    pressure_begin(nm);
     return nm->options.max_memory > 0 && nm->stats->memory_held >= nm->options.max_memory;
 }
 

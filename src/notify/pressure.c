@@ -8,14 +8,8 @@
 
 enum {
     LOOKS_A_TURN = 4000,
-    REST_MS = 100,    /* after a walk that found nobody */
     TELL_MS = 10000,  /* between two lines in the log */
 };
-
-static bool is_near(const struct notification_manager *nm)
-{
-    return nm->stats->memory_held >= nm->options.max_memory - nm->options.max_memory / 8;
-}
 
 static bool is_relieved(const struct notification_manager *nm)
 {
@@ -50,7 +44,6 @@ static void turn(struct notification_manager *nm)
     }
     if (nm->ends_until == UINT64_MAX) { /* nobody is slow: there is nothing to be had now */
         nm->pressure = PRESSURE_NONE;
-        nm->pressure_rest_ms = nm->now_ms + REST_MS;
         return;
     }
     nm->pressure = PRESSURE_ENDS;
@@ -80,13 +73,18 @@ static void step(struct notification_manager *nm)
     }
 }
 
-bool pressure_relieve(struct notification_manager *nm)
+void pressure_begin(struct notification_manager *nm)
 {
-    if (nm->pressure == PRESSURE_NONE) {
-        if (!is_near(nm) || nm->now_ms < nm->pressure_rest_ms)
-            return false;
-        look_again(nm);
-    }
+    uint64_t max = nm->options.max_memory;
+
+    if (max == 0 || nm->stats->memory_held < max - max / 8 || nm->has_walk)
+        return;
+    nm->has_walk = true;
+    look_again(nm);
+}
+
+void pressure_relieve(struct notification_manager *nm)
+{
     for (int i = 0; i < LOOKS_A_TURN && nm->pressure != PRESSURE_NONE; i++) {
         if (is_relieved(nm))
             nm->pressure = PRESSURE_NONE;
@@ -94,5 +92,4 @@ bool pressure_relieve(struct notification_manager *nm)
             step(nm);
     }
     tell(nm);
-    return nm->pressure != PRESSURE_NONE;
 }

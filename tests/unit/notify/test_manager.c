@@ -422,12 +422,14 @@ static void near_the_limit_of_memory_the_furthest_behind_is_ended_first(void **s
     assert_true(w.stats.queued_bytes > w.stats.memory_held); /* what is shared counts once */
     for (int k = 0; k < 12; k++)
         send_to(CHANNEL_USER, "alice", data);
+    manager_tick(w.nm, w.now_ms);
     settle();
     assert_true(sinks[0].is_closed && !sinks[0].is_graceful);
     assert_false(sinks[1].is_closed || sinks[2].is_closed || sinks[3].is_closed);
     assert_int_equal(w.stats.streams_closed_by_max_memory, 1);
     for (int k = 0; k < 30; k++)
         send_to(CHANNEL_USER, "alice", data);
+    manager_tick(w.nm, w.now_ms);
     settle();
     assert_true(sinks[1].is_closed);
     assert_false(sinks[3].is_closed); /* it is not slow */
@@ -449,6 +451,7 @@ static void where_nobody_is_slow_memory_ends_nobody_and_does_not_spin(void **sta
     limit_memory(8, 60000); /* less than the window, which nothing forbids here */
     for (int k = 0; k < 30; k++)
         send_to(CHANNEL_USER, "alice", data);
+    manager_tick(w.nm, w.now_ms);
     settle();
     assert_true(manager_is_full(w.nm));
     assert_false(manager_turn_end(w.nm, w.now_ms));
@@ -464,7 +467,7 @@ static struct client *open_with(struct fake_sink *sink, struct client_credential
     struct slice topics[] = {SLICE_LITERAL("t")};
     struct client_options o = {.user = SLICE_LITERAL("alice"), .is_chunked = true,
                                .ops = &fake_sink_ops, .sink = sink, .head = SLICE_LITERAL("HEAD"),
-                               .credential = credential, .topics = topics,
+                               .credential = &credential, .topics = topics,
                                .topic_count = credential.issued_ms % 2};
     struct client *c = client_open(w.nm, &o, w.now_ms);
 
