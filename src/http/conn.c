@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <stddef.h>
 #include <stdlib.h>
+#include "base/clock.h"
 #include "base/log.h"
 #include "net/loop.h"
 #include "net/proxy_protocol.h"
@@ -77,8 +78,9 @@ static void ask_resume(struct conn *c)
     if (c->is_resumed)
         return;
     c->is_resumed = true;
-    c->bytes->next_resumed = server->resumed;
-    server->resumed = c;
+    c->bytes->next_resumed = NULL;
+    *server->resumed_end = c;
+    server->resumed_end = &c->bytes->next_resumed;
     loop_wake(server->socks.loop);
 }
 
@@ -384,10 +386,24 @@ static void set_read_deadline(struct conn *c)
     }
 }
 
+/* Whether one more may be handled of those that came together. */
+static bool has_turn(uint64_t *pipelined_us)
+{
+    uint64_t now_us = clock_mono_us();
+
+    if (*pipelined_us == 0)
+        *pipelined_us = now_us;
+    return now_us - *pipelined_us < PIPELINED_US;
+}
+
 /* Reads requests out of the bytes and has them handled, one after another, as long as each is
- * answered within its handler; bytes behind one that is not are stashed. */
+ * answered within its handler; bytes behind one that is not are stashed, and so are those behind
+ * many, for the turn's end. */
 static void conn_feed(struct conn *c, const char *p, size_t n)
 {
+    uint64_t pipelined_us = 0; /* when the second was begun; 0: not yet */
+    bool is_first = true;
+
     c->is_feeding = true;
     while (c->state == CONN_READING) {
         if (c->request == NULL) {
@@ -395,8 +411,9 @@ static void conn_feed(struct conn *c, const char *p, size_t n)
                 p++;
                 n--;
             }
-            if (n == 0)
+            if (n == 0 || (!is_first && !has_turn(&pipelined_us)))
                 break;
+            is_first = false;
             if (!begin_request(c)) {
                 conn_cut_for_memory(c);
                 break;
@@ -409,6 +426,10 @@ static void conn_feed(struct conn *c, const char *p, size_t n)
     if (c->state == CONN_HANDLING || (c->state == CONN_FLUSHING && c->is_kept)) {
         if (n > 0)
             stash(c, p, n);
+    } else if (c->state == CONN_READING && c->request == NULL && n > 0) {
+        stash(c, p, n);
+        if (c->state == CONN_READING)
+            ask_resume(c);
     } else if (c->state == CONN_READING && c->has_end) {
         conn_cut(c);
     } else if (c->state == CONN_READING && c->request != NULL) {
@@ -451,8 +472,8 @@ static void read_proxy_header(struct conn *c)
 
 static void on_end(struct conn *c)
 {
-    if (c->state == CONN_HANDLING)
-        c->has_end = true; /* half-closed: it may still read the answer */
+    if (c->state == CONN_HANDLING || (c->state == CONN_READING && stashed(c) > 0))
+        c->has_end = true; /* half-closed: it may still read the answers */
     else
         conn_cut(c);
 }

@@ -16,6 +16,7 @@ enum {
     READ_SIZE = 65536,      /* of the one buffer that all connections read into */
     MAX_STASH = 65536,      /* bytes kept of what comes while a request has no answer yet */
     MAX_POOL = 64,          /* request objects kept for the next requests */
+    PIPELINED_US = 300,     /* of requests behind a first, before other connections have theirs */
     WRITE_TIMEOUT_MS = 30000,
     LINGER_MS = 3000,
     MAX_LINGER = 16 << 20,  /* bytes thrown away while lingering */
@@ -84,7 +85,8 @@ struct http_server {
     struct stats *stats;
     struct pool conns;          /* struct conn */
     struct conn *dead;
-    struct conn *resumed;
+    struct conn *resumed;       /* the first of those to go on with */
+    struct conn **resumed_end;
     size_t count;               /* connections that are not dead */
     struct http_request *pool;
     size_t pool_count;

@@ -381,8 +381,8 @@ static int note_field(struct h1 *h, const struct h1_field *field, struct framing
 
     if (name.n == 4 && slice_is_nocase(name, "Host")) {
         f->hosts++;
-        m->host = value.n == 0 ? (struct h1_span){field->name.at, 0}
-                               : (struct h1_span){(uint32_t)(value.p - m->arena.p), (uint32_t)value.n};
+        m->host.at = value.n == 0 ? field->name.at : (uint32_t)(value.p - m->arena.p);
+        m->host.n = (uint32_t)value.n;
         if (!is_host(value))
             return (int)refuse(h, 400, "The Host header is not a host name.");
     } else if (name.n == 6 && slice_is_nocase(name, "Expect") && m->minor > 0) {

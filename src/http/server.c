@@ -5,11 +5,12 @@
 #include <stdlib.h>
 #include <time.h>
 #include <unistd.h>
+#include "base/clock.h"
 #include "conn_priv.h"
 #include "net/loop.h"
 #include "router_priv.h"
 
-enum { LOOKS_A_TURN = 500 };
+enum { LOOKS_A_TURN = 500, RESUMES_US = 4000 };
 
 /* Frees the dead but those that the list of resumed ones still points to. */
 static void reap(struct http_server *server)
@@ -51,18 +52,23 @@ static bool drain_some(struct http_server *server)
     return server->has_to_drain;
 }
 
-/* Goes on with the connections that asked for it. */
-static void resume_all(struct http_server *server)
+/* Goes on with the connections that asked for it by now, in their order, for about that long. */
+static void resume(struct http_server *server, uint64_t most_us)
 {
-    struct conn *c = server->resumed;
+    struct conn **end = server->resumed_end;
+    uint64_t begun_us = clock_mono_us();
+    bool is_last = server->resumed == NULL;
 
-    server->resumed = NULL;
-    while (c != NULL) {
-        struct conn *next = c->bytes->next_resumed;
+    while (!is_last) {
+        struct conn *c = server->resumed;
 
+        is_last = end == &c->bytes->next_resumed;
+        server->resumed = c->bytes->next_resumed;
+        if (server->resumed == NULL)
+            server->resumed_end = &server->resumed;
         c->is_resumed = false;
         conn_resume(c);
-        c = next;
+        is_last |= clock_mono_us() - begun_us >= most_us;
     }
 }
 
@@ -74,7 +80,8 @@ static bool on_turn_end(void *ctx)
     /* Hooks before this one may have to follow up on the requests. */
     bool has_more = server->resumed != NULL;
 
-    resume_all(server);
+    if (has_more)
+        resume(server, RESUMES_US);
     has_more |= drain_some(server);
     reap(server);
     return has_more;
@@ -90,6 +97,7 @@ struct http_server *http_server_create(struct loop *loop, const struct http_limi
         return NULL;
     server->socks = (struct sock_owner){loop, conn_on_event, conn_on_deadline};
     pool_init(&server->conns, sizeof(struct conn));
+    server->resumed_end = &server->resumed;
     server->limits = limits;
     server->filter = filter;
     server->ctx = ctx;
@@ -119,7 +127,7 @@ void http_server_destroy(struct http_server *server)
     pool_walk_start(&server->conns);
     while ((c = pool_walk_next(&server->conns)) != NULL)
         conn_cut(c);
-    resume_all(server);
+    resume(server, UINT64_MAX);
     pool_fini(&server->conns);
     while (server->pool != NULL) {
         struct http_request *r = server->pool;

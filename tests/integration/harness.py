@@ -228,11 +228,13 @@ class Reader:
     def __init__(self, sock):
         self.sock = sock
         self.sock.settimeout(None)
+        self.poll = select.poll()  # select knows no descriptors from 1024 on
+        self.poll.register(sock, select.POLLIN)
         self.buffer = b""
 
     def fill(self, end):
         left = end - time.monotonic()
-        ready = left > 0 and select.select([self.sock], [], [], left)[0]
+        ready = left > 0 and self.poll.poll(left * 1000)
         if not ready:
             raise TimeoutError("nothing came in time")
         try:
