@@ -86,6 +86,8 @@ ssize_t forwarded_read(struct slice value, struct slice nodes[FORWARDED_MAX])
 {
     ssize_t count = 0;
 
+    if (value.n == 0)
+        return -EINVAL;
     for (;;) {
         skip_blanks(&value);
         if (count == FORWARDED_MAX || !cut_element(&value, &nodes[count]))
