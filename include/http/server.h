@@ -17,6 +17,8 @@ struct http_limits {
     uint64_t idle_timeout_ms;   /* between requests: closed without a word */
     size_t max_header;          /* bytes of request line and headers: 414 or 431 */
     size_t max_body;            /* bytes, de-chunked: 413 */
+    uint64_t max_pending;       /* bytes of all requests that are not answered; past it large ones
+                                 * get 503; 0: no limit */
 };
 
 /* `ctx` is http_server_create's. */

@@ -303,6 +303,7 @@ struct http_limits server_http_limits(const struct server *s)
         .idle_timeout_ms = cfg->http.idle_timeout_ms,
         .max_header = cfg->http.max_header_bytes,
         .max_body = cfg->publish.max_body_bytes,
+        .max_pending = cfg->limits.max_memory_bytes / 4,
     };
 }
 

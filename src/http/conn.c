@@ -343,6 +343,25 @@ static void on_head(struct conn *c, size_t more)
         conn_cut(c);
 }
 
+/* Counts what the request has grown by. False: there is no room for it, which was answered. */
+static bool has_room(struct conn *c)
+{
+    struct http_server *server = conn_server(c);
+    struct http_request *r = c->request;
+    size_t size = h1_message(r->reader)->arena.cap;
+
+    server->stats->request_bytes += size - r->counted;
+    r->counted = size;
+    if (server->limits->max_pending == 0 || size <= LARGE_REQUEST ||
+        server->stats->request_bytes <= server->limits->max_pending)
+        return true;
+    server->stats->requests_refused_for_memory++;
+    http_response_header(r, "Retry-After", SLICE_LITERAL("1"));
+    response_refuse(r, 503, "The requests that are being received hold as much memory as "
+                            "limits.max_memory leaves them; try again later.");
+    return false;
+}
+
 /* Reads on in the request, or begins one; *p and *n move on. False: more bytes are needed. */
 static bool step(struct conn *c, const char **p, size_t *n)
 {
@@ -351,6 +370,8 @@ static bool step(struct conn *c, const char **p, size_t *n)
 
     *p += used;
     *n -= used;
+    if (h1_message(c->request->reader)->arena.cap != c->request->counted && !has_room(c))
+        return true;
     switch (result) {
     case H1_MORE:
         return false;

@@ -15,6 +15,7 @@
 enum {
     READ_SIZE = 65536,      /* of the one buffer that all connections read into */
     MAX_STASH = 65536,      /* bytes kept of what comes while a request has no answer yet */
+    LARGE_REQUEST = 65536,  /* smaller ones are let in past max_pending */
     MAX_POOL = 64,          /* request objects kept for the next requests */
     PIPELINED_US = 300,     /* of requests behind a first, before other connections have theirs */
     WRITE_TIMEOUT_MS = 30000,

@@ -28,6 +28,7 @@ struct http_request {
     uint64_t began_ms;         /* its first byte was read */
     enum { AWAITS_NOTHING, AWAITS_HEAD, AWAITS_BODY } awaits; /* what its deadline is set for */
     bool has_head;
+    size_t counted;            /* bytes of the reader's arena, as in stats.request_bytes */
     http_abandoned_fn *on_abandoned;
     void *abandoned_ctx;
 };

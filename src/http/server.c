@@ -224,6 +224,8 @@ struct http_request *server_take_request(struct http_server *server)
 
 void server_put_request(struct http_server *server, struct http_request *r)
 {
+    server->stats->request_bytes -= r->counted;
+    r->counted = 0;
     if (server->pool_count == MAX_POOL) {
         request_destroy(r);
         return;

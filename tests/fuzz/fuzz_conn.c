@@ -107,7 +107,7 @@ static const struct http_route routes[] = {
 
 static void set_up(void)
 {
-    static const struct http_limits limits = {60000, 60000, 60000, 512, 64};
+    static const struct http_limits limits = {60000, 60000, 60000, 512, 64, 0};
     struct error why;
 
     log_setup(LOG_ERROR, LOG_TEXT, STDERR_FILENO, false);

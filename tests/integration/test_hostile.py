@@ -285,6 +285,21 @@ class Hostile(OneDaemonATest):
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             self.close(socks)
 
+    def test_large_bodies_that_are_not_finished(self):
+        daemon = self.start(*OPTIONS, "limits.max_memory=128MiB", "http.body_timeout=30s")
+        head = b"POST /notify HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000\r\n\r\n"
+        with honest(daemon):  # 32 MiB are for them
+            for _ in range(70):
+                sock = socket.create_connection(("127.0.0.1", daemon.port), DEADLINE)
+                self.addCleanup(sock.close)
+                with contextlib.suppress(OSError):
+                    sock.sendall(head + b" " * 900000)
+            wait_for(lambda: daemon.stats()["requests_refused_for_memory"] > 10, "refusals")
+            self.assertLess(daemon.stats()["request_bytes"], 34 << 20)
+        response = daemon.post(b" " * 900000)
+        self.assert_problem(response, 503, "limits.max_memory")
+        self.assertEqual(response["Retry-After"], "1")
+
     # -- odd ones --
 
     @withstood

@@ -195,7 +195,7 @@ static int set_up(void **state)
 
     (void)state;
     log_setup(LOG_ERROR, LOG_TEXT, STDERR_FILENO, false);
-    limits = (struct http_limits){60000, 60000, 60000, 2048, 4096};
+    limits = (struct http_limits){60000, 60000, 60000, 2048, 4096, 0};
     memset(&stats, 0, sizeof stats);
     memset(&seen, 0, sizeof seen);
     abandoned = 0;
@@ -217,6 +217,7 @@ static int tear_down(void **state)
     close(client);
     http_server_destroy(server);
     assert_int_equal(stats.connections_open, 0);
+    assert_int_equal(stats.request_bytes, 0);
     loop_destroy(loop);
     return 0;
 }
