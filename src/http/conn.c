@@ -343,19 +343,14 @@ static void on_head(struct conn *c, size_t more)
         conn_cut(c);
 }
 
-/* Counts what the request has grown by. False: there is no room for it, which was answered. */
+/* False: there is no room for what the request has grown by, which was answered. */
 static bool has_room(struct conn *c)
 {
-    struct http_server *server = conn_server(c);
     struct http_request *r = c->request;
-    size_t size = h1_message(r->reader)->arena.cap;
 
-    server->stats->request_bytes += size - r->counted;
-    r->counted = size;
-    if (server->limits->max_pending == 0 || size <= LARGE_REQUEST ||
-        server->stats->request_bytes <= server->limits->max_pending)
+    if (server_has_room(conn_server(c), r))
         return true;
-    server->stats->requests_refused_for_memory++;
+    conn_server(c)->stats->requests_refused_for_memory++;
     http_response_header(r, "Retry-After", SLICE_LITERAL("1"));
     response_refuse(r, 503, "The requests that are being received hold as much memory as "
                             "limits.max_memory leaves them; try again later.");

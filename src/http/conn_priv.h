@@ -113,6 +113,8 @@ static inline struct http_server *conn_server(const struct conn *c)
 /* ---- server.c ---- */
 struct http_request *server_take_request(struct http_server *server); /* NULL: no memory */
 void server_put_request(struct http_server *server, struct http_request *r);
+/* Counts what the request has grown by; false: it is too large for what is left of max_pending. */
+bool server_has_room(struct http_server *server, struct http_request *r);
 struct slice server_date_line(struct http_server *server); /* RFC 9110 6.6.1, of now, with CRLF */
 
 /* ---- conn.c ---- */

@@ -118,6 +118,21 @@ struct http_server *http_server_create(struct loop *loop, const struct http_limi
     return server;
 }
 
+/* What it has grown by, or shrunk. */
+static void count_bytes(struct http_server *server, struct http_request *r)
+{
+    size_t size = h1_message(r->reader)->arena.cap;
+
+    server->stats->request_bytes += size - r->counted;
+    r->counted = size;
+}
+
+static void destroy_request(struct http_server *server, struct http_request *r)
+{
+    server->stats->request_bytes -= r->counted;
+    request_destroy(r);
+}
+
 void http_server_destroy(struct http_server *server)
 {
     struct conn *c;
@@ -133,7 +148,7 @@ void http_server_destroy(struct http_server *server)
         struct http_request *r = server->pool;
 
         server->pool = r->next;
-        request_destroy(r);
+        destroy_request(server, r);
     }
     buf_fini(&server->head);
     router_destroy(server->router);
@@ -224,16 +239,23 @@ struct http_request *server_take_request(struct http_server *server)
 
 void server_put_request(struct http_server *server, struct http_request *r)
 {
-    server->stats->request_bytes -= r->counted;
-    r->counted = 0;
     if (server->pool_count == MAX_POOL) {
-        request_destroy(r);
+        destroy_request(server, r);
         return;
     }
     request_reset(r); /* now and not when it is taken: a large body is not kept until then */
+    if (h1_message(r->reader)->arena.cap != r->counted)
+        count_bytes(server, r);
     r->next = server->pool;
     server->pool = r;
     server->pool_count++;
+}
+
+bool server_has_room(struct http_server *server, struct http_request *r)
+{
+    count_bytes(server, r);
+    return server->limits->max_pending == 0 || r->counted <= LARGE_REQUEST ||
+           server->stats->request_bytes <= server->limits->max_pending;
 }
 
 struct slice server_date_line(struct http_server *server)
