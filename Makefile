@@ -17,6 +17,13 @@ LDLIBS   += -lev -lcjson -lcurl -lcrypto -llmdb -lpthread -lm
 
 include third_party/llhttp.mk
 
+# IO_URING=0 builds without liburing, 1 demands it; otherwise it is used if it is there.
+IO_URING ?= $(shell pkg-config --exists 'liburing >= 2.3' 2>/dev/null && echo 1 || echo 0)
+ifneq ($(IO_URING),0)
+CPPFLAGS += -DHAVE_LIBURING
+LDLIBS   += -luring
+endif
+
 SRC      := $(sort $(wildcard src/*/*.c))
 OBJ      := $(SRC:%.c=$(BUILD)/%.o)
 MAIN     := $(BUILD)/src/daemon/main.o

@@ -7,7 +7,7 @@ _sse_notify()
 
     COMPREPLY=()
     if [[ $COMP_CWORD -eq 1 && $current != -* ]]; then
-        mapfile -t COMPREPLY < <(compgen -W "serve send tail token key journal bench check-config version" -- "$current")
+        mapfile -t COMPREPLY < <(compgen -W "serve send tail status token key journal bench check-config version" -- "$current")
         return
     fi
     [[ $command == -* ]] && command=serve
@@ -29,7 +29,7 @@ _sse_notify()
         return
         ;;
     -o | --option)
-        mapfile -t COMPREPLY < <(compgen -W "listener.default.address= listener.default.role= listener.default.mode= listener.default.proxy_protocol= streams.heartbeat= streams.retry= streams.queue= streams.overflow= streams.max_streams= streams.max_streams_per_user= streams.max_streams_per_ip= streams.max_age= streams.allow_anonymous= journal.type= journal.path= journal.sync= journal.keep= journal.keep_per_user= journal.keep_bytes= journal.window= publish.max_payload= publish.max_body= publish.idempotency_window= publish.allow_anonymous= auth.subscribe= auth.publish= auth.cookie= auth.publish_keys_file= auth.jwt_key_file= auth.jwks_file= auth.jwks_url= auth.issuer= auth.audience= auth.user_claim= auth.leeway= auth.algorithms= auth.revocation_time= limits.publishes_per_second_per_key= limits.streams_per_second_per_ip= limits.max_memory= http.header_timeout= http.body_timeout= http.idle_timeout= http.max_header= http.allowed_origins= http.server_names= http.trusted_proxies= http.proxy_header= log.level= log.format= log.file= server.drain_time= server.user=" -- "$current")
+        mapfile -t COMPREPLY < <(compgen -W "listener.default.address= listener.default.role= listener.default.mode= listener.default.proxy_protocol= streams.heartbeat= streams.retry= streams.queue= streams.overflow= streams.max_streams= streams.max_streams_per_user= streams.max_streams_per_ip= streams.max_age= streams.allow_anonymous= journal.type= journal.path= journal.sync= journal.keep= journal.keep_per_user= journal.keep_bytes= journal.window= publish.max_payload= publish.max_body= publish.idempotency_window= publish.allow_anonymous= auth.subscribe= auth.publish= auth.cookie= auth.publish_keys_file= auth.jwt_key_file= auth.jwks_file= auth.jwks_url= auth.issuer= auth.audience= auth.user_claim= auth.leeway= auth.algorithms= auth.revocation_time= limits.publishes_per_second_per_key= limits.streams_per_second_per_ip= limits.max_memory= http.header_timeout= http.body_timeout= http.idle_timeout= http.max_header= http.allowed_origins= http.server_names= http.trusted_proxies= http.proxy_header= log.level= log.format= log.file= server.drain_time= server.user= server.io_uring=" -- "$current")
         compopt -o nospace
         return
         ;;
@@ -48,6 +48,7 @@ _sse_notify()
         http.proxy_header) words="x-forwarded-for forwarded" ;;
         log.level) words="debug info warning error" ;;
         log.format) words="text json" ;;
+        server.io_uring) words="auto on off" ;;
         esac
         mapfile -t COMPREPLY < <(compgen -W "$words" -- "$current")
         return
@@ -55,8 +56,9 @@ _sse_notify()
     esac
     case $command in
     "serve") options="-c --config -o --option -h --help" ;;
-    "send") options="-u --user -t --topic --broadcast -e --event --ttl --collapse-key --idempotency-key --text --retry --timeout -j --json -q --quiet --url --unix --token --cacert -h --help" ;;
-    "tail") options="-t --topic --last-event-id -1 --once -n --count -j --json --no-reconnect --timeout --idle -q --quiet --url --unix --token --cacert -h --help" ;;
+    "send") options="-u --user -t --topic --broadcast -e --event --ttl --collapse-key --idempotency-key --text --retry --timeout -j --json -q --quiet -c --config --url --unix --token --cacert -h --help" ;;
+    "tail") options="-t --topic --last-event-id -1 --once -n --count -j --json --no-reconnect --timeout --idle -q --quiet -c --config --url --unix --token --cacert -h --help" ;;
+    "status") options="-w --watch --interval -n --count -j --json -c --config --url --unix --token --cacert -h --help" ;;
     "token") options="-u --user --ttl -t --topic --subscribe --publish --key --kid --issuer -c --config -o --option -h --help" ;;
     "key") options="-a --allow --rate -f --file -c --config -o --option -h --help" ;;
     "bench") options="-n --streams --users -t --seconds --payload -j --json -q --quiet --pid --core --url --publish-url --token --header --opening --slow --slow-rate --open-limit --settle --look --processes --sources --stream-path --publish-path --publish-body --publish-type --fanout-path --fanout-body --crowd --crowd-path -h --help" ;;

@@ -2,13 +2,13 @@
 # zsh completion for sse-notify. Made by tools/make-pages.
 
 _sse_notify_setting() {
-    compadd -S = -- listener.default.address listener.default.role listener.default.mode listener.default.proxy_protocol streams.heartbeat streams.retry streams.queue streams.overflow streams.max_streams streams.max_streams_per_user streams.max_streams_per_ip streams.max_age streams.allow_anonymous journal.type journal.path journal.sync journal.keep journal.keep_per_user journal.keep_bytes journal.window publish.max_payload publish.max_body publish.idempotency_window publish.allow_anonymous auth.subscribe auth.publish auth.cookie auth.publish_keys_file auth.jwt_key_file auth.jwks_file auth.jwks_url auth.issuer auth.audience auth.user_claim auth.leeway auth.algorithms auth.revocation_time limits.publishes_per_second_per_key limits.streams_per_second_per_ip limits.max_memory http.header_timeout http.body_timeout http.idle_timeout http.max_header http.allowed_origins http.server_names http.trusted_proxies http.proxy_header log.level log.format log.file server.drain_time server.user
+    compadd -S = -- listener.default.address listener.default.role listener.default.mode listener.default.proxy_protocol streams.heartbeat streams.retry streams.queue streams.overflow streams.max_streams streams.max_streams_per_user streams.max_streams_per_ip streams.max_age streams.allow_anonymous journal.type journal.path journal.sync journal.keep journal.keep_per_user journal.keep_bytes journal.window publish.max_payload publish.max_body publish.idempotency_window publish.allow_anonymous auth.subscribe auth.publish auth.cookie auth.publish_keys_file auth.jwt_key_file auth.jwks_file auth.jwks_url auth.issuer auth.audience auth.user_claim auth.leeway auth.algorithms auth.revocation_time limits.publishes_per_second_per_key limits.streams_per_second_per_ip limits.max_memory http.header_timeout http.body_timeout http.idle_timeout http.max_header http.allowed_origins http.server_names http.trusted_proxies http.proxy_header log.level log.format log.file server.drain_time server.user server.io_uring
 }
 
 _sse-notify() {
     local command=$words[2]
     if (( CURRENT == 2 )) && [[ $words[2] != -* ]]; then
-        local -a commands=('serve:run the daemon (what happens without a command)' 'send:send a notification' 'tail:follow a user'\''s stream and print what comes' 'token:make a token for development' 'key:make a key by which a backend may send' 'journal:check, export, back up or repair the journal on disk' 'bench:measure what streams and notifications cost on this machine' 'check-config:check the configuration and end' 'version:print the version')
+        local -a commands=('serve:run the daemon (what happens without a command)' 'send:send a notification' 'tail:follow a user'\''s stream and print what comes' 'status:show how the daemon is, once or again and again' 'token:make a token for development' 'key:make a key by which a backend may send' 'journal:check, export, back up or repair the journal on disk' 'bench:measure what streams and notifications cost on this machine' 'check-config:check the configuration and end' 'version:print the version')
         _describe command commands
         return
     fi
@@ -56,6 +56,8 @@ _sse-notify() {
             '(-j --json)--json[print the server'\''s answer as it is]' \
             '(-q --quiet)-q[print errors only]' \
             '(-q --quiet)--quiet[print errors only]' \
+            '(-c --config)-c[where no URL is given\: the daemon'\''s configuration, for its address and, if it has a secret for tokens, a credential]:file:_files' \
+            '(-c --config)--config[where no URL is given\: the daemon'\''s configuration, for its address and, if it has a secret for tokens, a credential]:file:_files' \
             '--url[where the daemon is]:url:' \
             '--unix[connect to this Unix socket]:path:_files' \
             '--token[the credential]:token:' \
@@ -79,6 +81,26 @@ _sse-notify() {
             '--idle[reconnect when nothing came for so long, not even a heartbeat]:time:' \
             '(-q --quiet)-q[no word on gaps and reconnects, only on what ends it]' \
             '(-q --quiet)--quiet[no word on gaps and reconnects, only on what ends it]' \
+            '(-c --config)-c[where no URL is given\: the daemon'\''s configuration, for its address and, if it has a secret for tokens, a credential]:file:_files' \
+            '(-c --config)--config[where no URL is given\: the daemon'\''s configuration, for its address and, if it has a secret for tokens, a credential]:file:_files' \
+            '--url[where the daemon is]:url:' \
+            '--unix[connect to this Unix socket]:path:_files' \
+            '--token[the credential]:token:' \
+            '--cacert[trust the certificates in this PEM file]:file:_files' \
+            '(-h --help)-h[print this and exit]' \
+            '(-h --help)--help[print this and exit]'
+        ;;
+    'status')
+        _arguments -s \
+            '(-w --watch)-w[look again and again, and show what comes in a second]' \
+            '(-w --watch)--watch[look again and again, and show what comes in a second]' \
+            '--interval[from one look to the next]:time:' \
+            '(-n --count)-n[watch, and end after N looks]:n:' \
+            '(-n --count)--count[watch, and end after N looks]:n:' \
+            '(-j --json)-j[print the answer of GET /stats, a line for each look]' \
+            '(-j --json)--json[print the answer of GET /stats, a line for each look]' \
+            '(-c --config)-c[where no URL is given\: the daemon'\''s configuration, for its address and, if it has a secret for tokens, a credential]:file:_files' \
+            '(-c --config)--config[where no URL is given\: the daemon'\''s configuration, for its address and, if it has a secret for tokens, a credential]:file:_files' \
             '--url[where the daemon is]:url:' \
             '--unix[connect to this Unix socket]:path:_files' \
             '--token[the credential]:token:' \

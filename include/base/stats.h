@@ -26,6 +26,16 @@ struct stat_info {
     size_t offset; /* of the uint64_t in struct stats */
 };
 
+struct histogram_info {
+    const char *name;
+    const char *help;
+    size_t offset; /* of the struct histogram in struct stats */
+};
+
+/* One row a histogram, in the list's order; `histogram_count` rows. */
+extern const struct histogram_info histogram_infos[];
+extern const size_t histogram_count;
+
 /* One row a counter or gauge, in the list's order; `stat_count` rows. */
 extern const struct stat_info stat_infos[];
 extern const size_t stat_count;
@@ -33,5 +43,11 @@ extern const size_t stat_count;
 static inline uint64_t stat_value(const struct stats *stats, const struct stat_info *info)
 {
     return *(const uint64_t *)(const void *)((const char *)stats + info->offset);
+}
+
+static inline const struct histogram *stat_histogram(const struct stats *stats,
+                                                     const struct histogram_info *info)
+{
+    return (const struct histogram *)(const void *)((const char *)stats + info->offset);
 }
 #endif

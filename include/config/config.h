@@ -44,6 +44,7 @@ enum config_overflow {
 #define CONFIG_MIN_DISK_BYTES ((uint64_t)1 << 20)
 
 enum config_journal_type { CONFIG_JOURNAL_DISK, CONFIG_JOURNAL_MEMORY };
+enum config_uring { CONFIG_URING_AUTO, CONFIG_URING_ON, CONFIG_URING_OFF };
 enum config_sync { CONFIG_SYNC_ALWAYS, CONFIG_SYNC_INTERVAL, CONFIG_SYNC_NEVER };
 
 enum config_proxy_header { CONFIG_X_FORWARDED_FOR, CONFIG_FORWARDED };
@@ -166,6 +167,7 @@ struct config_log {
 struct config_server {
     uint64_t drain_time_ms;
     char *user;                    /* NULL: stay who we are */
+    enum config_uring io_uring;
 };
 
 struct config {

@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 #include "base/error.h"
 #include "base/stats.h"
 #include "message/id.h"
@@ -126,6 +127,9 @@ struct journal *journal_open(const char *type, const struct journal_options *opt
 
 /* The caller listens from now on. `events` is borrowed. */
 void journal_start(struct journal *j, const struct journal_events *events, void *ctx);
+
+/* Makes its files that user's, as whom the process goes on. Returns 0 or -errno. */
+int journal_give_to(struct journal *j, uid_t uid, gid_t gid);
 
 /* Ends what is under way (on_done with -EAGAIN) and closes. NULL is allowed. */
 void journal_close(struct journal *j);

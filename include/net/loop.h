@@ -18,6 +18,11 @@ struct wheel;
 struct loop *loop_create(struct stats *stats, struct error *why);
 void loop_destroy(struct loop *loop);
 
+/* Has socks_write make one system call of many, by io_uring. Returns 0, or -1 and why: it is not to
+ * be had, and nothing has changed. Only in the thread that loop_run is called in. */
+int loop_use_uring(struct loop *loop, struct error *why);
+bool loop_uses_uring(const struct loop *loop);
+
 /* Runs until loop_stop. */
 void loop_run(struct loop *loop);
 void loop_stop(struct loop *loop);

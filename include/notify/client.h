@@ -12,6 +12,7 @@
 #include <sys/types.h>
 #include <sys/uio.h>
 #include "base/slice.h"
+#include "base/write.h"
 
 struct client;
 struct notification_manager;
@@ -20,7 +21,10 @@ struct notification_manager;
 struct client_sink {
     /* Bytes taken, -EAGAIN, or another -errno: the client is gone then, and close is called. */
     ssize_t (*writev)(void *sink, const struct iovec *iov, int count);
-    /* A writev comes at the end of the turn: a chance to fetch what it needs. NULL is allowed. */
+    /* The same for several sinks of this table at once: `to` is a sink, no two are the same, and
+     * may be overwritten. NULL: writev does it. */
+    void (*write_many)(struct write *writes, size_t count);
+    /* A write comes soon: a chance to fetch what it needs. NULL is allowed. */
     void (*expect)(void *sink);
     /* client_on_writable is wanted once. */
     void (*want_write)(void *sink);

@@ -33,6 +33,8 @@ struct manager_options {
     uint64_t max_memory;       /* bytes that queues and window are held to; 0: no limit */
     uint64_t (*read_us)(void); /* the clock of journal_append.came_us, asked now and then while
                                 * streams are written; NULL: nothing is timed */
+    bool has_shared_writes;    /* the sinks' write_many takes few system calls: a turn of a fan-out
+                                * may be longer by number, and is not by time */
 };
 
 /* Makes the manager and listens to `journal` from then on; `journal` and `stats` are borrowed and

@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 #include "base/error.h"
 #include "message/id.h"
 #include "message/message.h"
@@ -22,7 +23,7 @@ struct store_reader;
 enum {
     STORE_FORMAT = 1,          /* version of what is written; a newer one is refused */
     STORE_MAX_CHANNELS = 64,   /* of one page */
-    STORE_MAX_KEYS = 1000000,  /* idempotency keys kept */
+    STORE_MAX_KEYS = 1000000,  /* idempotency keys kept; see store_max_keys */
 };
 
 struct store_options {
@@ -59,6 +60,10 @@ struct store *store_open(const struct store_options *options, struct error *why)
  * neither checks nor repairs one. */
 struct store *store_open_read_only(const char *path, struct error *why);
 
+/* Makes the files that user's, as whom this process goes on: they may have to be opened again. Of
+ * any thread. Returns 0 or -errno. */
+int store_give_to(const struct store *s, uid_t uid, gid_t gid);
+
 /* Closes; a store that was written to remembers that nothing is missing, unless store_note_loss was
  * called. NULL is allowed. */
 void store_close(struct store *s);
@@ -79,6 +84,9 @@ int store_append(struct store *s, char *record, size_t size);
 
 /* A number above all before that is not kept (a ttl of 0); what has the collapse key goes. */
 int store_skip(struct store *s, uint64_t seq, struct channel_name to, struct slice collapse_key);
+
+/* How many idempotency keys a store of that size keeps: the oldest go when there are more. */
+uint64_t store_max_keys(uint64_t keep_bytes);
 
 /* Keeps an idempotency key of that number, which must be above those of all keys before. */
 int store_add_key(struct store *s, uint64_t seq, uint64_t time_ms, struct slice key);
@@ -110,9 +118,8 @@ void store_note_loss(struct store *s);
  * until store_reopen has succeeded. */
 bool store_is_in_doubt(const struct store *s);
 
-/* Opens the environment anew, when all readers are destroyed: store_state then says what is there,
- * with the commit in doubt or without it. Which of the two is for good only when another commit has
- * succeeded. Returns 0, or -errno: it may be tried again. */
+/* Takes the commit in doubt back, for good, and opens the environment anew; all readers must be
+ * destroyed. store_state is then as before that commit. Returns 0, or -errno: try it again. */
 int store_reopen(struct store *s);
 
 /* Whether there is so little room left that writing is bound to fail for it. */

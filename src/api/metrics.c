@@ -91,20 +91,6 @@ static const struct family families[] = {
       {NULL, STAT(loop_turns)}}},
 };
 
-static const struct {
-    const char *name;
-    const char *help;
-    size_t offset; /* of the struct histogram in struct stats */
-} histograms[] = {
-#define COUNTER(name, help)
-#define GAUGE(name, help)
-#define HISTOGRAM(name, help) {PREFIX #name "_seconds", help, STAT(name)},
-#include "base/stats.def"
-#undef COUNTER
-#undef GAUGE
-#undef HISTOGRAM
-};
-
 static bool is_in_family(size_t offset)
 {
     for (size_t i = 0; i < sizeof families / sizeof families[0]; i++)
@@ -185,12 +171,14 @@ static void add_other_stats(struct buf *b, const struct stats *stats)
     }
 }
 
-static void add_histogram(struct buf *b, const char *name, const char *help,
+static void add_histogram(struct buf *b, const struct histogram_info *info,
                           const struct histogram *h)
 {
+    char name[MAX_NAME];
     uint64_t count = 0;
 
-    add_head(b, name, "histogram", help);
+    snprintf(name, sizeof name, PREFIX "%s_seconds", info->name);
+    add_head(b, name, "histogram", info->help);
     for (size_t i = 0; i < HISTOGRAM_BUCKETS; i++) {
         count += h->counts[i];
         buf_printf(b, "%s_bucket{le=\"", name);
@@ -292,10 +280,8 @@ void api_metrics(void *ctx, struct http_request *r)
     for (size_t i = 0; i < sizeof families / sizeof families[0]; i++)
         add_family(&b, &families[i], api->stats);
     add_other_stats(&b, api->stats);
-    for (size_t i = 0; i < sizeof histograms / sizeof histograms[0]; i++)
-        add_histogram(&b, histograms[i].name, histograms[i].help,
-                      (const struct histogram *)(const void *)((const char *)api->stats +
-                                                               histograms[i].offset));
+    for (size_t i = 0; i < histogram_count; i++)
+        add_histogram(&b, &histogram_infos[i], stat_histogram(api->stats, &histogram_infos[i]));
     add_requests(&b, api);
     add_journal(&b, api);
     add_single(&b, PREFIX "streams_limit", "gauge",

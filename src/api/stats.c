@@ -23,6 +23,34 @@ static bool add_journal(cJSON *to, const struct api *api)
            add_number(journal, "bytes", status.bytes);
 }
 
+/* Bucket i counts what took less than 2^i microseconds and is in none before it. */
+static bool add_histogram(cJSON *to, const char *name, const struct histogram *h)
+{
+    cJSON *histogram = cJSON_AddObjectToObject(to, name);
+    cJSON *counts = cJSON_AddArrayToObject(histogram, "counts");
+
+    for (size_t i = 0; counts != NULL && i < HISTOGRAM_BUCKETS; i++) {
+        cJSON *count = cJSON_CreateNumber((double)h->counts[i]);
+
+        if (count == NULL || !cJSON_AddItemToArray(counts, count)) {
+            cJSON_Delete(count);
+            return false;
+        }
+    }
+    return counts != NULL && add_number(histogram, "sum_us", h->sum_us);
+}
+
+static bool add_histograms(cJSON *to, const struct stats *stats)
+{
+    cJSON *all = cJSON_AddObjectToObject(to, "histograms");
+    bool ok = all != NULL;
+
+    for (size_t i = 0; ok && i < histogram_count; i++)
+        ok = add_histogram(all, histogram_infos[i].name,
+                           stat_histogram(stats, &histogram_infos[i]));
+    return ok;
+}
+
 void api_stats(void *ctx, struct http_request *r)
 {
     struct api *api = ctx;
@@ -34,7 +62,8 @@ void api_stats(void *ctx, struct http_request *r)
     tree = cJSON_CreateObject();
     ok = tree != NULL && cJSON_AddStringToObject(tree, "version", SSE_NOTIFY_VERSION) != NULL &&
          add_number(tree, "uptime_seconds", (loop_now_ms(api->loop) - api->started_ms) / 1000) &&
-         add_number(tree, "log_lines_dropped", log_dropped()) && add_journal(tree, api);
+         add_number(tree, "log_lines_dropped", log_dropped()) && add_journal(tree, api) &&
+         add_histograms(tree, api->stats);
     for (size_t i = 0; ok && i < stat_count; i++)
         ok = add_number(tree, stat_infos[i].name, stat_value(api->stats, &stat_infos[i]));
     if (!ok) {

@@ -24,6 +24,11 @@ static ssize_t sink_writev(void *sink, const struct iovec *iov, int count)
     return http_stream_writev(sink, iov, count);
 }
 
+static void sink_write_many(struct write *writes, size_t count)
+{
+    http_streams_write(writes, count);
+}
+
 static void sink_expect(void *sink)
 {
     http_stream_expect(sink);
@@ -54,6 +59,7 @@ static void sink_close(void *sink, bool is_graceful)
 
 static const struct client_sink sink_ops = {
     .writev = sink_writev,
+    .write_many = sink_write_many,
     .expect = sink_expect,
     .want_write = sink_want_write,
     .deadline = sink_deadline,

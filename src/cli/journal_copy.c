@@ -73,10 +73,10 @@ static int back_up(const struct command *command, const char *from, const char *
     store_forget_readers(to);
     output_add_plain(&out, slice_of(to));
     buf_add_text(&out, ": ");
-    journal_add_count(&out, now.state.entries, "entry, ", "entries, ");
-    journal_add_size(&out, now.file_bytes);
+    output_add_count(&out, now.state.entries, "entry, ", "entries, ");
+    output_add_size(&out, now.file_bytes);
     buf_add_char(&out, '\n');
-    code = journal_print(command, &out);
+    code = output_print(command, &out);
     buf_fini(&out);
     return code;
 }
@@ -144,11 +144,11 @@ static int compact(const struct command *command, const char *path, struct store
         return code;
     output_add_plain(&out, slice_of(path));
     buf_add_text(&out, ": ");
-    journal_add_size(&out, before.file_bytes);
+    output_add_size(&out, before.file_bytes);
     buf_add_text(&out, " before, ");
-    journal_add_size(&out, after.file_bytes);
+    output_add_size(&out, after.file_bytes);
     buf_add_text(&out, " now\n");
-    code = journal_print(command, &out);
+    code = output_print(command, &out);
     buf_fini(&out);
     return code;
 }

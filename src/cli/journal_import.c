@@ -464,7 +464,7 @@ static int complete(struct import *i)
 
 static void say_what(struct import *i, struct buf *out)
 {
-    journal_add_count(out, i->written, "entry is", "entries are");
+    output_add_count(out, i->written, "entry is", "entries are");
     buf_add_text(out, i->is_append ? " added" : " imported");
     if (i->is_append && i->written > 0)
         buf_printf(out, ", the last with the id %s-%llu", i->epoch,
@@ -509,7 +509,7 @@ static int finish(struct import *i)
         return EXIT_REFUSED;
     }
     say_what(i, &out);
-    code = journal_print(i->command, &out);
+    code = output_print(i->command, &out);
     buf_fini(&out);
     return code;
 }

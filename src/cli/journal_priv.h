@@ -70,14 +70,4 @@ void progress_end(struct progress *p);
 /* The line's text: "12 of 48 entries, 4/s, 9 s left". */
 void progress_add_text(struct buf *out, const char *what, uint64_t done, uint64_t of,
                        uint64_t elapsed_ms);
-
-/* "12 entries", "1 entry"; `many` is the plural, of which the last letters become `one`'s. */
-void journal_add_count(struct buf *out, uint64_t count, const char *one, const char *many);
-
-/* Bytes for people: "512 bytes", "1.5 MiB". */
-void journal_add_size(struct buf *out, uint64_t bytes);
-
-/* Writes `text` to stdout, to its end. Returns the exit code; a reader that has gone away is told
- * of nothing. */
-int journal_print(const struct command *command, const struct buf *text);
 #endif

@@ -4,102 +4,22 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/random.h>
 #include "arguments_priv.h"
 #include "auth/access.h"
 #include "auth/signer.h"
 #include "base/buf.h"
-#include "base/clock.h"
-#include "base/json.h"
 #include "configured_priv.h"
+#include "token_claims_priv.h"
 
 #define LONGEST_TTL_MS ((uint64_t)3650 * 86400 * 1000)
 
 struct token_options {
     struct configured daemon;
-    const char *user;
-    uint64_t ttl_ms;
-    struct text_list topics;
-    struct text_list subscribe;
-    struct text_list publish;
+    struct token_claims claims;
     const char *issuer; /* NAME of [issuer.NAME]; NULL: [auth] */
     const char *key_file;
     const char *key_id;
 };
-
-/* ---- the claims ---- */
-
-static void add_member(struct buf *out, const char *name, const char *text)
-{
-    buf_add_text(out, out->len > 1 ? "," : "");
-    json_add_string(out, slice_of(name));
-    buf_add_char(out, ':');
-    json_add_string(out, slice_of(text));
-}
-
-/* Whether the user's claim is that one, so that it must not stand there twice. */
-static bool is_taken(const struct token_options *o, const struct config_tokens *t,
-                     const char *name)
-{
-    return o->user != NULL && strcmp(t->user_claim, name) == 0;
-}
-
-static void add_id(struct buf *out)
-{
-    unsigned char bytes[16] = {0};
-    char text[2 * sizeof bytes + 1];
-
-    out->failed |= getrandom(bytes, sizeof bytes, 0) != (ssize_t)sizeof bytes;
-    for (size_t i = 0; i < sizeof bytes; i++)
-        snprintf(text + 2 * i, 3, "%02x", bytes[i]);
-    add_member(out, "jti", text);
-}
-
-static void add_patterns(struct buf *out, const char *before, const struct text_list *patterns)
-{
-    for (size_t i = 0; i < patterns->count; i++) {
-        struct buf pattern = {0};
-
-        buf_printf(&pattern, "%s%s", before, patterns->items[i]);
-        if (out->p[out->len - 1] != '[')
-            buf_add_char(out, ',');
-        json_add_string(out, buf_slice(&pattern));
-        out->failed |= pattern.failed;
-        buf_fini(&pattern);
-    }
-}
-
-static void add_grants(struct buf *out, const struct token_options *o)
-{
-    if (o->topics.count + o->subscribe.count + o->publish.count == 0)
-        return;
-    buf_add_text(out, ",\"sse_notify\":{\"subscribe\":[");
-    add_patterns(out, "topic:", &o->topics);
-    add_patterns(out, "", &o->subscribe);
-    buf_add_text(out, "],\"publish\":[");
-    add_patterns(out, "", &o->publish);
-    buf_add_text(out, "]}");
-}
-
-static void add_claims(struct buf *out, const struct token_options *o,
-                       const struct config_tokens *t)
-{
-    uint64_t now_s = clock_wall_ms() / 1000;
-
-    buf_add_char(out, '{');
-    if (o->user != NULL)
-        add_member(out, t->user_claim, o->user);
-    if (t->issuer != NULL && !is_taken(o, t, "iss"))
-        add_member(out, "iss", t->issuer);
-    if (t->audience != NULL && !is_taken(o, t, "aud"))
-        add_member(out, "aud", t->audience);
-    if (!is_taken(o, t, "jti"))
-        add_id(out);
-    buf_printf(out, ",\"iat\":%llu,\"exp\":%llu", (unsigned long long)now_s,
-               (unsigned long long)(now_s + (o->ttl_ms + 999) / 1000));
-    add_grants(out, o);
-    buf_add_char(out, '}');
-}
 
 /* ---- making it ---- */
 
@@ -145,7 +65,7 @@ static int make(const struct command *command, const struct token_options *o)
     int code = EXIT_USAGE;
 
     if (s != NULL) {
-        add_claims(&claims, o, t);
+        token_claims_add(&o->claims, t, &claims);
         code = claims.failed || signer_sign(s, slice_of(o->key_id), buf_slice(&claims), &token) != 0
                    ? EXIT_REFUSED
                    : EXIT_OK;
@@ -163,9 +83,9 @@ static int make(const struct command *command, const struct token_options *o)
 /* -1, or the exit code after a sentence. */
 static int check(const struct command *command, const struct token_options *o)
 {
-    const struct text_list *lists[] = {&o->subscribe, &o->publish};
+    const struct text_list *lists[] = {&o->claims.subscribe, &o->claims.publish};
 
-    if (o->user == NULL && o->publish.count == 0)
+    if (o->claims.user == NULL && o->claims.publish.count == 0)
         return wrong_usage(command, "whose is it to be? --user ID, or --publish PATTERN for a "
                                     "backend");
     for (size_t i = 0; i < 2; i++)
@@ -179,16 +99,16 @@ static int check(const struct command *command, const struct token_options *o)
 
 int command_token(int argc, char **argv)
 {
-    struct token_options o = {.ttl_ms = 3600 * 1000};
+    struct token_options o = {.claims.ttl_ms = 3600 * 1000};
     const struct argument arguments[] = {
-        {'u', "user", ARGUMENT_TEXT, "ID", &o.user, 0, 0, "the user that it names"},
-        {0, "ttl", ARGUMENT_TIME, "TIME", &o.ttl_ms, 1000, LONGEST_TTL_MS,
+        {'u', "user", ARGUMENT_TEXT, "ID", &o.claims.user, 0, 0, "the user that it names"},
+        {0, "ttl", ARGUMENT_TIME, "TIME", &o.claims.ttl_ms, 1000, LONGEST_TTL_MS,
          "how long it is good, as 90s, 15min or 1h; default 1h"},
-        {'t', "topic", ARGUMENT_LIST, "NAME", &o.topics, 0, 0,
+        {'t', "topic", ARGUMENT_LIST, "NAME", &o.claims.topics, 0, 0,
          "it may follow this topic; may be repeated"},
-        {0, "subscribe", ARGUMENT_LIST, "PATTERN", &o.subscribe, 0, 0,
+        {0, "subscribe", ARGUMENT_LIST, "PATTERN", &o.claims.subscribe, 0, 0,
          "it may listen to these: user:NAME, user:*, topic:*;\nmay be repeated"},
-        {0, "publish", ARGUMENT_LIST, "PATTERN", &o.publish, 0, 0,
+        {0, "publish", ARGUMENT_LIST, "PATTERN", &o.claims.publish, 0, 0,
          "it may send to these: user:NAME, user:*,\ntopic:NAME, topic:*, broadcast; may be "
          "repeated"},
         {0, "key", ARGUMENT_TEXT, "FILE", &o.key_file, 0, 0,
@@ -225,9 +145,9 @@ int command_token(int argc, char **argv)
     if (code < 0)
         code = make(&command, &o);
     text_list_fini(&operands);
-    text_list_fini(&o.topics);
-    text_list_fini(&o.subscribe);
-    text_list_fini(&o.publish);
+    text_list_fini(&o.claims.topics);
+    text_list_fini(&o.claims.subscribe);
+    text_list_fini(&o.claims.publish);
     configured_fini(&o.daemon);
     return code;
 }

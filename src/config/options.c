@@ -37,6 +37,13 @@ static const struct config_word proxy_header_words[] = {
     {NULL, 0},
 };
 
+static const struct config_word uring_words[] = {
+    {"auto", CONFIG_URING_AUTO},
+    {"on", CONFIG_URING_ON},
+    {"off", CONFIG_URING_OFF},
+    {NULL, 0},
+};
+
 static const struct config_word subscribe_words[] = {
     {"none", CONFIG_SUBSCRIBE_NONE},
     {"jwt", CONFIG_SUBSCRIBE_JWT},

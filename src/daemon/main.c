@@ -12,6 +12,7 @@ static const struct {
     {"serve", command_serve, "run the daemon (what happens without a command)"},
     {"send", command_send, "send a notification"},
     {"tail", command_tail, "follow a user's stream and print what comes"},
+    {"status", command_status, "show how the daemon is, once or again and again"},
     {"token", command_token, "make a token for development"},
     {"key", command_key, "make a key by which a backend may send"},
     {"journal", command_journal, "check, export, back up or repair the journal on disk"},

@@ -126,6 +126,24 @@ static void on_tick(struct ev_loop *ev, ev_timer *w, int revents)
     }
 }
 
+/* How streams are written to. */
+static int choose_writing(struct server *s, struct error *why)
+{
+    enum config_uring wanted = s->config->server.io_uring;
+    struct error cause;
+
+    if (wanted == CONFIG_URING_OFF)
+        return 0;
+    if (loop_use_uring(s->loop, &cause) == 0)
+        log_info("streams are written to by io_uring");
+    else if (wanted == CONFIG_URING_ON)
+        return error_set(why, "server.io_uring = on: io_uring is not to be had: %s", cause.text);
+    else
+        log_info("streams are written to by plain sends: io_uring is not to be had: %s",
+                 cause.text);
+    return 0;
+}
+
 static int make_journal(struct server *s, struct error *why)
 {
     static const char *const types[] = {
@@ -176,6 +194,7 @@ struct manager_options server_manager_options(const struct server *s)
         .keep_per_user = cfg->journal.keep_per_user,
         .max_memory = cfg->limits.max_memory_bytes,
         .read_us = clock_mono_us,
+        .has_shared_writes = loop_uses_uring(s->loop),
     };
 }
 
@@ -490,6 +509,7 @@ static int give_listeners_to(struct server *s, const struct passwd *user, struct
 static int become_user(struct server *s, const char *name, struct error *why)
 {
     struct passwd *user;
+    int status;
 
     if (name == NULL)
         return 0;
@@ -506,6 +526,10 @@ static int become_user(struct server *s, const char *name, struct error *why)
     if (s->log_fd >= 0 && fchown(s->log_fd, user->pw_uid, user->pw_gid) != 0)
         return error_set(why, "server.user = %s: cannot be given log.file: %s", name,
                          strerror(errno));
+    status = journal_give_to(s->journal, user->pw_uid, user->pw_gid);
+    if (status != 0)
+        return error_set(why, "server.user = %s: cannot be given the files in journal.path: %s",
+                         name, strerror(-status));
     if (initgroups(name, user->pw_gid) != 0 || setgid(user->pw_gid) != 0 ||
         setuid(user->pw_uid) != 0)
         return error_set(why, "server.user = %s: %s", name, strerror(errno));
@@ -525,8 +549,9 @@ int server_init(struct server *s, const struct server_start *start, struct error
     };
     raise_descriptor_limit();
     s->loop = loop_create(&s->stats, why);
-    if (s->loop == NULL || make_credentials(s, why) != 0 || make_journal(s, why) != 0 ||
-        make_revocations(s, why) != 0 || make_manager(s, why) != 0 || make_http(s, why) != 0)
+    if (s->loop == NULL || choose_writing(s, why) != 0 || make_credentials(s, why) != 0 ||
+        make_journal(s, why) != 0 || make_revocations(s, why) != 0 || make_manager(s, why) != 0 ||
+        make_http(s, why) != 0)
         goto fail;
     start_watchers(s);
     if (open_listeners(s, why) != 0)

@@ -660,7 +660,8 @@ static struct journal *disk_open(const struct journal_options *options, struct e
     d->ev = ev;
     d->stats = stats;
     d->remembers_keys = options->idempotency_window_ms > 0;
-    idempotency_init(&d->keys, options->idempotency_window_ms, IDEMPOTENCY_MAX_KEYS, stats);
+    idempotency_init(&d->keys, options->idempotency_window_ms,
+                     store_max_keys(options->keep_bytes), stats);
     list_init(&d->reading);
     init_shared(d);
     ev_async_init(&d->wake, on_wake);
@@ -842,6 +843,11 @@ static void disk_close(struct journal *j)
     free(d);
 }
 
+static int disk_give_to(struct journal *j, uid_t uid, gid_t gid)
+{
+    return store_give_to(disk_of(j)->store, uid, gid);
+}
+
 static void disk_get_status(const struct journal *j, struct journal_status *out)
 {
     const struct disk *d = (const struct disk *)j;
@@ -876,6 +882,7 @@ const struct journal_ops journal_disk_ops = {
     .type = "disk",
     .open = disk_open,
     .start = disk_start,
+    .give_to = disk_give_to,
     .close = disk_close,
     .append = disk_append,
     .read = disk_read_page,

@@ -4,8 +4,8 @@
  * the next group gathers. Without, entries are out already: they are gathered for a while, and a
  * commit that fails is tried again with all of them, for they must not be lost.
  *
- * A commit that fails in its very last step may be on the disk or not. Then the store is opened
- * again and looked at, and one more commit settles it, before anybody is told anything. */
+ * A commit that fails in its very last step may be on the disk or not. Then it is taken back, and
+ * the store opened again, before anybody is told anything. */
 #include <errno.h>
 #include <time.h>
 #include "disk_priv.h"
@@ -155,7 +155,7 @@ static void let_reader_go(struct disk *d)
     pthread_mutex_unlock(&d->lock);
 }
 
-static int reopen(struct disk *d)
+static int take_back(struct disk *d)
 {
     int status;
 
@@ -169,31 +169,11 @@ static int reopen(struct disk *d)
     return status != 0 ? status : d->reader == NULL ? -ENOMEM : 0;
 }
 
-/* Finds out whether the group is on the disk, for good: with a commit on top of what is there. The
- * numbers given out are above all that were recorded, so the head tells. */
-static int find_out(struct work *w, bool *is_there)
-{
-    struct disk *d = w->d;
-    uint64_t newest = newest_number(&w->group);
-    int status = d->reader == NULL || store_is_in_doubt(d->store) ? reopen(d) : 0;
-
-    if (status == 0)
-        status = store_begin(d->store);
-    if (status == 0) {
-        *is_there = newest > 0 && store_state(d->store)->head >= newest;
-        reserve(d, store_state(d->store)->head);
-        status = store_commit(d->store, w->now_ms);
-    }
-    return status;
-}
-
-/* Writes the group, or finds out what became of it. While w->doubtful is set afterwards, that is
- * not known. */
+/* Writes the group. While w->doubtful is set afterwards, it is not known what became of it. */
 static int attempt(void *ctx)
 {
     struct work *w = ctx;
     struct disk *d = w->d;
-    bool is_there;
     int status;
 
     if (w->doubtful == 0) {
@@ -202,13 +182,13 @@ static int attempt(void *ctx)
             return status;
         w->doubtful = status;
     }
-    status = find_out(w, &is_there);
+    status = take_back(d);
     if (status != 0)
         return status;
-    status = is_there ? 0 : w->doubtful;
+    status = w->doubtful;
     w->doubtful = 0;
     /* What is out already must get there, and removals may as well be made again. */
-    if (!is_there && (d->options.sync != JOURNAL_SYNC_ALWAYS || newest_number(&w->group) == 0)) {
+    if (d->options.sync != JOURNAL_SYNC_ALWAYS || newest_number(&w->group) == 0) {
         status = write_group(w);
         w->doubtful = store_is_in_doubt(d->store) ? status : 0;
     }

@@ -126,7 +126,9 @@ static size_t row_after(const struct history_log *log, uint64_t after)
     size_t high = log->count;
 
     if (high > 0 && row_at(log, high - 1)->message->seq <= after)
-        return high; /* most readers are up to date */
+        return high; /* most readers are up to date, ... */
+    if (high > 1 && row_at(log, high - 2)->message->seq <= after)
+        return high - 1; /* ... or lack the newest only */
     while (low < high) {
         size_t middle = low + (high - low) / 2;
 

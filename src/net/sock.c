@@ -8,6 +8,7 @@
 #include <unistd.h>
 #include "net/loop.h"
 #include "sock_priv.h"
+#include "uring_priv.h"
 
 _Static_assert((int)NET_READ == (int)EV_READ && (int)NET_WRITE == (int)EV_WRITE,
                "our events are libev's");
@@ -135,6 +136,24 @@ ssize_t sock_writev(struct sock *s, const struct iovec *iov, int count)
         r = sendmsg(s->io.fd, &message, MSG_NOSIGNAL);
     while (r < 0 && errno == EINTR);
     return r < 0 ? -errno : r;
+}
+
+void socks_write_each(struct write *writes, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        writes[i].taken = sock_writev(writes[i].to, writes[i].iov, writes[i].count);
+}
+
+void socks_write(struct loop *loop, struct write *writes, size_t count)
+{
+    struct uring *uring = loop_uring(loop);
+
+    if (uring == NULL)
+        socks_write_each(writes, count);
+    else if (uring_send(uring, writes, count))
+        loop_count_uring(loop, count);
+    else
+        loop_lose_uring(loop);
 }
 
 void sock_shut_write(struct sock *s)

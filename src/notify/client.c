@@ -19,7 +19,6 @@
 #include "message/sse.h"
 
 enum {
-    MAX_IOV = 64,
     FLUSH_BYTES = 256 * 1024,  /* that one client writes before others have their turn */
     BYTES_A_FLUSH = 32 * 1024, /* so many cost as much as one flush more */
     CONTROL_ROOM = 64,         /* retracts that a full ring still takes, ... */
@@ -135,7 +134,7 @@ void client_release(struct client *c, enum client_close reason)
     struct notification_manager *nm = c->nm;
     uint64_t *counter = (uint64_t *)(void *)((char *)nm->stats + closes[reason].counter);
 
-    assert(!c->is_dead);
+    assert(!c->is_dead && !c->is_writing);
     if (c->user != NULL)
         log_event(LOG_INFO, "stream closed", log_hex("client", c->id),
                   log_slice("user", channel_name_of(c->user).name),
@@ -276,12 +275,13 @@ bool client_queue(struct client *c, struct message *m)
 
 /* ---- writing ---- */
 
-/* Takes the oldest messages that were withdrawn before a byte of them was written out of the
- * queue, and gathers what is to be written. */
-static int gather(struct client *c, struct iovec iov[MAX_IOV], size_t *total)
+/* Also takes the oldest messages that were withdrawn before a byte of them was written out of the
+ * queue. */
+int client_gather(struct client *c, struct iovec iov[MAX_IOV], size_t *total)
 {
     int n = 0;
 
+    assert(!c->is_writing);
     *total = 0;
     for (uint32_t i = 0; i < ring_count(&c->ring) && n < MAX_IOV && *total < FLUSH_BYTES;) {
         struct message *m = ring_at(&c->ring, i);
@@ -346,32 +346,6 @@ static void note_written(struct client *c, size_t bytes)
     }
 }
 
-/* Writes one round; false: the socket takes no more now, or the client is dead. */
-static bool write_some(struct client *c, size_t *written)
-{
-    struct iovec iov[MAX_IOV];
-    size_t total;
-    int n = gather(c, iov, &total);
-    ssize_t taken;
-
-    if (n == 0)
-        return true;
-    taken = c->nm->sink_ops->writev(c->sink, iov, n);
-    if (taken < 0 && taken != -EAGAIN) {
-        finish(c, false, CLOSE_PEER);
-        return false;
-    }
-    if (taken > 0)
-        note_written(c, (size_t)taken);
-    if (taken < (ssize_t)total) {
-        c->is_blocked = c->is_untimed = true;
-        c->nm->sink_ops->want_write(c->sink);
-        return false;
-    }
-    *written += total;
-    return true;
-}
-
 /* Takes all that is not begun out of the queue, from its first notification on, and goes back to
  * before that. Gaps behind it are told again: in their place they would have too high an id. */
 static void unqueue(struct client *c)
@@ -417,56 +391,87 @@ static void check_room(struct client *c)
         overflow(c);
 }
 
-/* Writes what is queued and catches up, as far as the socket goes; past `budget` bytes the rest
- * waits for the next turn. Returns the bytes of the rounds that went out whole. The client may be
- * dead afterwards. */
-static size_t flush(struct client *c, size_t budget)
+/* Ends a round of writing as client_on_written says; whether there is more to write now. The client
+ * may be dead afterwards. */
+static bool end_round(struct client *c, ssize_t taken, size_t total)
 {
-    size_t written = 0;
-
-    while (!c->is_blocked && write_some(c, &written)) {
-        if (ring_is_empty(&c->ring)) {
-            pay_debt(c);
-            client_catch_up(c);
-        }
-        if (c->is_dead || ring_is_empty(&c->ring))
-            break;
-        if (written >= budget) {
-            client_mark_dirty(c);
-            return written;
-        }
+    if (taken < 0 && taken != -EAGAIN) {
+        finish(c, false, CLOSE_PEER);
+        return false;
     }
-    if (c->is_dead)
-        return written;
+    if (taken > 0)
+        note_written(c, (size_t)taken);
+    if (taken < (ssize_t)total) {
+        c->is_blocked = c->is_untimed = true;
+        c->nm->sink_ops->want_write(c->sink);
+    }
     if (c->is_blocked) {
         check_room(c);
-        return written;
+        return false;
     }
+    if (ring_is_empty(&c->ring)) {
+        pay_debt(c);
+        client_catch_up(c);
+    }
+    if (c->is_dead || !ring_is_empty(&c->ring))
+        return !c->is_dead;
     ring_relax(&c->ring);
     if (!c->is_behind)
         c->is_untimed = false;
     if (c->is_ending)
         finish(c, true, close_of_bye(c->bye));
-    return written;
+    return false;
+}
+
+/* Writes what is queued and catches up, as far as the socket goes. The client may be dead
+ * afterwards. */
+static void flush(struct client *c)
+{
+    struct iovec iov[MAX_IOV];
+    size_t total = 0;
+    ssize_t taken;
+
+    do {
+        int n = c->is_blocked ? 0 : client_gather(c, iov, &total);
+
+        taken = n == 0 ? 0 : c->nm->sink_ops->writev(c->sink, iov, n);
+    } while (end_round(c, taken, total));
+}
+
+void client_on_written(struct client *c, ssize_t taken, size_t total, bool is_whole)
+{
+    if (!end_round(c, taken, total))
+        return;
+    if (is_whole)
+        flush(c);
+    else
+        client_mark_dirty(c);
+}
+
+/* Returns what it cost, in flushes. */
+static size_t flush_first(struct notification_manager *nm)
+{
+    struct client *c = nm->dirty;
+
+    nm->dirty = c->next_dirty;
+    if (nm->dirty == NULL)
+        nm->dirty_end = &nm->dirty;
+    c->is_dirty = false;
+    if (!c->is_dead)
+        return 1 + outgoing_add(nm, c, false) / BYTES_A_FLUSH;
+    pool_give(&nm->clients, c);
+    return 1;
 }
 
 void clients_flush(struct notification_manager *nm, size_t most)
 {
     size_t cost = 0;
 
-    while (nm->dirty != NULL && cost < most) {
-        struct client *c = nm->dirty;
-
-        cost++;
-        nm->dirty = c->next_dirty;
-        if (nm->dirty == NULL)
-            nm->dirty_end = &nm->dirty;
-        c->is_dirty = false;
-        if (c->is_dead)
-            pool_give(&nm->clients, c);
-        else
-            cost += flush(c, FLUSH_BYTES) / BYTES_A_FLUSH;
-    }
+    do {
+        while (nm->dirty != NULL && cost < most)
+            cost += flush_first(nm);
+        outgoing_write(nm); /* those that have more are at the end of the list then */
+    } while (nm->dirty != NULL && cost < most);
 }
 
 /* ---- what comes for it ---- */
@@ -482,7 +487,7 @@ static void queue_or_overflow(struct client *c, struct message *m)
 {
     if (ring_count(&c->ring) >= c->nm->options.queue && !c->is_blocked) {
         manager_read_clock_soon(c->nm);
-        flush(c, SIZE_MAX); /* full of what came in this turn: it is not slow */
+        flush(c); /* full of what came in this turn: it is not slow */
     }
     if (!c->is_dead && !c->is_behind && !client_queue(c, m) && !c->is_dead)
         overflow(c);
@@ -494,20 +499,19 @@ void client_deliver(struct client *c, struct message *m)
         return;
     if (!list_is_empty(&c->nm->fanouts)) { /* a walk may owe it something older */
         manager_read_clock_soon(c->nm);
-        client_update(c);
+        if (client_update(c) && !c->is_dead)
+            flush(c); /* it must not stay behind, as if it were slow */
         return;
     }
     queue_or_overflow(c, m);
     client_mark_dirty(c);
 }
 
-bool client_write(struct client *c, struct message *m)
+bool client_queue_only(struct client *c, struct message *m)
 {
     if (!lacks(c, m->seq))
         return false;
     queue_or_overflow(c, m);
-    if (!c->is_dead)
-        flush(c, SIZE_MAX);
     return true;
 }
 
@@ -517,8 +521,6 @@ bool client_update(struct client *c)
         return false;
     client_set_behind(c, true);
     client_catch_up(c);
-    if (!c->is_dead)
-        flush(c, SIZE_MAX); /* it must not stay behind, as if it were slow */
     return true;
 }
 

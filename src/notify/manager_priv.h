@@ -1,14 +1,15 @@
 /* manager_priv.h - the manager's own structs, shared by the files of this folder.
  *
  * channel.c finds channels, client.c queues and writes, catch_up.c serves clients that are behind,
- * fanout.c walks large channels, pressure.c ends clients when memory is short, and
- * notification_manager.c hears the journal and the world. */
+ * fanout.c walks large channels, pressure.c ends clients when memory is short, outgoing.c has many
+ * written to at once, and notification_manager.c hears the journal and the world. */
 #ifndef NOTIFY_MANAGER_PRIV_H
 #define NOTIFY_MANAGER_PRIV_H
 #include "base/hash.h"
 #include "base/intern.h"
 #include "base/list.h"
 #include "base/pool.h"
+#include "base/write.h"
 #include "message/history.h"
 #include "notify/notification_manager.h"
 #include "notify/ring.h"
@@ -83,6 +84,7 @@ struct client {
     bool is_untimed : 1;            /* what is queued waited for its peer, or is from before it was
                                      * opened: how long it took says nothing of us */
     bool is_ending : 1;             /* its bye is queued: nothing more is */
+    bool is_writing : 1;            /* in what goes out together */
     bool is_dirty : 1;              /* in the list of those to be flushed, or freed */
     bool is_dead : 1;               /* gone, and freed at its turn in that list */
     uint64_t last_seq;              /* number of the last notification written whole */
@@ -96,6 +98,25 @@ struct client {
     uint64_t id;
     uint64_t opened_ms;
     uint32_t expires_tenths;        /* of a second: when its token does; 0: never */
+};
+
+enum {
+    MAX_IOV = 64, /* of one client's write */
+    OUTGOING_WRITES = 256,
+    OUTGOING_IOV = 1024,
+};
+
+/* The clients that are written to together, and what each is sent. */
+struct outgoing {
+    size_t count;
+    size_t iov_count;
+    struct write writes[OUTGOING_WRITES];
+    struct outgoing_item {
+        struct client *client;
+        size_t total;               /* bytes */
+        bool is_whole;              /* what it has besides is written too, as far as it goes */
+    } items[OUTGOING_WRITES];
+    struct iovec iov[OUTGOING_IOV];
 };
 
 struct notification_manager {
@@ -142,6 +163,7 @@ struct notification_manager {
     uint64_t ends_until;
     uint64_t pressure_ended;        /* streams that were ended and not told of yet */
     uint64_t pressure_told_ms;      /* 0: never */
+    struct outgoing outgoing;       /* empty but within a walk or a flush */
 };
 
 /* ---- channel.c ---- */
@@ -191,12 +213,12 @@ static inline struct catch_up *client_reading(const struct client *c)
 /* The newest entry of one of its channels: queued if it is live. May end the client. */
 void client_deliver(struct client *c, struct message *m);
 
-/* The same for one of which it is known that a live client lacks nothing older: queued and written
- * at once. Returns whether it cost anything. May end the client. */
-bool client_write(struct client *c, struct message *m);
+/* The same for one of which it is known that a live client lacks nothing older, but the caller has
+ * it written. Returns whether there is anything to write. May end the client. */
+bool client_queue_only(struct client *c, struct message *m);
 
-/* All that it has not got yet of its channels: queued and written as far as it goes, if it is
- * live. Returns whether it cost anything. May end the client. */
+/* All that it has not got yet of its channels is queued, if it is live; the caller has it written.
+ * Returns whether there is anything to write. May end the client. */
 bool client_update(struct client *c);
 
 /* A retract, NULL where it found no memory: queued, even a little over the limit. Where that fails
@@ -232,6 +254,14 @@ bool client_queue(struct client *c, struct message *m);
 void client_tell_gap(struct client *c, const char *reason, struct slice after,
                      uint64_t resumed_at);
 
+/* Gathers what is to be written of its queue next, which must stay as it is until it is told. */
+int client_gather(struct client *c, struct iovec iov[MAX_IOV], size_t *total);
+
+/* Of `total` gathered bytes (0: none were to be written) its sink has taken `taken`, or -errno.
+ * What there is besides goes out too if `is_whole`, or else has its turn with the dirty ones. May
+ * end the client. */
+void client_on_written(struct client *c, ssize_t taken, size_t total, bool is_whole);
+
 /* The next write that is timed reads the clock: the last reading may be long ago. */
 static inline void manager_read_clock_soon(struct notification_manager *nm)
 {
@@ -240,6 +270,12 @@ static inline void manager_read_clock_soon(struct notification_manager *nm)
 
 /* Flushes, or frees, up to `most` of the clients that wait for it. */
 void clients_flush(struct notification_manager *nm, size_t most);
+
+/* ---- outgoing.c ---- */
+/* What the client has queued is written with that of others, at the latest by outgoing_write; see
+ * client_on_written for the rest. Returns its bytes. May end the client. */
+size_t outgoing_add(struct notification_manager *nm, struct client *c, bool is_whole);
+void outgoing_write(struct notification_manager *nm);
 
 /* ---- catch_up.c ---- */
 /* Queues what a client that is behind has not got, as far as there is room, and makes it live when

@@ -13,7 +13,8 @@
 enum {
     DIRECT_CLIENTS = 64, /* a channel of up to so many is served at once, a larger one in slices */
     FLUSHES_A_TURN = 256,
-    VISITS_A_TURN = 128, /* of a fan-out: about a millisecond of system calls */
+    VISITS_A_TURN = 128, /* of a fan-out: about a millisecond of system calls ... */
+    SHARED_VISITS = 256, /* ... and of sends that share them */
     WINDOW_STEPS = 8000, /* each is up to a microsecond: what expires is long out of the cache */
     ENDS_A_TURN = 2000,  /* streams that a drain ends at a time */
     LOOKS_A_TURN = 4000, /* at streams whose credential may be revoked */
@@ -323,7 +324,7 @@ bool manager_turn_end(struct notification_manager *nm, uint64_t now_ms)
     if (nm->has_walk)
         walk_on(nm);
     clients_flush(nm, FLUSHES_A_TURN);
-    fanouts_run(nm, VISITS_A_TURN);
+    fanouts_run(nm, nm->options.has_shared_writes ? SHARED_VISITS : VISITS_A_TURN);
     if (nm->drain_due > 0)
         drain_some(nm);
     return nm->dirty != NULL || nm->drain_due > 0 || nm->has_walk || !list_is_empty(&nm->fanouts);

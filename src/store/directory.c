@@ -141,9 +141,27 @@ int directory_check_empty(const char *path, const char *but_for, struct error *w
     return status;
 }
 
-void directory_give_to_owner(const char *path)
+/* What is root's of the files in there becomes that user's. */
+static int give_files(int directory, uid_t uid, gid_t gid)
 {
     static const char *const files[] = {DATA_FILE, READERS_FILE, LOCK_FILE};
+    int status = 0;
+
+    for (size_t i = 0; i < sizeof files / sizeof files[0]; i++) {
+        struct stat file = {.st_nlink = 0}; /* the test below may be made in any order */
+
+        /* A link could lead to any file of root's. */
+        if (fstatat(directory, files[i], &file, AT_SYMLINK_NOFOLLOW) != 0 ||
+            !S_ISREG(file.st_mode) || file.st_nlink != 1 || file.st_uid != 0)
+            continue;
+        if (fchownat(directory, files[i], uid, gid, AT_SYMLINK_NOFOLLOW) != 0)
+            status = -errno;
+    }
+    return status;
+}
+
+void directory_give_to_owner(const char *path)
+{
     struct stat owner;
     int fd;
 
@@ -152,16 +170,26 @@ void directory_give_to_owner(const char *path)
     fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0)
         return;
-    for (size_t i = 0; fstat(fd, &owner) == 0 && i < sizeof files / sizeof files[0]; i++) {
-        struct stat file = {.st_nlink = 0}; /* the test below may be made in any order */
-
-        /* A link could lead to any file of root's. */
-        if (fstatat(fd, files[i], &file, AT_SYMLINK_NOFOLLOW) != 0 || !S_ISREG(file.st_mode) ||
-            file.st_nlink != 1 || file.st_uid != 0 || owner.st_uid == 0)
-            continue;
-        (void)!fchownat(fd, files[i], owner.st_uid, owner.st_gid, AT_SYMLINK_NOFOLLOW);
-    }
+    if (fstat(fd, &owner) == 0 && owner.st_uid != 0)
+        (void)give_files(fd, owner.st_uid, owner.st_gid);
     close(fd);
+}
+
+int directory_give_to(const char *path, uid_t uid, gid_t gid)
+{
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    struct stat info;
+    int status;
+
+    if (fd < 0)
+        return -errno;
+    status = fstat(fd, &info) != 0 ? -errno : give_files(fd, uid, gid);
+    /* As it is made where there is none. Of another one of root's the files are enough. */
+    if (status == 0 && info.st_uid == 0 && (info.st_mode & 07777) == DIRECTORY_MODE &&
+        fchown(fd, uid, gid) != 0)
+        status = -errno;
+    close(fd);
+    return status;
 }
 
 /* ---- a draft ---- */

@@ -19,6 +19,8 @@ enum {
     MAX_READERS = 126,
     MIN_GRAVES = 4096,
     BYTES_PER_GRAVE = 512, /* of keep_bytes: the graves are an eighth of it at most */
+    MIN_KEYS = 1024,
+    BYTES_PER_KEY = 1024, /* likewise: the keys are a quarter of it at most */
 };
 
 #define MAP_HEADROOM ((uint64_t)64 << 20)
@@ -348,6 +350,10 @@ static int open_env(struct store *s, unsigned flags)
         code = mdb_env_set_assert(s->env, on_assertion);
     if (code == 0)
         code = mdb_env_open(s->env, s->options.path, MDB_NOTLS | flags, FILE_MODE);
+    /* A process that was killed may have left a head that is in memory only: what the next commit
+     * writes over belongs to the one that the disk has. */
+    if (code == 0 && (flags & (MDB_RDONLY | MDB_NOSYNC)) == 0)
+        code = mdb_env_sync(s->env, 1);
     if (code == 0)
         mdb_reader_check(s->env, &dead); /* of processes that were killed while they read */
     return code;
@@ -374,6 +380,13 @@ static int open_dbs(struct store *s, bool create, bool *is_new, struct error *wh
     return mdb_txn_commit(txn); /* also of a reading one: the handles stay */
 }
 
+uint64_t store_max_keys(uint64_t keep_bytes)
+{
+    uint64_t keys = keep_bytes / BYTES_PER_KEY + MIN_KEYS;
+
+    return keys < STORE_MAX_KEYS ? keys : STORE_MAX_KEYS;
+}
+
 static struct store *store_make(const struct store_options *options, struct error *why)
 {
     struct store *s = calloc(1, sizeof *s);
@@ -386,6 +399,7 @@ static struct store *store_make(const struct store_options *options, struct erro
     s->lock_fd = -1;
     s->options.path = strdup(options->path);
     s->max_graves = options->keep_bytes / BYTES_PER_GRAVE + MIN_GRAVES;
+    s->max_keys = store_max_keys(options->keep_bytes);
     if (s->options.path == NULL) {
         free(s);
         error_set(why, "out of memory for the journal");
@@ -520,6 +534,8 @@ void store_close(struct store *s)
         store_abort(s);
     if (s->lock_fd >= 0 && s->env != NULL && s->stored.format != 0)
         end_cleanly(s);
+    if (s->env != NULL)
+        (void)store_restore_head(s);
     if (s->env != NULL && s->options.is_unsynced)
         mdb_env_sync(s->env, 1);
     if (s->env != NULL)
@@ -529,6 +545,11 @@ void store_close(struct store *s)
         close(s->lock_fd);
     free((void *)(uintptr_t)s->options.path);
     free(s);
+}
+
+int store_give_to(const struct store *s, uid_t uid, gid_t gid)
+{
+    return directory_give_to(s->options.path, uid, gid);
 }
 
 void store_note_loss(struct store *s)
@@ -548,6 +569,9 @@ int store_reopen(struct store *s)
     int code;
 
     s->is_in_doubt = true;
+    code = store_restore_head(s);
+    if (code != 0)
+        return code;
     if (s->env != NULL)
         mdb_env_close(s->env);
     s->env = NULL;

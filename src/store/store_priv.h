@@ -25,6 +25,9 @@ struct store_lock; /* store/replace.h */
 
 enum { MARK = 1, MAX_CHANNEL_KEY = 1 + MAX_CHANNEL_NAME };
 
+/* Each of the file's two heads, which are its first two pages: the page's own, then an MDB_meta. */
+enum { HEAD_SIZE = 152 };
+
 struct stored_key {
     uint32_t sum;           /* CRC-32C of what follows, of the text, and of the number */
     uint32_t zero;
@@ -82,10 +85,14 @@ struct store {
     struct dbs dbs;
     int lock_fd;                 /* -1: read only */
     bool is_in_doubt;            /* a commit failed in its last step */
+    bool is_head_lost;           /* and the head that it wrote is not yet again ... */
+    off_t head_at;               /* ... what it was, there */
+    unsigned char head[HEAD_SIZE];
     bool has_loss;               /* see store_note_loss */
     uint64_t file_size;          /* after the last commit */
     bool is_renumbered;          /* the last commit's number is not the one that it knows */
     uint64_t max_graves;
+    uint64_t max_keys;
     struct store_state state;    /* of the last commit */
     struct stored_state stored;  /* likewise */
     uint64_t due_ms;             /* when a sweep has something to do next */
@@ -119,6 +126,10 @@ uint32_t stored_key_sum(const struct stored_key *head, struct slice text, uint64
 void stored_state_seal(struct stored_state *state);
 bool stored_state_is_sound(const struct stored_state *state);
 
+/* After a commit in doubt, before the environment is closed: takes it back. Returns 0 or -errno;
+ * then it is to be tried again, and nothing may be written before. */
+int store_restore_head(struct store *s);
+
 /* ---- directory.c ---- */
 #define DATA_FILE "data.mdb"             /* the first two are LMDB's names */
 #define READERS_FILE "lock.mdb"
@@ -150,6 +161,9 @@ int directory_sync_parent(const char *path);
 /* What root has made in a directory of somebody else's is given to them: it is the daemon's, which
  * must be able to open it. Nobody but root can, and for others it does nothing. */
 void directory_give_to_owner(const char *path);
+
+/* What is root's becomes that user's. Returns 0 or -errno. */
+int directory_give_to(const char *path, uid_t uid, gid_t gid);
 
 /* Removes what a process that was killed has left; with the lock. */
 void directory_clear_draft(const char *path);

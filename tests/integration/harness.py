@@ -1,7 +1,8 @@
 """What the integration tests share: the built daemon, a raw HTTP client, a strict SSE client.
 
 Nothing here sleeps for luck: everything waits for a condition, with a deadline. Servers listen on
-ports that the system chooses. TIMES (TEST_IS_SLOW) stretches deadlines under valgrind."""
+ports that the system chooses. TIMES (TEST_IS_SLOW) stretches deadlines under valgrind; TEST_OPTIONS
+are settings of all daemons."""
 import atexit
 import collections
 import contextlib
@@ -25,6 +26,7 @@ import urllib.parse
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BIN = os.environ.get("SSE_NOTIFY_BIN") or str(ROOT / "build" / "release" / "sse-notify")
 WRAP = shlex.split(os.environ.get("SSE_NOTIFY_WRAP", ""))
+EVERYWHERE = os.environ.get("TEST_OPTIONS", "").split()  # as "section.key=value", of each daemon
 TIMES = 10 if os.environ.get("TEST_IS_SLOW") else 1
 DEADLINE = 10 * TIMES  # seconds for anything that should happen at once
 
@@ -78,7 +80,7 @@ class Daemon:
     def command(self):
         # The test's own options come last, so that they win.
         options = [f"listener.default.address=127.0.0.1:{self.port}", "log.format=json",
-                   "server.drain_time=500ms", *self.options]
+                   "server.drain_time=500ms", *EVERYWHERE, *self.options]
         return [*self.limit, *WRAP, BIN, "serve", *self.arguments,
                 *(x for o in options for x in ("-o", o))]
 
@@ -325,8 +327,10 @@ def read_chunked(reader, end):
 class Http:
     """A connection that sends any bytes and reads exactly one response at a time."""
 
-    def __init__(self, port, rcvbuf=None, host="127.0.0.1"):
+    def __init__(self, port, rcvbuf=None, host="127.0.0.1", source=None):
         self.sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        if source:
+            self.sock.bind((source, 0))
         if rcvbuf:
             self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, rcvbuf)
         self.sock.settimeout(DEADLINE)
@@ -463,8 +467,8 @@ class Stream:
     The body's framing is verified strictly: every chunk whole, nothing after the last."""
 
     def __init__(self, port, path, headers=(), version="1.1", rcvbuf=None, last_event_id=None,
-                 method="GET", wait=True):
-        self.http = Http(port, rcvbuf)
+                 method="GET", wait=True, host="127.0.0.1", source=None):
+        self.http = Http(port, rcvbuf, host, source)
         headers = list(headers)
         if last_event_id is not None:
             headers.append(("Last-Event-ID", last_event_id))

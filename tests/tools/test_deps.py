@@ -14,15 +14,16 @@ DEPS = pathlib.Path(__file__).resolve().parents[2] / "tools" / "deps"
 REAL = "sh dirname sed env cp cmp cat grep".split()
 
 BUILD_PROGRAMS = "make cc pkg-config".split()
-BUILD_HEADERS = "stdlib.h ev.h cjson/cJSON.h curl/curl.h lmdb.h openssl/evp.h".split()
-TEST_PROGRAMS = ("clang valgrind gcovr python3 curl promtool slowhttptest systemd-analyze dh "
-                 "lintian man groff node npm chromium").split()
+BUILD_HEADERS = "stdlib.h ev.h cjson/cJSON.h curl/curl.h lmdb.h liburing.h openssl/evp.h".split()
+TEST_PROGRAMS = ("clang valgrind gcovr python3 curl promtool slowhttptest nginx haproxy caddy "
+                 "systemd-analyze dh lintian man groff node npm chromium").split()
 TEST_HEADERS = ["cmocka.h"]
 
 BUILD_PACKAGES = ("make gcc libc6-dev pkg-config libev-dev libcjson-dev libcurl4-openssl-dev "
-                  "liblmdb-dev libssl-dev").split()
+                  "liblmdb-dev liburing-dev libssl-dev").split()
 TEST_PACKAGES = ("libcmocka-dev clang valgrind gcovr python3 python3-yaml python3-jsonschema "
-                 "curl prometheus slowhttptest systemd debhelper build-essential lintian "
+                 "curl prometheus slowhttptest nginx haproxy caddy systemd debhelper "
+                 "build-essential lintian "
                  "man-db groff-base nodejs npm").split()
 
 LOGGED = 'echo "${0##*/} $*" >>"$LOG"\n'
@@ -205,6 +206,7 @@ class Missing(Deps):
                 ("usr/include/ev.h", "libev-dev"), ("usr/include/cjson/cJSON.h", "libcjson-dev"),
                 ("usr/include/curl/curl.h", "libcurl4-openssl-dev"),
                 ("usr/include/lmdb.h", "liblmdb-dev"),
+                ("usr/include/liburing.h", "liburing-dev"),
                 ("usr/share/llhttp/llhttp.c", "node-llhttp"), ("bin/pkg-config", "pkg-config"),
                 ("usr/include/cmocka.h", "libcmocka-dev"), ("bin/valgrind", "valgrind"),
                 ("libclang_rt.fuzzer-x86_64.a", "libclang-rt-14-dev"), ("bin/gcovr", "gcovr"),

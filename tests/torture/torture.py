@@ -627,7 +627,7 @@ class Run:
                 item.acked = at
         # Of several users' entries the last one's number is told.
         unit[-1].answers.append((int(number), result.get("duplicate", False)))
-        if len(unit) == 1 and unit[0].channel[0] == "user" and unit[0].retract_sent is None and \
+        if len(unit) == 1 and unit[0].channel[0] == "user" and len(unit[0].answers) == 1 and \
                 self.rng.random() < 0.1:
             self.recent.append((unit[0], int(number)))
 
@@ -680,6 +680,8 @@ class Run:
         rules = [f"{op} {first} {last} {action}"]
         if op == "meta" and rng.random() < 0.5:
             rules.append(f"undo 1 {rng.choice((0, 1, 2))} error {error}")
+        if op == "meta" and rng.random() < 0.3:
+            rules.append(f"sync {first + 1} {rng.choice((first + 1, first + 3, 0))} error {error}")
         self.disk.rules(*rules)
         self.rounds.append(f"{now():.3f} rules: {'; '.join(rules)}")
 
