@@ -133,11 +133,12 @@ enum address_verdict addresses_take(struct api *api, const struct peer *peer)
 
 void addresses_give_back(struct api *api, const struct peer *peer)
 {
-    struct address_count wanted = key_for(peer);
+    struct address_count wanted;
     struct address_count *a;
 
-    if (hash_table_count(&api->addresses) == 0)
+    if (api->addresses.now.cap == 0) /* nothing is counted */
         return;
+    wanted = key_for(peer);
     a = hash_table_find(&api->addresses, key_of(&wanted));
     if (a != NULL && a->streams > 0 && --a->streams == 0)
         list_add_last(&api->idle_addresses, &a->idle);

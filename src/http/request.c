@@ -35,13 +35,15 @@ void request_reset(struct http_request *r)
 {
     struct h1 *reader = r->reader;
     struct buf headers = r->headers;
+    size_t counted = r->counted;
 
     h1_reset(reader, REQUEST_KEEP_ARENA);
     if (headers.cap > REQUEST_KEEP_ARENA)
         buf_fini(&headers);
     headers.len = 0;
     headers.failed = false;
-    *r = (struct http_request){.reader = reader, .headers = headers, .method = HTTP_OTHER};
+    *r = (struct http_request){
+        .reader = reader, .headers = headers, .counted = counted, .method = HTTP_OTHER};
 }
 
 static enum http_method method_of(struct slice name)

@@ -319,15 +319,17 @@ static void walk_on(struct notification_manager *nm)
 
 bool manager_turn_end(struct notification_manager *nm, uint64_t now_ms)
 {
+    bool has_walk = nm->has_walk;
+
     nm->now_ms = now_ms;
     manager_read_clock_soon(nm);
-    if (nm->has_walk)
+    if (has_walk)
         walk_on(nm);
     clients_flush(nm, FLUSHES_A_TURN);
     fanouts_run(nm, nm->options.has_shared_writes ? SHARED_VISITS : VISITS_A_TURN);
     if (nm->drain_due > 0)
         drain_some(nm);
-    return nm->dirty != NULL || nm->drain_due > 0 || nm->has_walk || !list_is_empty(&nm->fanouts);
+    return nm->dirty != NULL || nm->drain_due > 0 || has_walk || !list_is_empty(&nm->fanouts);
 }
 
 void manager_tick(struct notification_manager *nm, uint64_t now_ms)

@@ -454,6 +454,7 @@ static void where_nobody_is_slow_memory_ends_nobody_and_does_not_spin(void **sta
     manager_tick(w.nm, w.now_ms);
     settle();
     assert_true(manager_is_full(w.nm));
+    settle();
     assert_false(manager_turn_end(w.nm, w.now_ms));
     assert_false(sink.is_closed);
     world_end();
