@@ -129,7 +129,9 @@ static int check_journal(struct config *cfg, struct config_errors *errors)
 /* Once the window is known. */
 static int check_memory(const struct config *cfg, struct config_errors *errors)
 {
-    uint64_t least = 2 * cfg->journal.window_bytes;
+    uint64_t window = 2 * cfg->journal.window_bytes;
+    uint64_t body = 8 * cfg->publish.max_body_bytes;
+    uint64_t least = window > body ? window : body;
     const char *origin = cfg->origins[CONFIG_limits_max_memory];
     char size[VALUE_FORMAT_SIZE];
     char needed[VALUE_FORMAT_SIZE];
@@ -138,9 +140,11 @@ static int check_memory(const struct config *cfg, struct config_errors *errors)
         return 0;
     value_format_size(cfg->limits.max_memory_bytes, size);
     value_format_size(least, needed);
-    return config_error(errors, origin != NULL ? origin : cfg->origins[CONFIG_journal_window],
-                        "[limits] max_memory = %s: must be at least %s, twice [journal] window",
-                        size, needed);
+    if (origin == NULL)
+        origin = cfg->origins[window > body ? CONFIG_journal_window : CONFIG_publish_max_body];
+    return config_error(errors, origin,
+                        "[limits] max_memory = %s: must be at least %s, %s", size, needed,
+                        window > body ? "twice [journal] window" : "eight times [publish] max_body");
 }
 
 /* ---- who makes tokens ---- */

@@ -254,7 +254,7 @@ class Rates(OneDaemonATest):
         for http in https:
             head = http.read_head()
             answers.append(int(head.split(b" ")[1]))
-        self.assertEqual(answers[:3], [200, 200, 200])
+        self.assertGreaterEqual(answers.count(200), 3)
         self.assertIn(429, answers)
         response = daemon.get("/notifications/x", mine)
         self.assert_problem(response, 429, "streams_per_second_per_ip")
@@ -304,12 +304,16 @@ class Rates(OneDaemonATest):
 
 class Memory(OneDaemonATest):
     OPTIONS = ("journal.window=64KiB", "limits.max_memory=1MiB", "journal.sync=never",
-               "publish.max_payload=32KiB")
+               "publish.max_payload=32KiB", "publish.max_body=128KiB")
 
     def stall(self, daemon, user, count=1):
         """Streams that take nothing, from small buffers."""
         streams = [self.open(user, daemon, rcvbuf=4096) for _ in range(count)]
         return streams
+
+    def publish(self, daemon, **fields):
+        """As a sender does it who is told to try again."""
+        wait_for(lambda: daemon.post(json.dumps(fields).encode()).status == 200, "room")
 
     def test_the_furthest_behind_are_ended_and_others_lose_nothing(self):
         daemon = self.start(*self.OPTIONS)
@@ -320,8 +324,8 @@ class Memory(OneDaemonATest):
         while daemon.stats()["streams_closed_by_max_memory"] == 0:
             self.assertLess(time.monotonic(), end, daemon.stats())
             # To each of the slow ones another: what is shared by queues counts once.
-            daemon.post(json.dumps({"user": "slow", "data": "x" * 30000}).encode())
-            daemon.notify(user="fast", data=sent)
+            self.publish(daemon, user="slow", data="x" * 30000)
+            self.publish(daemon, user="fast", data=sent)
             self.assertEqual(reader.next().data, str(sent))
             sent += 1
         stats = daemon.stats()
@@ -335,7 +339,7 @@ class Memory(OneDaemonATest):
     def test_what_is_shared_counts_once(self):
         daemon = self.start(*self.OPTIONS)
         self.stall(daemon, "slow", 60)
-        batch = json.dumps([{"user": "slow", "data": "x" * 5000}] * 20).encode()
+        batch = json.dumps([{"user": "slow", "data": "x" * 5000}] * 10).encode()
         while daemon.stats()["queued_bytes"] < 2 << 20:
             self.assertEqual(daemon.post(batch).status, 200)
         stats = daemon.stats()
@@ -347,7 +351,7 @@ class Memory(OneDaemonATest):
         slow = self.stall(daemon, "slow")[0]
         numbers = 0
         while daemon.stats()["streams_closed_by_max_memory"] == 0:
-            daemon.notify(user="slow", data=f"{numbers} " + "x" * 30000)
+            self.publish(daemon, user="slow", data=f"{numbers} " + "x" * 30000)
             numbers += 1
             self.assertLess(numbers, 2000)
         got = [e for e in slow.expect_end() if e.event == "notification"]
@@ -356,26 +360,25 @@ class Memory(OneDaemonATest):
         self.assertEqual(int(again.next().data.split(" ")[0]), len(got))
 
     def test_at_the_limit_publishes_are_refused_until_there_is_room(self):
-        daemon = self.start("journal.type=memory", "journal.window=64KiB",
-                            "limits.max_memory=512KiB")
-        self.stall(daemon, "slow")
-        while not daemon.presence("slow")["streams"][0]["lagging"]:
-            daemon.notify(user="slow", data="x" * 30000)
-        batch = json.dumps([{"user": "slow", "data": "x" * 30000}] * 30).encode()
+        daemon = self.start("journal.type=memory", *self.OPTIONS)
+        users = [f"u{n}" for n in range(40)]
+        streams = [self.open(user, daemon) for user in users]
+        many = json.dumps({"users": users, "data": "x" * 30000}).encode()
         one = json.dumps({"user": "other", "data": 1}).encode()
-        text = b"".join(b"POST /notify HTTP/1.1\r\nHost: localhost\r\n"
-                        b"Content-Length: %d\r\n\r\n%s" % (len(body), body)
-                        for body in (batch, one))
         http = self.connect(daemon)
-        http.send(text[:-300])
-        http.send(text[-300:])  # so that both are handled in one turn
+        # Together, so that the second comes before the first's queues are written.
+        http.send(b"".join(b"POST /notify HTTP/1.1\r\nHost: localhost\r\n"
+                           b"Content-Length: %d\r\n\r\n%s" % (len(body), body)
+                           for body in (many, one)))
         self.assertEqual(http.read_response().status, 200)
         response = http.read_response()
         self.assert_problem(response, 503, "limits.max_memory")
         self.assertEqual(response["Retry-After"], "1")
-        wait_for(lambda: daemon.post(one).status == 200, "room")
+        for stream in streams:
+            self.assertEqual(len(stream.next().data), 30000)
+        self.publish(daemon, user="other", data=1)
         stats = daemon.stats()
-        self.assertEqual(stats["streams_closed_by_max_memory"], 1)
+        self.assertEqual(stats["streams_closed_by_max_memory"], 0)
         self.assertGreaterEqual(stats["publishes_refused_for_memory"], 1)
         self.assertEqual(len(daemon.log("refused at a limit")), 1)
 
@@ -383,6 +386,8 @@ class Memory(OneDaemonATest):
         done = run("check-config", "-o", "limits.max_memory=100MiB")
         self.assertEqual(done.returncode, 2)
         self.assertIn("at least 128MiB", done.stderr)
+        done = run("check-config", "-o", "limits.max_memory=128MiB", "-o", "publish.max_body=64MiB")
+        self.assertIn("at least 512MiB", done.stderr)
         self.assertEqual(run("check-config", "-o", "limits.max_memory=128MiB").returncode, 0)
         self.assertEqual(run("check-config", "-o", "limits.max_memory=0").returncode, 0)
 
