@@ -144,7 +144,8 @@ static int check_memory(const struct config *cfg, struct config_errors *errors)
         origin = cfg->origins[window > body ? CONFIG_journal_window : CONFIG_publish_max_body];
     return config_error(errors, origin,
                         "[limits] max_memory = %s: must be at least %s, %s", size, needed,
-                        window > body ? "twice [journal] window" : "eight times [publish] max_body");
+                        window > body ? "twice [journal] window"
+                                      : "eight times [publish] max_body");
 }
 
 /* ---- who makes tokens ---- */
