@@ -110,7 +110,7 @@ class Daemon:
         return s
 
     def mark(self):
-        self.control.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+        self.control.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
         answer(self.control)
 
     def parts(self):

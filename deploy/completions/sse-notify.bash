@@ -29,7 +29,7 @@ _sse_notify()
         return
         ;;
     -o | --option)
-        mapfile -t COMPREPLY < <(compgen -W "listener.default.address= listener.default.role= listener.default.mode= streams.heartbeat= streams.retry= streams.queue= streams.overflow= streams.max_streams= streams.max_streams_per_user= streams.max_streams_per_ip= streams.max_age= streams.allow_anonymous= journal.type= journal.path= journal.sync= journal.keep= journal.keep_per_user= journal.keep_bytes= journal.window= publish.max_payload= publish.max_body= publish.idempotency_window= publish.allow_anonymous= auth.subscribe= auth.publish= auth.cookie= auth.publish_keys_file= auth.jwt_key_file= auth.jwks_file= auth.jwks_url= auth.issuer= auth.audience= auth.user_claim= auth.leeway= auth.algorithms= limits.publishes_per_second_per_key= http.header_timeout= http.body_timeout= http.idle_timeout= http.max_header= http.allowed_origins= http.trusted_proxies= log.level= log.format= log.file= server.drain_time= server.user= server.io_uring=" -- "$current")
+        mapfile -t COMPREPLY < <(compgen -W "listener.default.address= listener.default.role= listener.default.mode= listener.default.proxy_protocol= streams.heartbeat= streams.retry= streams.queue= streams.overflow= streams.max_streams= streams.max_streams_per_user= streams.max_streams_per_ip= streams.max_age= streams.allow_anonymous= journal.type= journal.path= journal.sync= journal.keep= journal.keep_per_user= journal.keep_bytes= journal.window= publish.max_payload= publish.max_body= publish.idempotency_window= publish.allow_anonymous= auth.subscribe= auth.publish= auth.cookie= auth.publish_keys_file= auth.jwt_key_file= auth.jwks_file= auth.jwks_url= auth.issuer= auth.audience= auth.user_claim= auth.leeway= auth.algorithms= auth.revocation_time= limits.publishes_per_second_per_key= limits.streams_per_second_per_ip= limits.max_memory= http.header_timeout= http.body_timeout= http.idle_timeout= http.max_header= http.allowed_origins= http.server_names= http.trusted_proxies= http.proxy_header= log.level= log.format= log.file= server.drain_time= server.user= server.io_uring=" -- "$current")
         compopt -o nospace
         return
         ;;
@@ -38,12 +38,14 @@ _sse_notify()
         [[ $key == "=" ]] && key=${COMP_WORDS[COMP_CWORD - 2]}
         case $key in
         listener.default.role) words="public internal all" ;;
+        listener.default.proxy_protocol) words="yes no" ;;
         streams.overflow) words="catchup drop-oldest disconnect" ;;
         streams.allow_anonymous) words="yes no" ;;
         journal.type) words="disk memory" ;;
         journal.sync) words="always interval never" ;;
         publish.allow_anonymous) words="yes no" ;;
         auth.subscribe) words="none jwt" ;;
+        http.proxy_header) words="x-forwarded-for forwarded" ;;
         log.level) words="debug info warning error" ;;
         log.format) words="text json" ;;
         server.io_uring) words="auto on off" ;;

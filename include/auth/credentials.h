@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include "auth/access.h"
+#include "auth/revocations.h"
 #include "auth/token_fault.h"
 #include "base/error.h"
 #include "base/list.h"
@@ -50,6 +51,9 @@ struct credentials *credentials_create(const struct credentials_options *options
 
 /* No token waits any more. Secrets are overwritten. NULL is allowed. */
 void credentials_destroy(struct credentials *c);
+
+/* Tokens that are among them are not good from now on. Borrowed for the life. */
+void credentials_set_revocations(struct credentials *c, const struct revocations *revocations);
 
 /* Reads the files of keys again, beside those in use, which are replaced by the first of the two
  * that follow and stay with the second. Returns 0, or -1 with a sentence in `why` and nothing to

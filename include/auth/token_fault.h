@@ -17,6 +17,7 @@ enum token_fault {
     TOKEN_TOO_EARLY,       /* nbf or iat is yet to come */
     TOKEN_WRONG_ISSUER,
     TOKEN_WRONG_AUDIENCE,
+    TOKEN_REVOKED,
     TOKEN_WITHOUT_KEYS,    /* of no fault of its own: the keys could not be fetched yet */
     TOKEN_WAITS,           /* likewise: the keys are being fetched */
     TOKEN_NO_MEMORY,       /* likewise */

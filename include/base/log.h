@@ -36,6 +36,14 @@ uint64_t log_dropped(void);
 void log_print(enum log_level level, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
+/* Keeps lines that anybody outside can cause from filling the log: true at most once in ten
+ * seconds, with how often it was asked since it was true. All zero is ready. */
+struct log_gate {
+    uint64_t opened_ms; /* 0: never yet */
+    uint64_t count;     /* since then */
+};
+bool log_gate_opens(struct log_gate *gate, uint64_t now_ms, uint64_t *count);
+
 /* An event with named values, for people who filter:
  * log_event(LOG_INFO, "stream closed", log_slice("user", user), log_u64("sent", n)); */
 struct log_field {

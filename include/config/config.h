@@ -47,6 +47,8 @@ enum config_journal_type { CONFIG_JOURNAL_DISK, CONFIG_JOURNAL_MEMORY };
 enum config_uring { CONFIG_URING_AUTO, CONFIG_URING_ON, CONFIG_URING_OFF };
 enum config_sync { CONFIG_SYNC_ALWAYS, CONFIG_SYNC_INTERVAL, CONFIG_SYNC_NEVER };
 
+enum config_proxy_header { CONFIG_X_FORWARDED_FOR, CONFIG_FORWARDED };
+
 enum config_subscribe { CONFIG_SUBSCRIBE_NONE, CONFIG_SUBSCRIBE_JWT };
 
 /* Sets of bits: what a publish may show, and the algorithms of tokens. */
@@ -77,6 +79,7 @@ struct config_listener {
     char *address; /* after config_check never NULL: HOST:PORT, *:PORT or unix:/PATH */
     enum config_role role;
     mode_t mode;   /* of a Unix socket's file */
+    bool proxy_protocol;
     bool is_address_wrong; /* one was given and refused, which is among the errors */
 };
 
@@ -126,6 +129,7 @@ struct config_auth {
     unsigned publish;              /* CONFIG_BY_KEY, CONFIG_BY_JWT; 0: nothing is to be shown */
     char *cookie;                  /* NULL: none is looked for */
     char *publish_keys_file;
+    uint64_t revocation_time_ms;
     struct config_tokens tokens;
 };
 
@@ -137,6 +141,8 @@ struct config_issuer {
 
 struct config_limits {
     uint64_t publishes_per_second_per_key; /* notifications; 0: no limit */
+    uint64_t streams_per_second_per_ip;    /* 0: no limit */
+    uint64_t max_memory_bytes;             /* 0: no limit; else at least twice the window */
 };
 
 struct config_http {
@@ -147,7 +153,9 @@ struct config_http {
     /* Lower case, without the scheme's own port: "https://app.example.com:8443"; the host may
      * begin with "*." for all below it; or "*" alone for all. */
     struct config_list allowed_origins;
+    struct config_list server_names;    /* lower case; "*.example.com" and "*" as above */
     struct config_list trusted_proxies; /* "192.0.2.1", "10.0.0.0/8", "fd00::/8" */
+    enum config_proxy_header proxy_header;
 };
 
 struct config_log {

@@ -18,6 +18,7 @@ enum config_type {
     CONFIG_TEXT,     /* char *, NULL when empty */
     CONFIG_URL,      /* char *, NULL when empty */
     CONFIG_ORIGINS,  /* struct config_list */
+    CONFIG_HOSTS,    /* struct config_list */
     CONFIG_NETWORKS, /* struct config_list */
 };
 

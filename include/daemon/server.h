@@ -5,6 +5,7 @@
 #include "api/api.h"
 #include "auth/credentials.h"
 #include "auth/publish_keys.h"
+#include "auth/revocations.h"
 #include "base/error.h"
 #include "base/stats.h"
 #include "config/arguments.h"
@@ -17,11 +18,14 @@
 
 struct server;
 
+struct revocation_file; /* src/daemon/revocation_file_priv.h */
+
 /* A listener and what it serves: the ctx of its accepted connections. */
 struct server_listener {
     struct server *server;
     struct listener *listener;
-    enum http_role role;
+    struct http_door door;
+    bool has_proxy_protocol;
 };
 
 struct server {
@@ -36,6 +40,8 @@ struct server {
     struct fetcher *fetcher;           /* NULL where no keys are fetched */
     struct credentials *credentials;   /* NULL where no tokens are taken */
     struct publish_keys *publish_keys; /* NULL where no keys are */
+    struct revocations *revocations;   /* NULL where no tokens are taken */
+    struct revocation_file *revocation_file; /* NULL where they are not kept on disk */
     struct api *api;
     struct http_server *http;
     struct http_limits limits;

@@ -11,11 +11,14 @@ struct loop;
 struct http_server;
 
 struct http_limits {
-    uint64_t header_timeout_ms; /* from the first byte of a request to the end of its head: 408 */
+    uint64_t header_timeout_ms; /* from the first byte of a request to the end of its head: 408;
+                                 * and for a PROXY header */
     uint64_t body_timeout_ms;   /* from the head's end to the body's: 408 */
     uint64_t idle_timeout_ms;   /* between requests: closed without a word */
     size_t max_header;          /* bytes of request line and headers: 414 or 431 */
     size_t max_body;            /* bytes, de-chunked: 413 */
+    uint64_t max_pending;       /* bytes of all requests that are not answered; past it large ones
+                                 * get 503; 0: no limit */
 };
 
 /* `ctx` is http_server_create's. */
@@ -43,9 +46,16 @@ struct http_server *http_server_create(struct loop *loop, const struct http_limi
  * loop must not run afterwards. NULL is allowed. */
 void http_server_destroy(struct http_server *server);
 
+/* By which way a connection has come. */
+struct http_door {
+    enum http_role role;
+    bool is_local;         /* by TCP, to an address that only this machine can reach */
+    bool has_proxy_header; /* it begins with a PROXY header, which is believed */
+};
+
 /* Takes an accepted connection: for listener_open's on_accept. */
 void http_server_accept(struct http_server *server, int fd, const struct peer *peer,
-                        enum http_role role);
+                        const struct http_door *door);
 
 /* Stops keep-alive: idle connections are closed, others after the answer to what they sent.
  * Open streams are not touched. */

@@ -21,6 +21,7 @@ struct history_limits {
     size_t max_bytes;      /* of messages and their bookkeeping; the oldest go first */
     uint64_t keep_ms;      /* age at which an entry goes */
     size_t max_per_user;   /* entries of one user's channel */
+    uint64_t *held;        /* counts the memory of what is in here, as message_hold does; or NULL */
 };
 
 struct history_item {

@@ -26,8 +26,9 @@ typedef void accept_fn(void *ctx, int fd, const struct peer *peer);
  * the listening socket, from which Linux's accepted ones inherit them: no system call a
  * connection. A Unix socket's stale file is replaced, one that is in use is not. Without
  * descriptors or memory accepting pauses for some 100 ms, counted in stats->accept_paused and
- * logged once a pause. At most 64 connections are accepted a turn. An inherited socket's
- * file stays when it is closed. NULL on failure, with `why`; an inherited socket is closed then. */
+ * logged once for pauses that follow one another. At most 64 connections are accepted a turn. An
+ * inherited socket's file stays when it is closed. NULL on failure, with `why`; an inherited socket
+ * is closed then. */
 struct listener *listener_open(const struct listener_options *options, struct loop *loop,
                                struct stats *stats, accept_fn *on_accept, void *ctx,
                                struct error *why);

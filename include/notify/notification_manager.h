@@ -30,6 +30,7 @@ struct manager_options {
     size_t window_bytes;       /* the window: bounded by bytes, ... */
     uint64_t keep_ms;          /* ... age ... */
     size_t keep_per_user;      /* ... and per user */
+    uint64_t max_memory;       /* bytes that queues and window are held to; 0: no limit */
     uint64_t (*read_us)(void); /* the clock of journal_append.came_us, asked now and then while
                                 * streams are written; NULL: nothing is timed */
     bool has_shared_writes;    /* the sinks' write_many takes few system calls: a turn of a fan-out
@@ -42,8 +43,9 @@ struct notification_manager *notification_manager_create(const struct manager_op
                                                          struct journal *journal,
                                                          struct stats *stats);
 
-/* Takes over heartbeat_ms, retry_ms, queue, overflow and max_age_ms, for the streams that are open
- * too; their next heartbeat still comes when it was due. The rest of `options` is not looked at. */
+/* Takes over heartbeat_ms, retry_ms, queue, overflow, max_age_ms and max_memory, for the streams
+ * that are open too; their next heartbeat still comes when it was due. The rest of `options` is not
+ * looked at. */
 void manager_change_options(struct notification_manager *nm,
                             const struct manager_options *options);
 
@@ -71,6 +73,13 @@ void manager_drain(struct notification_manager *nm, uint64_t now_ms, uint64_t dr
 /* Ends one user's streams, or the one of `client_id` unless that is 0. Returns how many. */
 size_t manager_kick(struct notification_manager *nm, struct slice user, uint64_t client_id);
 
+/* Looks through all streams, some at each turn's end, and ends those with a credential of which
+ * `is_revoked` says so; one that is opened meanwhile may be passed over. Called again before it is
+ * through, it looks through all once more. */
+typedef bool manager_revoked_fn(void *ctx, const struct client_credential *credential);
+void manager_end_revoked(struct notification_manager *nm, manager_revoked_fn *is_revoked,
+                         void *ctx);
+
 /* The user's open stream of that id, or NULL: there is none, or it is ending. */
 struct client *manager_find_client(const struct notification_manager *nm, struct slice user,
                                    uint64_t client_id);
@@ -85,6 +94,10 @@ size_t manager_user_stream_count(const struct notification_manager *nm, struct s
 
 /* Whether the journal takes notifications now; else the reason is in `*why`. */
 bool manager_is_ready(const struct notification_manager *nm, const char **why);
+
+/* Whether queues and window hold options.max_memory: nothing is to be sent until the streams that
+ * are furthest behind are ended, which begins at the turn's end. */
+bool manager_is_full(struct notification_manager *nm);
 
 /* Whether manager_drain was called: no stream is to be opened any more. */
 bool manager_is_draining(const struct notification_manager *nm);

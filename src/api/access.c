@@ -214,6 +214,16 @@ bool access_has_topic(const struct listener_access *a, struct slice topic)
     return a->is_open || grants_have(&a->token.subscribe, ACCESS_TOPIC, topic);
 }
 
+struct client_credential access_credential(const struct listener_access *a)
+{
+    struct token_mark mark;
+
+    if (a->is_open)
+        return (struct client_credential){0};
+    mark = token_mark_of(&a->token);
+    return (struct client_credential){mark.id, mark.user, mark.issued_ms};
+}
+
 uint64_t access_end_ms(const struct api *api, const struct listener_access *a)
 {
     uint64_t wall_ms = loop_wall_ms(api->loop);
@@ -304,6 +314,20 @@ bool access_manage(struct api *api, struct http_request *r, struct slice user,
     if (sender_may(&sender, (struct channel_name){CHANNEL_USER, user}))
         return true;
     access_forbid(api, r, "This credential may not send to this user, nor look after them.");
+    return false;
+}
+
+bool access_manage_all(struct api *api, struct http_request *r, http_handler *again)
+{
+    /* No user has that name: only a pattern for all of them allows it. */
+    const struct channel_name all = {CHANNEL_USER, {NULL, 0}};
+    struct sender sender;
+
+    if (!access_send(api, r, again, &sender))
+        return false;
+    if (sender_may(&sender, all))
+        return true;
+    access_forbid(api, r, "This credential may not send to every user (user:*).");
     return false;
 }
 

@@ -11,6 +11,7 @@
 #include "auth/publish_keys.h"
 #include "http/server.h"
 #include "message/notification.h"
+#include "notify/client.h"
 
 struct api;
 
@@ -31,6 +32,9 @@ bool access_listen_with(struct api *api, struct http_request *r, struct slice to
 
 bool access_has_topic(const struct listener_access *a, struct slice topic);
 
+/* What it may be revoked by, for the stream that is opened. */
+struct client_credential access_credential(const struct listener_access *a);
+
 /* When it ends, on loop_now_ms's clock; 0: never. */
 uint64_t access_end_ms(const struct api *api, const struct listener_access *a);
 
@@ -49,6 +53,9 @@ bool sender_may(const struct sender *sender, struct channel_name target);
 /* For the internal routes that are about one user: whether the caller may send to that user. */
 bool access_manage(struct api *api, struct http_request *r, struct slice user,
                    http_handler *again);
+
+/* For what is about every user: whether the caller may send to them all. */
+bool access_manage_all(struct api *api, struct http_request *r, http_handler *again);
 
 /* For those that are about the daemon: whether the caller may send at all. */
 bool access_operate(struct api *api, struct http_request *r, http_handler *again);

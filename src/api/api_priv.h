@@ -4,10 +4,25 @@
 #include "api/api.h"
 #include "base/buf.h"
 #include "base/hash.h"
+#include "base/list.h"
+#include "base/log.h"
 #include "http/response.h"
 #include "net/loop.h"
 
 struct cJSON;
+
+/* What is refused at a limit, and told in the log now and then. */
+enum api_gate {
+    GATE_MAX_STREAMS,
+    GATE_MAX_STREAMS_PER_USER,
+    GATE_MAX_STREAMS_PER_IP,
+    GATE_STREAMS_PER_SECOND,
+    GATE_PUBLISHES_PER_SECOND,
+    GATE_MAX_MEMORY,
+    GATE_HOST,
+    API_GATES
+};
+
 struct notify_item; /* notify_item_priv.h */
 
 struct api {
@@ -19,7 +34,11 @@ struct api {
     uint64_t started_ms;          /* loop_now_ms at creation, ... */
     uint64_t started_wall_ms;     /* ... and since 1970 */
     uint64_t own_descriptors;     /* open ones that are no connections */
-    struct hash_table addresses;  /* struct address_count, only with max_streams_per_ip */
+    struct hash_table addresses;  /* struct address_count, only while they are limited */
+    struct list idle_addresses;   /* those of them that hold no stream */
+    struct log_gate gates[API_GATES]; /* for the log lines that anybody can cause */
+    char good_host[64];           /* a Host that was found to be ours, with ... */
+    size_t good_host_length;      /* 0: none yet */
     struct notify_item *item;     /* the notification being read: no handler runs within another */
     struct buf answer;            /* to a publish, while it is made */
 };
@@ -34,10 +53,16 @@ http_handler api_retract;          /* history.c: DELETE /notifications/:userID/:
 http_handler api_presence;         /* presence.c: GET /users/:userID */
 http_handler api_kick;             /* presence.c: DELETE /users/:userID/streams */
 http_handler api_kick_one;         /* presence.c: DELETE /users/:userID/streams/:clientID */
+http_handler api_revoke;           /* revoke.c: POST /tokens/revoke */
 http_handler api_stats;            /* stats.c: GET /stats */
 http_handler api_metrics;          /* metrics.c: GET /metrics */
 http_handler api_healthz;          /* health.c */
 http_handler api_readyz;
+
+/* ---- api.c ---- */
+/* In a pattern such as *.example.com, also behind a scheme, the star stands for one or more labels
+ * of a host name. Without a star nothing matches. */
+bool api_matches_star(struct slice text, struct slice pattern);
 
 /* ---- respond.c ---- */
 /* Answers 200 with `text` as JSON, or 503 where the buffer found no memory; frees the buffer. */
@@ -63,6 +88,11 @@ void api_add_problem(struct buf *b, int status, const char *detail);
 
 /* Refuses for now: `status` (429, 503) with Retry-After. */
 void api_refuse_for_now(struct http_request *r, int status, uint64_t retry_ms, const char *detail);
+
+/* Tells in the log, at most once in ten seconds, what is refused at the limit, and to whom last:
+ * `who` may be empty. */
+void api_note_refusal(struct api *api, const struct http_request *r, enum api_gate gate,
+                      struct slice who);
 
 /* 503: an allocation failed. */
 void api_out_of_memory(struct http_request *r);

@@ -13,7 +13,7 @@
 
 #define PREFIX "sse_notify_"
 
-enum { FEW_CONNECTIONS = 1000, MAX_ROWS = 8, MAX_NAME = 96 };
+enum { FEW_CONNECTIONS = 1000, MAX_ROWS = 9, MAX_NAME = 96 };
 
 struct row {
     const char *value; /* of the family's label; NULL: no label */
@@ -33,19 +33,22 @@ struct family {
 #define STAT(name) offsetof(struct stats, name)
 
 static const struct family families[] = {
-    {PREFIX "streams_closed_total", "counter", "Streams closed, by reason.", "reason", false, 7,
+    {PREFIX "streams_closed_total", "counter", "Streams closed, by reason.", "reason", false, 9,
      {{"peer", STAT(streams_closed_by_peer)},
       {"overflow", STAT(streams_closed_by_overflow)},
       {"kicked", STAT(streams_closed_by_kick)},
       {"max-age", STAT(streams_closed_by_age)},
       {"shutdown", STAT(streams_closed_by_shutdown)},
+      {"max-memory", STAT(streams_closed_by_max_memory)},
       {"token-expired", STAT(streams_closed_by_expiry)},
+      {"token-revoked", STAT(streams_closed_by_revocation)},
       {"out-of-memory", STAT(streams_closed_for_memory)}}},
-    {PREFIX "streams_refused_total", "counter", "Streams refused, by the limit of [streams].",
-     "limit", false, 3,
+    {PREFIX "streams_refused_total", "counter",
+     "Streams refused, by the limit of [streams] or [limits].", "limit", false, 4,
      {{"max_streams", STAT(streams_refused_total)},
       {"max_streams_per_user", STAT(streams_refused_per_user)},
-      {"max_streams_per_ip", STAT(streams_refused_per_ip)}}},
+      {"max_streams_per_ip", STAT(streams_refused_per_ip)},
+      {"streams_per_second_per_ip", STAT(streams_refused_by_rate)}}},
     {PREFIX "notifications_total", "counter",
      "Notifications sent to the daemon: accepted by the journal, duplicate by their idempotency "
      "key, refused for what is wrong with them, failed for want of journal, disk or memory.",

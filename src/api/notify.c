@@ -428,6 +428,7 @@ static bool are_too_many(struct api *api, struct http_request *r, const struct s
                                                  loop_now_ms(api->loop)))
         return false;
     api->stats->requests_over_rate++;
+    api_note_refusal(api, r, GATE_PUBLISHES_PER_SECOND, slice_of(sender->key->name));
     api_refuse_for_now(r, 429, 1000, "This key has sent as much as its rate allows; nothing was "
                                      "sent.");
     return true;
@@ -494,7 +495,13 @@ void api_notify(void *ctx, struct http_request *r)
 
     if (!access_send(api, r, api_notify, &sender))
         return;
-    if (!key_is_valid(key)) {
+    if (manager_is_full(api->nm)) {
+        api->stats->publishes_refused_for_memory++;
+        api_note_refusal(api, r, GATE_MAX_MEMORY, slice_make(NULL, 0));
+        api_refuse_for_now(r, 503, 1000,
+                           "The queues of slow streams hold as much as limits.max_memory allows; "
+                           "nothing was sent, try again later.");
+    } else if (!key_is_valid(key)) {
         http_problem(r, 400, "Idempotency-Key must be 1 to %d bytes.", MAX_KEY);
     } else if (is_ndjson(http_request_header(r, "Content-Type"))) {
         take_ndjson(api, r, &sender, body, key);

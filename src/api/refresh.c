@@ -95,6 +95,7 @@ static void renew(struct api *api, struct http_request *r, struct slice user,
                   const struct refreshing *what, const struct listener_access *access)
 {
     struct client *c = manager_find_client(api->nm, user, what->client_id);
+    struct client_credential credential = access_credential(access);
     uint64_t end_ms = access_end_ms(api, access);
 
     if (c == NULL) {
@@ -102,8 +103,9 @@ static void renew(struct api *api, struct http_request *r, struct slice user,
     } else if (!has_all(c, access)) {
         access_forbid(api, r, "The token's sse_notify.subscribe does not list a topic of the "
                               "stream.");
+    } else if (client_renew(c, end_ms, &credential, loop_now_ms(api->loop)) != 0) {
+        api_out_of_memory(r);
     } else {
-        client_renew(c, end_ms, loop_now_ms(api->loop));
         respond(api, r, what->client_id, end_ms);
     }
 }

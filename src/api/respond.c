@@ -64,6 +64,28 @@ void api_out_of_memory(struct http_request *r)
     http_problem(r, 503, "The daemon is out of memory; try again later.");
 }
 
+void api_note_refusal(struct api *api, const struct http_request *r, enum api_gate gate,
+                      struct slice who)
+{
+    static const char *const limits[API_GATES] = {
+        [GATE_MAX_STREAMS] = "streams.max_streams",
+        [GATE_MAX_STREAMS_PER_USER] = "streams.max_streams_per_user",
+        [GATE_MAX_STREAMS_PER_IP] = "streams.max_streams_per_ip",
+        [GATE_STREAMS_PER_SECOND] = "limits.streams_per_second_per_ip",
+        [GATE_PUBLISHES_PER_SECOND] = "limits.publishes_per_second_per_key",
+        [GATE_MAX_MEMORY] = "limits.max_memory",
+        [GATE_HOST] = "http.server_names",
+    };
+    char peer[PEER_TEXT_SIZE];
+    uint64_t count;
+
+    if (!log_gate_opens(&api->gates[gate], loop_now_ms(api->loop), &count))
+        return;
+    peer_format(http_request_peer(r), false, peer);
+    log_event(LOG_WARNING, "refused at a limit", log_text("limit", limits[gate]),
+              log_u64("times", count), log_slice("last", who), log_text("peer", peer));
+}
+
 void api_refuse_for_now(struct http_request *r, int status, uint64_t retry_ms, const char *detail)
 {
     char seconds[20];

@@ -11,6 +11,7 @@ const struct http_route api_routes[] = {
     {HTTP_DELETE, "/users/:userID/streams", HTTP_INTERNAL, api_kick},
     {HTTP_DELETE, "/users/:userID/streams/:clientID", HTTP_INTERNAL, api_kick_one},
     {HTTP_DELETE, "/users/:userID/history", HTTP_INTERNAL, api_erase},
+    {HTTP_POST, "/tokens/revoke", HTTP_INTERNAL, api_revoke},
     {HTTP_GET, "/stats", HTTP_INTERNAL, api_stats},
     {HTTP_GET, "/metrics", HTTP_INTERNAL, api_metrics},
     {HTTP_GET, "/healthz", HTTP_ALL, api_healthz},

@@ -22,6 +22,7 @@ struct credentials {
     int (*fetch)(void *ctx, size_t issuer, const char *url);
     void *ctx;
     uint64_t now_ms;
+    const struct revocations *revocations; /* NULL: none are kept */
     struct list waiters;
     struct jws jws;          /* of the token that is looked at */
     struct claims claims;
@@ -193,6 +194,16 @@ static enum token_fault judge_unknown(struct credentials *c, struct issuer *issu
     return has_keys ? TOKEN_UNKNOWN_KEY : TOKEN_WITHOUT_KEYS;
 }
 
+static bool is_revoked(const struct credentials *c, const struct access *access)
+{
+    struct token_mark mark;
+
+    if (c->revocations == NULL)
+        return false;
+    mark = token_mark_of(access);
+    return revocations_have(c->revocations, &mark);
+}
+
 enum token_fault credentials_check(struct credentials *c, struct slice token, uint64_t wall_ms,
                                    struct access *out)
 {
@@ -211,7 +222,14 @@ enum token_fault credentials_check(struct credentials *c, struct slice token, ui
                 : jws_verify(&c->jws, &issuer->source.keys, issuer->algorithms);
     if (fault == TOKEN_UNKNOWN_KEY)
         return judge_unknown(c, issuer);
-    return fault != TOKEN_GOOD ? fault : claims_check(&c->claims, &issuer->rules, wall_ms, out);
+    if (fault == TOKEN_GOOD)
+        fault = claims_check(&c->claims, &issuer->rules, wall_ms, out);
+    return fault == TOKEN_GOOD && is_revoked(c, out) ? TOKEN_REVOKED : fault;
+}
+
+void credentials_set_revocations(struct credentials *c, const struct revocations *revocations)
+{
+    c->revocations = revocations;
 }
 
 /* ---- keys that are fetched ---- */

@@ -24,6 +24,7 @@ static const struct {
                          "The token is not valid yet; are the clocks of both machines right?"},
     [TOKEN_WRONG_ISSUER] = {"wrong-issuer", "The token's iss is not one that is trusted here."},
     [TOKEN_WRONG_AUDIENCE] = {"wrong-audience", "The token's aud is for others than this server."},
+    [TOKEN_REVOKED] = {"revoked", "The token was revoked."},
     [TOKEN_WITHOUT_KEYS] = {"without-keys",
                             "The keys for this token cannot be fetched now; try again later."},
     [TOKEN_WAITS] = {"waits", "The keys for this token are being fetched."},

@@ -13,6 +13,7 @@
 enum {
     MAX_PENDING = 1 << 20,
     MAX_LINE = 8192,
+    GATE_MS = 10000,
     PIPE_STEP = 4096, /* PIPE_BUF: as much as a pipe that polls writable takes without waiting */
 };
 
@@ -268,4 +269,14 @@ void log_fields(enum log_level level, const char *message, const struct log_fiel
                 size_t count)
 {
     emit(level, slice_of(message), fields, count);
+}
+
+bool log_gate_opens(struct log_gate *gate, uint64_t now_ms, uint64_t *count)
+{
+    gate->count++;
+    if (gate->opened_ms != 0 && now_ms - gate->opened_ms < GATE_MS)
+        return false;
+    *count = gate->count;
+    *gate = (struct log_gate){now_ms, 0};
+    return true;
 }

@@ -44,6 +44,21 @@ static int check_listener(struct config *cfg, size_t i, struct config_errors *er
     return 0;
 }
 
+/* Who is believed must be known. */
+static int check_proxies(const struct config *cfg, struct config_errors *errors)
+{
+    for (size_t i = 0; i < cfg->listener_count; i++) {
+        const struct config_listener *l = &cfg->listeners[i];
+
+        if (l->proxy_protocol && l->address != NULL && strncmp(l->address, "unix:", 5) != 0 &&
+            cfg->http.trusted_proxies.count == 0)
+            return config_error(errors, l->origin,
+                                "[listener.%s] proxy_protocol = yes: whose header is believed must "
+                                "be told too; set [http] trusted_proxies", l->name);
+    }
+    return 0;
+}
+
 /* ---- sizes and places ---- */
 
 static int check_payload(const struct config *cfg, struct config_errors *errors)
@@ -109,6 +124,28 @@ static int check_journal(struct config *cfg, struct config_errors *errors)
                             size);
     }
     return cfg->journal.path == NULL ? default_path(cfg, errors) : 0;
+}
+
+/* Once the window is known. */
+static int check_memory(const struct config *cfg, struct config_errors *errors)
+{
+    uint64_t window = 2 * cfg->journal.window_bytes;
+    uint64_t body = 8 * cfg->publish.max_body_bytes;
+    uint64_t least = window > body ? window : body;
+    const char *origin = cfg->origins[CONFIG_limits_max_memory];
+    char size[VALUE_FORMAT_SIZE];
+    char needed[VALUE_FORMAT_SIZE];
+
+    if (cfg->limits.max_memory_bytes == 0 || cfg->limits.max_memory_bytes >= least)
+        return 0;
+    value_format_size(cfg->limits.max_memory_bytes, size);
+    value_format_size(least, needed);
+    if (origin == NULL)
+        origin = cfg->origins[window > body ? CONFIG_journal_window : CONFIG_publish_max_body];
+    return config_error(errors, origin,
+                        "[limits] max_memory = %s: must be at least %s, %s", size, needed,
+                        window > body ? "twice [journal] window"
+                                      : "eight times [publish] max_body");
 }
 
 /* ---- who makes tokens ---- */
@@ -229,10 +266,14 @@ int config_check(struct config *cfg, struct config_errors *errors)
         rc = check_listener(cfg, i, errors);
         worst = rc != 0 ? rc : worst;
     }
+    rc = check_proxies(cfg, errors);
+    worst = rc != 0 ? rc : worst;
     rc = check_payload(cfg, errors);
     worst = rc != 0 ? rc : worst;
     rc = check_auth(cfg, errors);
     worst = rc != 0 ? rc : worst;
     rc = check_journal(cfg, errors);
+    worst = rc != 0 ? rc : worst;
+    rc = check_memory(cfg, errors);
     return rc != 0 ? rc : worst;
 }

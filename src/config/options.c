@@ -31,6 +31,12 @@ static const struct config_word sync_words[] = {
     {NULL, 0},
 };
 
+static const struct config_word proxy_header_words[] = {
+    {"x-forwarded-for", CONFIG_X_FORWARDED_FOR},
+    {"forwarded", CONFIG_FORWARDED},
+    {NULL, 0},
+};
+
 static const struct config_word uring_words[] = {
     {"auto", CONFIG_URING_AUTO},
     {"on", CONFIG_URING_ON},

@@ -64,6 +64,7 @@ static const struct type {
     [CONFIG_URL] = {store_url, NULL, "", ", such as https://id.example.com/jwks.json, without a "
                                          "password in it"},
     [CONFIG_ORIGINS] = {store_list, NULL, "", ""},
+    [CONFIG_HOSTS] = {store_list, NULL, "", ""},
     [CONFIG_NETWORKS] = {store_list, NULL, "", ""},
 };
 
@@ -106,6 +107,10 @@ void config_option_allowed(const struct config_option *o, struct buf *out)
         break;
     case CONFIG_ORIGINS:
         buf_printf(out, "up to %d origins such as https://app.example.com, separated by spaces or "
+                        "commas", CONFIG_MAX_LIST);
+        break;
+    case CONFIG_HOSTS:
+        buf_printf(out, "up to %d host names such as notify.example.com, separated by spaces or "
                         "commas", CONFIG_MAX_LIST);
         break;
     case CONFIG_NETWORKS:
@@ -464,6 +469,19 @@ static bool is_host(struct slice text)
     return true;
 }
 
+static void lower(char *text)
+{
+    for (char *p = text; *p != '\0'; p++)
+        *p = (char)tolower((unsigned char)*p);
+}
+
+/* Brings a host to the form that is compared. Returns whether it is one. */
+static bool normalise_host(char *text)
+{
+    lower(text);
+    return strcmp(text, "*") == 0 || is_host(slice_of(text));
+}
+
 /* Brings an origin to the form that browsers send (RFC 6454 6.2): lower case, and no port where
  * it is the scheme's own. Returns whether it is one. */
 static bool normalise_origin(char *text)
@@ -472,8 +490,7 @@ static bool normalise_origin(char *text)
     const char *colon;
     struct slice rest;
 
-    for (char *p = text; *p != '\0'; p++)
-        *p = (char)tolower((unsigned char)*p);
+    lower(text);
     if (strcmp(text, "*") == 0)
         return true;
     if (host == NULL || !is_scheme(slice_make(text, (size_t)(host - text))))
@@ -514,6 +531,19 @@ static void list_free(struct config_list *list)
     *list = (struct config_list){0};
 }
 
+/* Whether it is an item of such a list; brings it to the form that is kept. */
+static bool normalise(enum config_type type, char *text)
+{
+    switch (type) {
+    case CONFIG_ORIGINS:
+        return normalise_origin(text);
+    case CONFIG_HOSTS:
+        return normalise_host(text);
+    default:
+        return is_network(text);
+    }
+}
+
 static int list_add(struct config_list *list, enum config_type type, struct slice item,
                     struct error *detail)
 {
@@ -529,7 +559,7 @@ static int list_add(struct config_list *list, enum config_type type, struct slic
     if (copy == NULL)
         return -ENOMEM;
     list->items[list->count++] = copy;
-    if (item.n < 256 && (type == CONFIG_ORIGINS ? normalise_origin(copy) : is_network(copy)))
+    if (item.n < 256 && normalise(type, copy))
         return 0;
     error_set(detail, "; \"%s\" is not one", shown);
     return -EINVAL;
@@ -581,6 +611,7 @@ bool value_is_same(const struct config_option *o, const void *a, const void *b)
         memcpy(&texts[1], b, sizeof texts[1]);
         return is_same_text(texts[0], texts[1]);
     case CONFIG_ORIGINS:
+    case CONFIG_HOSTS:
     case CONFIG_NETWORKS:
         memcpy(&lists[0], a, sizeof lists[0]);
         memcpy(&lists[1], b, sizeof lists[1]);
@@ -611,6 +642,7 @@ void value_free(const struct config_option *o, void *field)
         memset(field, 0, sizeof text);
         break;
     case CONFIG_ORIGINS:
+    case CONFIG_HOSTS:
     case CONFIG_NETWORKS:
         memcpy(&list, field, sizeof list);
         list_free(&list);

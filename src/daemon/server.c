@@ -16,6 +16,7 @@
 #include "base/log.h"
 #include "log_file_priv.h"
 #include "net/loop.h"
+#include "revocation_file_priv.h"
 #include "server_priv.h"
 #include "systemd_priv.h"
 
@@ -24,11 +25,21 @@ enum {
     STOP_GRACE_MS = 10000, /* and behind that, for the journal to be closed */
 };
 
+static bool is_trusted_proxy(const struct server *s, const struct peer *peer)
+{
+    for (size_t i = 0; i < s->config->http.trusted_proxies.count; i++)
+        if (network_has(&s->proxies[i], peer))
+            return true;
+    return false;
+}
+
 static void on_accept(void *ctx, int fd, const struct peer *peer)
 {
     struct server_listener *l = ctx;
 
-    http_server_accept(l->server->http, fd, peer, l->role);
+    if (l->has_proxy_protocol)
+        l->door.has_proxy_header = peer_is_unix(peer) || is_trusted_proxy(l->server, peer);
+    http_server_accept(l->server->http, fd, peer, &l->door);
 }
 
 static bool on_turn_end(void *ctx)
@@ -99,8 +110,11 @@ static void on_tick(struct ev_loop *ev, ev_timer *w, int revents)
     tell_life(s, now_ms);
     journal_tick(s->journal, now_ms);
     manager_tick(s->manager, now_ms);
+    api_tick(s->api, now_ms);
     if (s->credentials != NULL)
         credentials_tick(s->credentials, now_ms);
+    if (s->revocations != NULL)
+        revocations_tick(s->revocations, loop_wall_ms(s->loop));
     if (s->drain_end_ms == 0)
         return;
     if (http_server_connections(s->http) == 0)
@@ -178,6 +192,7 @@ struct manager_options server_manager_options(const struct server *s)
         .window_bytes = cfg->journal.window_bytes,
         .keep_ms = cfg->journal.keep_ms,
         .keep_per_user = cfg->journal.keep_per_user,
+        .max_memory = cfg->limits.max_memory_bytes,
         .read_us = clock_mono_us,
         .has_shared_writes = loop_uses_uring(s->loop),
     };
@@ -240,6 +255,32 @@ static int make_credentials(struct server *s, struct error *why)
     return s->publish_keys == NULL ? -1 : 0;
 }
 
+static void save_revocation(void *ctx, struct slice line, struct revocation_waiter *waiter)
+{
+    struct server *s = ctx;
+
+    if (s->revocation_file == NULL)
+        waiter->on_done(waiter, 0);
+    else
+        revocation_file_add(s->revocation_file, line, waiter);
+}
+
+/* Once the journal has made its directory and taken its lock. */
+static int make_revocations(struct server *s, struct error *why)
+{
+    if (s->credentials == NULL)
+        return 0;
+    s->revocations = revocations_create(&s->stats);
+    if (s->revocations == NULL)
+        return error_set(why, "out of memory for revocations");
+    credentials_set_revocations(s->credentials, s->revocations);
+    if (s->config->journal.type != CONFIG_JOURNAL_DISK)
+        return 0;
+    s->revocation_file = revocation_file_open(s->config->journal.path, s->revocations,
+                                              loop_wall_ms(s->loop), loop_ev(s->loop), why);
+    return s->revocation_file == NULL ? -1 : 0;
+}
+
 struct api_options server_api_options(const struct server *s)
 {
     const struct config *cfg = s->config;
@@ -247,12 +288,16 @@ struct api_options server_api_options(const struct server *s)
     return (struct api_options){
         .allowed_origins = cfg->http.allowed_origins.items,
         .allowed_origin_count = cfg->http.allowed_origins.count,
+        .server_names = cfg->http.server_names.items,
+        .server_name_count = cfg->http.server_names.count,
         .trusted_proxies = s->proxies,
         .trusted_proxy_count = cfg->http.trusted_proxies.count,
+        .proxies_say_forwarded = cfg->http.proxy_header == CONFIG_FORWARDED,
         .max_payload = cfg->publish.max_payload_bytes,
         .max_streams = cfg->streams.max_streams,
         .max_streams_per_user = cfg->streams.max_streams_per_user,
         .max_streams_per_ip = cfg->streams.max_streams_per_ip,
+        .streams_per_second_per_ip = cfg->limits.streams_per_second_per_ip,
         .retry_ms = cfg->streams.retry_ms,
         .streams_need_token = cfg->auth.subscribe == CONFIG_SUBSCRIBE_JWT,
         .sending_takes_key = (cfg->auth.publish & CONFIG_BY_KEY) != 0,
@@ -260,6 +305,10 @@ struct api_options server_api_options(const struct server *s)
         .cookie = cfg->auth.cookie,
         .credentials = s->credentials,
         .publish_keys = s->publish_keys,
+        .revocations = s->revocations,
+        .revocation_ms = cfg->auth.revocation_time_ms,
+        .save_revocation = save_revocation,
+        .save_ctx = (void *)(uintptr_t)s,
     };
 }
 
@@ -273,6 +322,7 @@ struct http_limits server_http_limits(const struct server *s)
         .idle_timeout_ms = cfg->http.idle_timeout_ms,
         .max_header = cfg->http.max_header_bytes,
         .max_body = cfg->publish.max_body_bytes,
+        .max_pending = cfg->limits.max_memory_bytes / 4,
     };
 }
 
@@ -324,14 +374,10 @@ static int find_address(const struct config_listener *l, int inherited,
 
 /* A listener that others can reach, and whose routes ask for no credential, is opened only where
  * the configuration says that it is meant so. */
-static int check_is_meant(const struct config *cfg, const struct config_listener *l, int inherited,
-                          struct error *why)
+static int check_is_meant(const struct config *cfg, const struct config_listener *l,
+                          const struct sockaddr *address, struct error *why)
 {
-    struct sockaddr_storage address;
-
-    if (find_address(l, inherited, &address, why) != 0)
-        return -1;
-    if (address_is_local((struct sockaddr *)&address))
+    if (address_is_local(address))
         return 0;
     if ((l->role & CONFIG_ROLE_PUBLIC) != 0 && cfg->auth.subscribe == CONFIG_SUBSCRIBE_NONE &&
         !cfg->streams.allow_anonymous)
@@ -363,11 +409,16 @@ static int open_listener(struct server *s, const struct config_listener *l, int 
         .is_inherited = inherited >= 0,
         .fd = inherited,
     };
+    struct sockaddr_storage address;
 
-    if (check_is_meant(s->config, l, inherited, why) != 0)
+    if (find_address(l, inherited, &address, why) != 0 ||
+        check_is_meant(s->config, l, (const struct sockaddr *)&address, why) != 0)
         return -1;
     to->server = s;
-    to->role = (enum http_role)l->role;
+    to->door.role = (enum http_role)l->role;
+    to->door.is_local =
+        address.ss_family != AF_UNIX && address_is_local((const struct sockaddr *)&address);
+    to->has_proxy_protocol = l->proxy_protocol;
     to->listener = listener_open(&options, s->loop, &s->stats, on_accept, to, why);
     if (to->listener == NULL)
         return -1;
@@ -499,7 +550,8 @@ int server_init(struct server *s, const struct server_start *start, struct error
     raise_descriptor_limit();
     s->loop = loop_create(&s->stats, why);
     if (s->loop == NULL || choose_writing(s, why) != 0 || make_credentials(s, why) != 0 ||
-        make_journal(s, why) != 0 || make_manager(s, why) != 0 || make_http(s, why) != 0)
+        make_journal(s, why) != 0 || make_revocations(s, why) != 0 || make_manager(s, why) != 0 ||
+        make_http(s, why) != 0)
         goto fail;
     start_watchers(s);
     if (open_listeners(s, why) != 0)
@@ -534,10 +586,12 @@ void server_fini(struct server *s)
     }
     http_server_destroy(s->http);
     notification_manager_destroy(s->manager);
+    revocation_file_close(s->revocation_file); /* while the journal holds the directory's lock */
     journal_close(s->journal);
     api_destroy(s->api);
     fetcher_destroy(s->fetcher);
     credentials_destroy(s->credentials);
+    revocations_destroy(s->revocations);
     publish_keys_close(s->publish_keys);
     loop_destroy(s->loop);
     *s = (struct server){0};

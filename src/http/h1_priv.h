@@ -35,6 +35,7 @@ struct h1_message {
     bool is_persistent;     /* the client wants the connection kept (RFC 9112 9.3) */
     enum h1_body framing;
     enum h1_expect expect;
+    struct h1_span host;    /* the value of Host; at = 0: there is none */
     struct h1_span body;
     size_t field_count;
     struct h1_field fields[H1_MAX_FIELDS];

@@ -35,13 +35,15 @@ void request_reset(struct http_request *r)
 {
     struct h1 *reader = r->reader;
     struct buf headers = r->headers;
+    size_t counted = r->counted;
 
     h1_reset(reader, REQUEST_KEEP_ARENA);
     if (headers.cap > REQUEST_KEEP_ARENA)
         buf_fini(&headers);
     headers.len = 0;
     headers.failed = false;
-    *r = (struct http_request){.reader = reader, .headers = headers, .method = HTTP_OTHER};
+    *r = (struct http_request){
+        .reader = reader, .headers = headers, .counted = counted, .method = HTTP_OTHER};
 }
 
 static enum http_method method_of(struct slice name)
@@ -225,6 +227,11 @@ enum http_role http_request_role(const struct http_request *r)
     return r->role;
 }
 
+bool http_request_is_local(const struct http_request *r)
+{
+    return r->is_local;
+}
+
 const struct peer *http_request_peer(const struct http_request *r)
 {
     return &r->peer;
@@ -254,6 +261,13 @@ struct slice http_request_header(const struct http_request *r, const char *name)
             strncasecmp(m->arena.p + m->fields[i].name.at, name, n) == 0)
             return header_value(m, i);
     return slice_make(NULL, 0);
+}
+
+struct slice http_request_host(const struct http_request *r)
+{
+    const struct h1_message *m = h1_message(r->reader);
+
+    return slice_make(m->host.at == 0 ? NULL : m->arena.p + m->host.at, m->host.n);
 }
 
 struct slice http_request_header_last(const struct http_request *r, const char *name)

@@ -250,6 +250,26 @@ static size_t entry_size(const struct entry *e)
     return sizeof *e + e->key_length + sizeof(struct entry *) + message_size(e->message);
 }
 
+static void count_in(struct history *h, const struct entry *e)
+{
+    h->count++;
+    h->bytes += entry_size(e);
+    if (h->limits.held == NULL)
+        return;
+    *h->limits.held += entry_size(e) - message_size(e->message);
+    message_hold(e->message, h->limits.held);
+}
+
+static void count_out(struct history *h, const struct entry *e)
+{
+    h->count--;
+    h->bytes -= entry_size(e);
+    if (h->limits.held == NULL)
+        return;
+    *h->limits.held -= entry_size(e) - message_size(e->message);
+    message_let_go(e->message, h->limits.held);
+}
+
 static void entry_free(struct entry *e)
 {
     message_unref(e->message);
@@ -267,8 +287,7 @@ static void take_out(struct history *h, struct history_log *log, size_t i)
     list_remove(&e->by_ttl);
     if (e->key_length > 0)
         hash_table_remove(&h->collapse, e);
-    h->count--;
-    h->bytes -= entry_size(e);
+    count_out(h, e);
     entry_free(e);
 }
 
@@ -387,8 +406,7 @@ static int put_in(struct history *h, struct history_log *log, struct entry *e)
     list_add_last(&h->by_age, &e->by_age);
     if (e->expires_ms != UINT64_MAX)
         list_add_last(&h->by_ttl, &e->by_ttl);
-    h->count++;
-    h->bytes += entry_size(e);
+    count_in(h, e);
     return is_collapsed;
 }
 
@@ -636,6 +654,7 @@ void history_destroy(struct history *h)
         struct entry *e = LIST_HOLDER(h->by_age.next, struct entry, by_age);
 
         list_remove(&e->by_age);
+        count_out(h, e);
         entry_free(e);
     }
     for (size_t i = 0; i < CHANNEL_KINDS; i++)

@@ -19,6 +19,7 @@
 enum {
     BACKLOG = 4096,       /* the kernel cuts it to net.core.somaxconn */
     ACCEPTS_A_TURN = 64,
+    EPISODE_MS = 10000,   /* pauses that follow within it are of the same shortage */
 };
 
 static const double pause_s = 0.1;
@@ -27,6 +28,8 @@ struct listener {
     int fd;
     ev_io io;
     ev_timer pause;
+    bool has_paused;
+    uint64_t paused_ms;   /* when it did so last */
     struct loop *loop;
     struct stats *stats;
     accept_fn *on_accept;
@@ -39,8 +42,14 @@ struct listener {
 
 static void pause_accepting(struct listener *l, int cause)
 {
+    uint64_t now_ms = loop_now_ms(l->loop);
+
     l->stats->accept_paused++;
-    log_warning("accepting on %s pauses: %s", l->address, strerror(cause));
+    if (!l->has_paused || now_ms - l->paused_ms >= EPISODE_MS)
+        log_warning("accepting on %s pauses: %s; it is tried again ten times a second", l->address,
+                    strerror(cause));
+    l->has_paused = true;
+    l->paused_ms = now_ms;
     ev_io_stop(loop_ev(l->loop), &l->io);
     ev_timer_set(&l->pause, pause_s, 0);
     ev_timer_start(loop_ev(l->loop), &l->pause);

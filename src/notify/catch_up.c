@@ -20,7 +20,7 @@ void client_stop_reading(struct client *c)
         journal_cancel(c->nm->journal, &reading->read);
     free(reading);
     c->more->reading = NULL;
-    if (c->more->topic_count > 0)
+    if (c->more->topic_count > 0 || client_has_credential(c))
         return;
     free(c->more);
     c->more = NULL;

@@ -38,11 +38,14 @@ static const struct {
     [CLOSE_PEER] = {"peer", offsetof(struct stats, streams_closed_by_peer)},
     [CLOSE_OVERFLOW] = {"overflow", offsetof(struct stats, streams_closed_by_overflow)},
     [CLOSE_MEMORY] = {"out-of-memory", offsetof(struct stats, streams_closed_for_memory)},
+    [CLOSE_PRESSURE] = {"max-memory", offsetof(struct stats, streams_closed_by_max_memory)},
     [CLOSE_BYE + BYE_SHUTDOWN] = {"shutdown", offsetof(struct stats, streams_closed_by_shutdown)},
     [CLOSE_BYE + BYE_KICKED] = {"kicked", offsetof(struct stats, streams_closed_by_kick)},
     [CLOSE_BYE + BYE_MAX_AGE] = {"max-age", offsetof(struct stats, streams_closed_by_age)},
     [CLOSE_BYE + BYE_TOKEN_EXPIRED] = {"token-expired",
                                        offsetof(struct stats, streams_closed_by_expiry)},
+    [CLOSE_BYE + BYE_TOKEN_REVOKED] = {"token-revoked",
+                                       offsetof(struct stats, streams_closed_by_revocation)},
 };
 
 static enum client_close close_of_bye(enum client_bye bye)
@@ -59,15 +62,17 @@ static int queue_push(struct client *c, struct message *m, uint32_t limit)
     if (status == 0) {
         c->nm->stats->queued_messages++;
         c->nm->stats->queued_bytes += m->length;
+        message_hold(m, &c->nm->stats->memory_held);
     }
     return status;
 }
 
 /* `m` is about to leave. */
-static void count_off(struct client *c, const struct message *m)
+static void count_off(struct client *c, struct message *m)
 {
     c->nm->stats->queued_messages--;
     c->nm->stats->queued_bytes -= m->length;
+    message_let_go(m, &c->nm->stats->memory_held);
 }
 
 static void queue_remove(struct client *c, uint32_t i)
@@ -163,6 +168,21 @@ void client_cut_for_memory(struct client *c)
 {
     c->nm->stats->out_of_memory++;
     finish(c, false, CLOSE_MEMORY);
+}
+
+uint64_t client_position(const struct client *c)
+{
+    if (c->is_dead || c->is_ending || !c->is_blocked || ring_is_empty(&c->ring))
+        return UINT64_MAX;
+    for (uint32_t i = 0; i < ring_count(&c->ring); i++)
+        if (ring_at(&c->ring, i)->seq > 0)
+            return ring_at(&c->ring, i)->seq;
+    return c->cursor;
+}
+
+void client_cut_for_pressure(struct client *c)
+{
+    finish(c, false, CLOSE_PRESSURE);
 }
 
 /* ---- queueing ---- */
@@ -616,17 +636,35 @@ static void mind_token(struct client *c)
         warn(c);
 }
 
-void client_renew(struct client *c, uint64_t expires_ms, uint64_t now_ms)
+/* Returns 0 or -ENOMEM. */
+static int set_credential(struct client *c, const struct client_credential *credential)
+{
+    if (credential == NULL ||
+        (c->more == NULL && credential->id == 0 && credential->holder == 0))
+        return 0;
+    if (c->more == NULL)
+        c->more = calloc(1, sizeof *c->more);
+    if (c->more == NULL)
+        return -ENOMEM;
+    c->more->credential = *credential;
+    return 0;
+}
+
+int client_renew(struct client *c, uint64_t expires_ms, const struct client_credential *credential,
+                 uint64_t now_ms)
 {
     c->nm->now_ms = now_ms;
     if (c->is_dead || c->is_ending)
-        return;
+        return 0;
+    if (set_credential(c, credential) != 0)
+        return -ENOMEM;
     c->nm->stats->streams_renewed++;
     set_end(c, expires_ms);
     c->is_warned = false;
     mind_token(c);
     if (!c->is_dead && !c->is_ending)
         set_deadline(c);
+    return 0;
 }
 
 void client_on_deadline(struct client *c, uint64_t now_ms)
@@ -718,7 +756,7 @@ static int join(struct client *c, const struct client_options *o)
         c->nm->stats->users_online++;
     channel_add(c->user, &c->in_user);
     channel_add(c->nm->everyone, &c->in_everyone);
-    return join_topics(c, o);
+    return join_topics(c, o) != 0 ? -ENOMEM : set_credential(c, o->credential);
 }
 
 /* Where the stream starts; returns whether the resume id means nothing here. */

@@ -1,8 +1,8 @@
 /* manager_priv.h - the manager's own structs, shared by the files of this folder.
  *
  * channel.c finds channels, client.c queues and writes, catch_up.c serves clients that are behind,
- * fanout.c walks large channels, outgoing.c has many written to at once, and
- * notification_manager.c hears the journal and the world. */
+ * fanout.c walks large channels, pressure.c ends clients when memory is short, outgoing.c has many
+ * written to at once, and notification_manager.c hears the journal and the world. */
 #ifndef NOTIFY_MANAGER_PRIV_H
 #define NOTIFY_MANAGER_PRIV_H
 #include "base/hash.h"
@@ -54,12 +54,14 @@ enum client_close {
     CLOSE_PEER,
     CLOSE_OVERFLOW,
     CLOSE_MEMORY,
+    CLOSE_PRESSURE,
     CLOSE_BYE, /* and a number of enum client_bye */
 };
 
-/* What most clients are without: topics, and pages that are read for them. */
+/* What many clients are without: topics, a token, and pages that are read for them. */
 struct client_more {
     struct catch_up *reading;       /* NULL unless the journal is read for it */
+    struct client_credential credential; /* all zero: none */
     size_t topic_count;
     struct topic_link topics[];
 };
@@ -156,6 +158,18 @@ struct notification_manager {
     uint64_t drain_end_ms;          /* 0: not draining */
     uint64_t drain_ms;
     uint64_t drain_due;             /* streams still to be ended of the share that is due */
+    manager_revoked_fn *is_revoked; /* while `clients` is walked for it, or NULL */
+    void *revoked_ctx;
+    bool has_walk;                  /* `clients` is walked, for the one above or for memory */
+    bool is_revoked_anew;           /* there is more to look for than when that walk began */
+    enum {
+        PRESSURE_NONE,
+        PRESSURE_LOOKS,             /* `clients` is walked for who is furthest behind */
+        PRESSURE_ENDS,              /* and for those that have read up to `ends_until` at most */
+    } pressure;
+    uint64_t ends_until;
+    uint64_t pressure_ended;        /* streams that were ended and not told of yet */
+    uint64_t pressure_told_ms;      /* 0: never */
     struct outgoing outgoing;       /* empty but within a walk or a flush */
 };
 
@@ -189,6 +203,11 @@ static inline struct channel_name channel_name_of(const struct channel *channel)
 static inline size_t client_topic_count(const struct client *c)
 {
     return c->more == NULL ? 0 : c->more->topic_count;
+}
+
+static inline bool client_has_credential(const struct client *c)
+{
+    return c->more != NULL && (c->more->credential.id != 0 || c->more->credential.holder != 0);
 }
 
 /* NULL: the journal is not read for it. */
@@ -226,6 +245,12 @@ void client_set_behind(struct client *c, bool is_behind);
 
 /* Ends the client for want of memory. */
 void client_cut_for_memory(struct client *c);
+
+/* Up to where it has read, if messages wait and its peer takes none; else UINT64_MAX. */
+uint64_t client_position(const struct client *c);
+
+/* Ends the client because its queue's memory is wanted. */
+void client_cut_for_pressure(struct client *c);
 
 /* Queues one notification of its own, for a flush to come; false: there was no room, or the client
  * is dead. */
@@ -266,6 +291,13 @@ void client_catch_up(struct client *c);
 
 /* Gives up a page that was asked for, and forgets which losses were told. */
 void client_stop_reading(struct client *c);
+
+/* ---- pressure.c ---- */
+/* Where memory is near options.max_memory, those that are furthest behind are to be ended. */
+void pressure_begin(struct notification_manager *nm);
+
+/* Looks at some, and ends some. */
+void pressure_relieve(struct notification_manager *nm);
 
 /* ---- fanout.c ---- */
 /* Every client of the channel gets what is new, of which `m` is the newest, in slices, from

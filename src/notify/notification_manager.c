@@ -17,6 +17,7 @@ enum {
     SHARED_VISITS = 256, /* ... and of sends that share them */
     WINDOW_STEPS = 8000, /* each is up to a microsecond: what expires is long out of the cache */
     ENDS_A_TURN = 2000,  /* streams that a drain ends at a time */
+    LOOKS_A_TURN = 4000, /* at streams whose credential may be revoked */
     TICK_MS = 100,
 };
 
@@ -161,6 +162,7 @@ static int create_parts(struct notification_manager *nm)
         .max_bytes = nm->options.window_bytes,
         .keep_ms = nm->options.keep_ms,
         .max_per_user = nm->options.keep_per_user,
+        .held = &nm->stats->memory_held,
     };
 
     nm->heartbeat = sse_encode_comment();
@@ -206,6 +208,8 @@ void manager_change_options(struct notification_manager *nm, const struct manage
     nm->options.queue = options->queue;
     nm->options.overflow = options->overflow;
     nm->options.max_age_ms = options->max_age_ms;
+    nm->options.max_memory = options->max_memory;
+    nm->pressure = PRESSURE_NONE;
     if (options->queue > nm->most_queue)
         nm->most_queue = options->queue;
 }
@@ -273,15 +277,59 @@ static void drain_share(struct notification_manager *nm)
     drain_some(nm);
 }
 
+static void end_some_revoked(struct notification_manager *nm)
+{
+    for (int i = 0; i < LOOKS_A_TURN && nm->is_revoked != NULL; i++) {
+        struct client *c = pool_walk_next(&nm->clients);
+
+        if (c != NULL) {
+            if (!c->is_dead && client_has_credential(c) &&
+                nm->is_revoked(nm->revoked_ctx, &c->more->credential))
+                client_end(c, BYE_TOKEN_REVOKED);
+        } else if (nm->is_revoked_anew) {
+            nm->is_revoked_anew = false;
+            pool_walk_start(&nm->clients);
+        } else {
+            nm->is_revoked = NULL;
+        }
+    }
+}
+
+void manager_end_revoked(struct notification_manager *nm, manager_revoked_fn *is_revoked,
+                         void *ctx)
+{
+    nm->is_revoked_anew = nm->is_revoked != NULL;
+    if (nm->is_revoked == NULL)
+        pool_walk_start(&nm->clients);
+    nm->pressure = PRESSURE_NONE; /* a pool has one walk: it begins again after this one */
+    nm->is_revoked = is_revoked;
+    nm->revoked_ctx = ctx;
+    nm->has_walk = true;
+}
+
+/* Through all clients, for either of the two that they are walked for. */
+static void walk_on(struct notification_manager *nm)
+{
+    if (nm->is_revoked != NULL)
+        end_some_revoked(nm);
+    else
+        pressure_relieve(nm);
+    nm->has_walk = nm->is_revoked != NULL || nm->pressure != PRESSURE_NONE;
+}
+
 bool manager_turn_end(struct notification_manager *nm, uint64_t now_ms)
 {
+    bool has_walk = nm->has_walk;
+
     nm->now_ms = now_ms;
     manager_read_clock_soon(nm);
+    if (has_walk)
+        walk_on(nm);
     clients_flush(nm, FLUSHES_A_TURN);
     fanouts_run(nm, nm->options.has_shared_writes ? SHARED_VISITS : VISITS_A_TURN);
     if (nm->drain_due > 0)
         drain_some(nm);
-    return nm->dirty != NULL || nm->drain_due > 0 || !list_is_empty(&nm->fanouts);
+    return nm->dirty != NULL || nm->drain_due > 0 || has_walk || !list_is_empty(&nm->fanouts);
 }
 
 void manager_tick(struct notification_manager *nm, uint64_t now_ms)
@@ -290,6 +338,7 @@ void manager_tick(struct notification_manager *nm, uint64_t now_ms)
     nm->tick_ms = now_ms;
     history_expire(nm->window, now_ms, WINDOW_STEPS);
     update_stats(nm);
+    pressure_begin(nm);
     if (nm->drain_end_ms != 0)
         drain_share(nm);
 }
@@ -391,6 +440,12 @@ bool manager_is_ready(const struct notification_manager *nm, const char **why)
         *why = status.trouble == -ENOSPC ? "the journal's disk is full"
                                          : "the journal's disk cannot be written";
     return *why == NULL;
+}
+
+bool manager_is_full(struct notification_manager *nm)
+{
+    pressure_begin(nm);
+    return nm->options.max_memory > 0 && nm->stats->memory_held >= nm->options.max_memory;
 }
 
 bool manager_is_draining(const struct notification_manager *nm)

@@ -34,7 +34,7 @@ class Bash(unittest.TestCase):
         return done.stdout.split()
 
     def test_commands_and_their_options(self):
-        self.assertEqual(self.offers("s"), ["serve", "send"])
+        self.assertEqual(self.offers("s"), ["serve", "send", "status"])
         self.assertEqual(self.offers("send", "--u"), ["--user", "--url", "--unix"])
         self.assertEqual(self.offers("journal", "ex"), ["export"])
         self.assertIn("--plain", self.offers("journal", "export", "--"))

@@ -116,7 +116,8 @@ class Behind:
     quick = ()      # what makes it give up on a silent stream after two seconds
 
     def begin(self, *options, changes=()):
-        self.daemon = self.start("http.trusted_proxies=127.0.0.1", *options)
+        self.daemon = self.start("http.trusted_proxies=127.0.0.1",
+                                 "http.server_names=push.example.com", *options)
         self.proxy = self.proxy_class(self.scratch(), self.daemon, changes)
         self.addCleanup(self.proxy.stop)
         wait_for(self.proxy.is_up, f"{self.proxy.program} to listen")
@@ -195,6 +196,14 @@ class Behind:
         self.stream()
         presence = self.daemon.get("/users/alice").json()
         self.assertEqual(presence["streams"][0]["peer"].partition(":")[0], CLIENT)
+
+    def test_it_is_called_by_the_name_that_browsers_know(self):
+        self.begin()
+        for host, status in (("push.example.com", 200), ("other.example.com", 421)):
+            with Http(self.proxy.port, host=self.proxy.host) as http:
+                http.send(f"GET /notifications/alice/history HTTP/1.1\r\nHost: {host}\r\n"
+                          "Connection: close\r\n\r\n".encode())
+                self.assertIn(f" {status} ".encode(), http.read_head())
 
     def test_heartbeats_keep_a_silent_stream_open(self):
         self.begin("streams.heartbeat=1s", changes=self.quick)

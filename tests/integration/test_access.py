@@ -408,7 +408,7 @@ class Sending(OneDaemonATest, Refusals):
         elsewhere = ("Origin", "https://evil.example")
         target = "/notifications/alice/history"
         self.assert_unauthorized(daemon.get(target, [cookie, elsewhere]))
-        for headers in ([cookie], [cookie, ("Origin", "http://test")],
+        for headers in ([cookie], [cookie, ("Origin", "http://localhost")],
                         [elsewhere, *bearer(mine)]):
             with self.subTest(headers):
                 self.assertEqual(daemon.get(target, headers).status, 200)

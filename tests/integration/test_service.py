@@ -144,7 +144,7 @@ class Sockets(OneDaemonATest):
         with socket.socket(socket.AF_UNIX) as client:
             client.settimeout(DEADLINE)
             client.connect(path)
-            client.sendall(b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n")
+            client.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
             self.assertTrue(client.recv(100).startswith(b"HTTP/1.1 200 "))
         daemon.stop()
         self.assertTrue(os.path.exists(path))

@@ -15,14 +15,15 @@ REAL = "sh dirname sed env cp cmp cat grep".split()
 
 BUILD_PROGRAMS = "make cc pkg-config".split()
 BUILD_HEADERS = "stdlib.h ev.h cjson/cJSON.h curl/curl.h lmdb.h liburing.h openssl/evp.h".split()
-TEST_PROGRAMS = ("clang valgrind gcovr python3 curl promtool nginx haproxy caddy systemd-analyze "
-                 "dh lintian man groff node npm chromium").split()
+TEST_PROGRAMS = ("clang valgrind gcovr python3 curl promtool slowhttptest nginx haproxy caddy "
+                 "systemd-analyze dh lintian man groff node npm chromium").split()
 TEST_HEADERS = ["cmocka.h"]
 
 BUILD_PACKAGES = ("make gcc libc6-dev pkg-config libev-dev libcjson-dev libcurl4-openssl-dev "
                   "liblmdb-dev liburing-dev libssl-dev").split()
 TEST_PACKAGES = ("libcmocka-dev clang valgrind gcovr python3 python3-yaml python3-jsonschema "
-                 "curl prometheus nginx haproxy caddy systemd debhelper build-essential lintian "
+                 "curl prometheus slowhttptest nginx haproxy caddy systemd debhelper "
+                 "build-essential lintian "
                  "man-db groff-base nodejs npm").split()
 
 LOGGED = 'echo "${0##*/} $*" >>"$LOG"\n'

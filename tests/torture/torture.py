@@ -189,8 +189,8 @@ class Publisher(Peer):
                 item.spans_restart |= self.run.may_be_forgotten(item)
         request.start_count = self.run.start_count
         self.under_way.append(request)
-        self.send(request.head + b"Host: x\r\nContent-Length: %d\r\n\r\n" % len(request.body) +
-                  request.body)
+        self.send(request.head + b"Host: localhost\r\n"
+                  b"Content-Length: %d\r\n\r\n" % len(request.body) + request.body)
 
     def on_bytes(self):
         while self.under_way:
@@ -281,7 +281,7 @@ class Remover(Peer):
         self.delete(f"/notifications/{self.item.channel[1]}/{self.run.epoch}-{self.seq}")
 
     def delete(self, target):
-        self.send(f"DELETE {target} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        self.send(f"DELETE {target} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
 
     def on_bytes(self):
         if self.length is None:
@@ -349,7 +349,7 @@ class Listener(Peer):
         if self.kind == "restless":
             self.restless_at = now() + self.run.rng.random() * 1.5
         return (f"GET /notifications/{self.user}{'?' if query else ''}{'&'.join(query)} "
-                f"HTTP/1.{int(self.is_chunked)}\r\nHost: x\r\n{header}\r\n").encode()
+                f"HTTP/1.{int(self.is_chunked)}\r\nHost: localhost\r\n{header}\r\n").encode()
 
     def tick(self, at):
         super().tick(at)

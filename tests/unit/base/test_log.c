@@ -263,6 +263,22 @@ static void a_file_gets_every_line(void **state)
 
 #define ON_PIPE(test) cmocka_unit_test_setup_teardown(test, open_pipe, close_pipe)
 
+static void a_gate_opens_once_in_ten_seconds_and_tells_how_often_it_was_asked(void **state)
+{
+    struct log_gate gate = {0};
+    uint64_t count = 0;
+
+    (void)state;
+    assert_true(log_gate_opens(&gate, 5000, &count));
+    assert_int_equal(count, 1);
+    for (int i = 0; i < 7; i++)
+        assert_false(log_gate_opens(&gate, 14999, &count));
+    assert_true(log_gate_opens(&gate, 15000, &count));
+    assert_int_equal(count, 8);
+    assert_true(log_gate_opens(&gate, 99000, &count));
+    assert_int_equal(count, 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -278,6 +294,7 @@ int main(void)
         ON_PIPE(draining_writes_what_is_left_at_the_end),
         ON_PIPE(a_reader_that_is_gone_stops_nobody),
         ON_PIPE(a_file_gets_every_line),
+        cmocka_unit_test(a_gate_opens_once_in_ten_seconds_and_tells_how_often_it_was_asked),
     };
 
     signal(SIGPIPE, SIG_IGN);

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include "support/cm.h"
 #include "support/fake_sink.h"
@@ -50,6 +51,8 @@ static void world_end(void)
 {
     notification_manager_destroy(w.nm);
     journal_close(w.journal);
+    assert_int_equal(w.stats.memory_held, 0);
+    assert_int_equal(w.stats.queued_bytes, 0);
 }
 
 static void settle(void)
@@ -388,6 +391,149 @@ static void a_stream_full_of_retracts_gets_its_gap_and_its_bye(void **state)
 
 /* ---- tokens ---- */
 
+static void limit_memory(uint32_t queue, uint64_t max_memory)
+{
+    struct manager_options o = {.heartbeat_ms = 15000, .retry_ms = 2000, .queue = queue,
+                                .overflow = OVERFLOW_CATCHUP, .max_memory = max_memory};
+
+    manager_change_options(w.nm, &o);
+}
+
+static void near_the_limit_of_memory_the_furthest_behind_is_ended_first(void **state)
+{
+    enum { STREAMS = 4 };
+    struct fake_sink sinks[STREAMS];
+    static char data[4000];
+
+    (void)state;
+    memset(data, 'x', sizeof data - 1);
+    world_begin(256, OVERFLOW_CATCHUP, 100, 16000);
+    limit_memory(256, 400000);
+    for (int i = 0; i < STREAMS; i++) { /* each a little less behind than the one before */
+        sinks[i] = (struct fake_sink){.room = FAKE_SINK_ENDLESS};
+        open_at(&sinks[i], "alice", NULL);
+        settle();
+        sinks[i].room = i == STREAMS - 1 ? FAKE_SINK_ENDLESS : 0;
+        for (int k = 0; k < 20; k++)
+            send_to(CHANNEL_USER, "alice", data);
+        settle();
+    }
+    assert_int_equal(w.stats.streams_closed_by_max_memory, 0);
+    assert_true(w.stats.queued_bytes > w.stats.memory_held); /* what is shared counts once */
+    for (int k = 0; k < 12; k++)
+        send_to(CHANNEL_USER, "alice", data);
+    manager_tick(w.nm, w.now_ms);
+    settle();
+    assert_true(sinks[0].is_closed && !sinks[0].is_graceful);
+    assert_false(sinks[1].is_closed || sinks[2].is_closed || sinks[3].is_closed);
+    assert_int_equal(w.stats.streams_closed_by_max_memory, 1);
+    for (int k = 0; k < 30; k++)
+        send_to(CHANNEL_USER, "alice", data);
+    manager_tick(w.nm, w.now_ms);
+    settle();
+    assert_true(sinks[1].is_closed);
+    assert_false(sinks[3].is_closed); /* it is not slow */
+    assert_false(manager_is_full(w.nm));
+    world_end();
+    for (int i = 0; i < STREAMS; i++)
+        fake_sink_fini(&sinks[i]);
+}
+
+static void where_nobody_is_slow_memory_ends_nobody_and_does_not_spin(void **state)
+{
+    struct fake_sink sink = {.room = FAKE_SINK_ENDLESS};
+    static char data[4000];
+
+    (void)state;
+    memset(data, 'x', sizeof data - 1);
+    world_begin(8, OVERFLOW_CATCHUP, 100, 64000);
+    open_at(&sink, "alice", NULL);
+    limit_memory(8, 60000); /* less than the window, which nothing forbids here */
+    for (int k = 0; k < 30; k++)
+        send_to(CHANNEL_USER, "alice", data);
+    manager_tick(w.nm, w.now_ms);
+    settle();
+    assert_true(manager_is_full(w.nm));
+    settle();
+    assert_false(manager_turn_end(w.nm, w.now_ms));
+    assert_false(sink.is_closed);
+    world_end();
+    fake_sink_fini(&sink);
+}
+
+static const struct client_credential nobody;
+
+static struct client *open_with(struct fake_sink *sink, struct client_credential credential)
+{
+    struct slice topics[] = {SLICE_LITERAL("t")};
+    struct client_options o = {.user = SLICE_LITERAL("alice"), .is_chunked = true,
+                               .ops = &fake_sink_ops, .sink = sink, .head = SLICE_LITERAL("HEAD"),
+                               .credential = &credential, .topics = topics,
+                               .topic_count = credential.issued_ms % 2};
+    struct client *c = client_open(w.nm, &o, w.now_ms);
+
+    assert_non_null(c);
+    return c;
+}
+
+/* Those whose id is over that in `ctx`. */
+static bool is_over(void *ctx, const struct client_credential *credential)
+{
+    return credential->id > *(uint64_t *)ctx;
+}
+
+static void streams_whose_token_is_revoked_are_ended_however_many_there_are(void **state)
+{
+    enum { STREAMS = 10000 };
+    struct fake_sink *sinks = calloc(STREAMS, sizeof *sinks);
+    uint64_t most = 7000;
+    size_t ended = 0;
+
+    (void)state;
+    assert_non_null(sinks);
+    world_begin(8, OVERFLOW_CATCHUP, 100, 1 << 20);
+    for (uint64_t i = 0; i < STREAMS; i++) {
+        sinks[i].room = FAKE_SINK_ENDLESS;
+        open_with(&sinks[i], i == 9999 ? nobody : (struct client_credential){i, 0, i});
+    }
+    settle();
+    manager_end_revoked(w.nm, is_over, &most);
+    manager_turn_end(w.nm, w.now_ms);
+    most = 6000; /* one more is revoked while that is under way */
+    manager_end_revoked(w.nm, is_over, &most);
+    settle();
+    for (uint64_t i = 0; i < STREAMS; i++) {
+        assert_int_equal(sinks[i].is_closed, i > 6000 && i < 9999);
+        ended += sinks[i].is_closed;
+        fake_sink_fini(&sinks[i]);
+    }
+    assert_int_equal(w.stats.streams_closed_by_revocation, ended);
+    assert_false(manager_turn_end(w.nm, w.now_ms));
+    world_end();
+    free(sinks);
+}
+
+static void a_renewed_stream_has_its_new_tokens_credential(void **state)
+{
+    struct fake_sink sinks[2] = {{.room = FAKE_SINK_ENDLESS}, {.room = FAKE_SINK_ENDLESS}};
+    const struct client_credential another = {5, 0, 0};
+    uint64_t most = 7;
+
+    (void)state;
+    world_begin(8, OVERFLOW_CATCHUP, 100, 1 << 20);
+    assert_int_equal(client_renew(open_with(&sinks[0], (struct client_credential){9, 0, 0}), 100000,
+                                  &another, w.now_ms), 0);
+    assert_int_equal(client_renew(open_with(&sinks[1], nobody), 100000,
+                                  &(struct client_credential){9, 0, 0}, w.now_ms), 0);
+    manager_end_revoked(w.nm, is_over, &most);
+    settle();
+    assert_false(sinks[0].is_closed);
+    assert_true(sinks[1].is_closed);
+    world_end();
+    fake_sink_fini(&sinks[0]);
+    fake_sink_fini(&sinks[1]);
+}
+
 static struct client *open_until(struct fake_sink *sink, uint64_t expires_ms)
 {
     struct client_options o = {.user = SLICE_LITERAL("alice"), .is_chunked = true,
@@ -481,14 +627,14 @@ static void a_renewed_stream_goes_on_and_is_warned_again(void **state)
     c = open_until(&sink, 101000);
     pass(&sink, c, 100000);
     assert_int_equal(count_of(&sink, "event: expiring"), 1);
-    client_renew(c, 201000, w.now_ms);
+    client_renew(c, 201000, &nobody, w.now_ms);
     assert_int_equal(w.stats.streams_renewed, 1);
     pass(&sink, c, 140999);
     assert_int_equal(count_of(&sink, "event: expiring"), 1);
     pass(&sink, c, 200999);
     assert_int_equal(count_of(&sink, "event: expiring"), 2);
     assert_false(sink.is_closed);
-    client_renew(c, 200000, w.now_ms); /* to an earlier end, too */
+    client_renew(c, 200000, &nobody, w.now_ms); /* to an earlier end, too */
     settle();
     assert_true(sink.is_closed);
     world_end();
@@ -508,7 +654,7 @@ static void a_stream_that_reads_nothing_is_ended_with_its_token_all_the_same(voi
         send_to(CHANNEL_USER, "alice", "x");
     settle();
     for (int i = 0; i < 200; i++) /* warnings that find no room do no harm */
-        client_renew(c, 101000, w.now_ms + 50000);
+        client_renew(c, 101000, &nobody, w.now_ms + 50000);
     pass(&sink, c, 101000 + 5000);
     assert_true(sink.is_closed);
     assert_false(sink.is_graceful);
@@ -574,7 +720,11 @@ int main(void)
         cmocka_unit_test(a_stream_is_warned_a_minute_before_its_token_expires_and_ended_then),
         cmocka_unit_test(a_short_token_is_warned_of_at_once),
         cmocka_unit_test(an_expired_token_ends_its_stream_after_the_preamble),
+        cmocka_unit_test(near_the_limit_of_memory_the_furthest_behind_is_ended_first),
+        cmocka_unit_test(where_nobody_is_slow_memory_ends_nobody_and_does_not_spin),
         cmocka_unit_test(a_renewed_stream_goes_on_and_is_warned_again),
+        cmocka_unit_test(streams_whose_token_is_revoked_are_ended_however_many_there_are),
+        cmocka_unit_test(a_renewed_stream_has_its_new_tokens_credential),
         cmocka_unit_test(a_stream_that_reads_nothing_is_ended_with_its_token_all_the_same),
         cmocka_unit_test(a_client_is_found_by_its_id_until_it_ends),
         cmocka_unit_test(a_peer_that_fails_is_freed_and_others_go_on),
