@@ -13,6 +13,7 @@
 #include "notify/notification_manager.h"
 
 struct api;
+struct buf;
 struct loop;
 
 struct api_options {
@@ -32,6 +33,8 @@ struct api_options {
     const char *cookie;           /* that may hold a token, or NULL */
     struct credentials *credentials;   /* where one of them takes tokens */
     struct publish_keys *publish_keys; /* where one takes keys */
+    int (*add_config)(void *ctx, struct buf *out); /* what GET /config answers; 0 or -ENOMEM */
+    void *config_ctx;
 };
 
 /* All that is given is borrowed for its life. NULL without memory. */

@@ -53,6 +53,9 @@ bool access_manage(struct api *api, struct http_request *r, struct slice user,
 /* For those that are about the daemon: whether the caller may send at all. */
 bool access_operate(struct api *api, struct http_request *r, http_handler *again);
 
+/* For those that show of everybody: whether the caller may send to everyone. */
+bool access_oversee(struct api *api, struct http_request *r, http_handler *again);
+
 /* 403: the credential is good, but not for this. */
 void access_forbid(struct api *api, struct http_request *r, const char *detail);
 #endif

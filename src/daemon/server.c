@@ -14,6 +14,7 @@
 #include "auth/from_config.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "config/describe.h"
 #include "log_file_priv.h"
 #include "net/loop.h"
 #include "server_priv.h"
@@ -240,7 +241,14 @@ static int make_credentials(struct server *s, struct error *why)
     return s->publish_keys == NULL ? -1 : 0;
 }
 
-struct api_options server_api_options(const struct server *s)
+static int add_config(void *ctx, struct buf *out)
+{
+    const struct server *s = ctx;
+
+    return config_describe_in_force(s->config, out);
+}
+
+struct api_options server_api_options(struct server *s)
 {
     const struct config *cfg = s->config;
 
@@ -260,6 +268,8 @@ struct api_options server_api_options(const struct server *s)
         .cookie = cfg->auth.cookie,
         .credentials = s->credentials,
         .publish_keys = s->publish_keys,
+        .add_config = add_config,
+        .config_ctx = s,
     };
 }
 
