@@ -262,15 +262,16 @@ static bool read_id(const struct api *api, struct http_request *r, uint64_t *seq
     struct slice name;
     struct slice value;
     size_t cursor = 0;
-    bool is_id = false;
+    int status = -EINVAL;
 
-    *seq = 0;
     while (http_request_query_next(r, &cursor, &name, &value))
         if (slice_is(name, "id"))
-            is_id = id_parse(value, manager_epoch(api->nm), seq) != -EINVAL;
-    if (!is_id)
+            status = id_parse(value, manager_epoch(api->nm), seq);
+    if (status != 0)
+        *seq = 0;
+    if (status == -EINVAL)
         http_problem(r, 400, "The query needs id=ID, as POST /notify answered with it.");
-    return is_id;
+    return status != -EINVAL;
 }
 
 void api_trace(void *ctx, struct http_request *r)

@@ -13,13 +13,34 @@ static void add_text_or_null(struct buf *out, const char *text)
         json_add_string(out, slice_of(text));
 }
 
+/* Without memory it seems to be another one. */
+static bool is_at_default(const struct config_option *o, const void *field)
+{
+    union {
+        uint64_t number;
+        char *text;
+        struct config_list list;
+    } fallback = {.list = {NULL, 0}};
+    struct error why;
+    bool is_same = value_store(o, slice_of(o->fallback), &fallback, &why) == 0 &&
+                   value_is_same(o, field, &fallback);
+
+    value_free(o, &fallback);
+    return is_same;
+}
+
 static void add_option(struct config *cfg, const struct config_place *place, const char *name,
                        const struct config_option *o, const char *source, struct buf *out)
 {
     const char *section = config_sections[o->section].name;
+    const void *field = config_field(cfg, place, o);
+    bool is_default = is_at_default(o, field);
     struct buf value = {0};
 
-    value_print(o, config_field(cfg, place, o), &value);
+    if (is_default) /* as it is spelt there: 24h, and not 1d */
+        buf_add_text(&value, o->fallback);
+    else
+        value_print(o, field, &value);
     if (value.failed)
         out->failed = true;
     buf_add_text(out, out->p[out->len - 1] == '[' ? "{\"name\":\"" : ",{\"name\":\"");
@@ -31,7 +52,7 @@ static void add_option(struct config *cfg, const struct config_place *place, con
     buf_add_text(out, ",\"default\":");
     json_add_string(out, slice_of(o->fallback));
     buf_add_text(out, ",\"source\":");
-    add_text_or_null(out, source);
+    add_text_or_null(out, is_default && place->item != NULL ? NULL : source);
     buf_printf(out, ",\"live\":%s}", o->is_live ? "true" : "false");
     buf_fini(&value);
 }
