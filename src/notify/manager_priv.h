@@ -144,8 +144,9 @@ struct notification_manager {
     uint64_t now_ms;
     uint64_t tick_ms;               /* of the last tick, which is the journal's time: what has a
                                      * ttl is gone from the window no later than from there */
-    uint32_t emitted_ms;            /* the clock in milliseconds, read once a turn with entries; ... */
-    bool is_emitting;               /* ... it was read in this turn */
+    uint32_t emitted_ms;            /* the clock in milliseconds, read once in a turn with
+                                     * entries, ... */
+    bool is_emitting;               /* ... as it was in this one */
     uint32_t written_us;            /* the clock of options.read_us when it was last read, ... */
     uint32_t unread_writes;         /* ... and how many writes may follow before it is read again */
     uint64_t next_client;           /* mixed into an id */

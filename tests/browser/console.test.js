@@ -253,3 +253,53 @@ test('its files are asked for again, and come only when they have changed', asyn
         assert.equal(again.status, 304);
     }
 });
+
+// ---- the pictures of the documentation ----
+
+const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
+
+// A minute with a load that rises and falls, pages that leave and come back, and a slow one.
+async function makeLoad() {
+    const names = Array.from({ length: 40 }, (_, n) => `user-${n}`);
+    const open = [];
+    for (let second = 0; second < 75; second++) {
+        const begun = Date.now();
+        for (const name of names.slice(0, 4))
+            open.push(await listen(name));
+        names.push(...names.splice(0, 4));
+        if (second % 20 > 14)
+            open.splice(0, 12).forEach((stream) => stream.close());
+        const many = 60 + Math.round(50 * Math.sin(second / 8) + 30 * Math.random());
+        await daemon.request('POST', '/notify', JSON.stringify(Array.from({ length: many },
+            (_, n) => ({ user: names[(n * 7) % names.length], data: { n } }))));
+        for (let n = 0; n < 5; n++)
+            await daemon.notify({ user: names[n], data: { text: 'Your order has shipped' } });
+        await pause(1000 - Math.min(1000, Date.now() - begun));
+    }
+}
+
+async function takePictures(to) {
+    await start('streams.heartbeat=20s', 'journal.keep=12h', 'auth.publish_keys_file=/etc/unused');
+    await open({ viewport: { width: 1180, height: 700 }, colorScheme: 'light' });
+    await makeLoad();
+    await listen('alice');
+    const sent = await daemon.notify({ user: 'alice', data: { text: 'Your order has shipped' } });
+    await listen('alice');
+    await look('alice');
+    await row('history', sent.id).getByRole('button', { name: 'Trace' }).click();
+    await page.locator('#trace-shown').waitFor();
+    await page.evaluate(() => scrollTo(0, 0));
+    await page.screenshot({ path: path.join(to, 'console.png') });
+    await page.emulateMedia({ colorScheme: 'dark' });
+    await page.screenshot({ path: path.join(to, 'console-dark.png') });
+    await page.emulateMedia({ colorScheme: 'light' });
+    const top = (await page.locator('#user').boundingBox()).y;
+    await page.screenshot({ path: path.join(to, 'console-user.png'), fullPage: true,
+        clip: { x: 0, y: top - 8, width: 1180, height: 1100 } });
+    await page.setViewportSize({ width: 390, height: 844 });
+    await pause(1500);
+    await page.screenshot({ path: path.join(to, 'console-phone.png') });
+}
+
+if (process.env.CONSOLE_PICTURES !== undefined)
+    test('pictures', () => takePictures(process.env.CONSOLE_PICTURES));

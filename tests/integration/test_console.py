@@ -54,15 +54,6 @@ class Figures(OneDaemonATest):
             wait_for(lambda: daemon.stats()["connections_open"] == 1, "the end")
         self.open("alice", daemon)
 
-    def test_who_reads_nothing_costs_nothing_more(self):
-        daemon = self.start()
-        stream = self.figures(daemon, rcvbuf=2048)
-        quick = self.figures(daemon)
-        for _ in range(4):
-            quick.next()
-        self.assertEqual(json.loads(stream.next().data)["version"],
-                         json.loads(quick.next().data)["version"])
-
     def test_a_shutdown_ends_them_in_peace(self):
         daemon = self.start("server.drain_time=10s")
         stream = self.figures(daemon)
