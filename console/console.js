@@ -4,6 +4,7 @@
 
 const KEPT = 120;           // seconds that the charts go back
 const HISTORY = 50;         // rows shown
+const PAGES = 20;           // of a thousand, that are read of a history to find its newest
 const byId = (id) => document.getElementById(id);
 const segment = encodeURIComponent;
 
@@ -172,7 +173,6 @@ function paint(chart) {
         scale.grid.color = colour("--line");
         scale.ticks.color = colour("--faint");
     }
-    chart.options.plugins.legend.labels.color = colour("--faint");
 }
 
 function makeChart({ title, show, lines }) {
@@ -198,12 +198,12 @@ function makeChart({ title, show, lines }) {
             interaction: { mode: "index", intersect: false },
             scales: {
                 x: { type: "linear", min: -KEPT, max: 0, grid: {},
-                    ticks: { maxTicksLimit: 5, maxRotation: 0,
+                    ticks: { stepSize: 30, maxRotation: 0,
                         callback: (s) => s === 0 ? "now" : `${s} s` } },
                 y: { beginAtZero: true, grid: {}, ticks: { maxTicksLimit: 4, callback: show } },
             },
             plugins: {
-                legend: { position: "bottom", labels: { boxWidth: 10, boxHeight: 2 } },
+                legend: { display: false }, // the caption is one
                 tooltip: { callbacks: {
                     title: (items) => `${Math.round(-items[0].parsed.x)} s ago`,
                     label: (item) => `${item.dataset.label}: ${show(item.parsed.y)}` } },
@@ -227,13 +227,15 @@ function addFigures(figures) {
     while (at - past[0].at > KEPT + 5)
         past.shift();
     for (const { chart, value, show, lines } of charts) {
-        const now = lines.map(([name, line], i) => {
+        value.replaceChildren(...lines.flatMap(([name, line], i) => {
             chart.data.datasets[i].data = past.slice(1).map((p, j) => ({
                 x: p.at - at, y: line(p.figures, past[j].figures, p.at - past[j].at) }));
             const y = chart.data.datasets[i].data.at(-1)?.y ?? null;
-            return `${y === null ? "–" : show(y)} ${name}`;
-        });
-        value.textContent = now.join(", ");
+            const part = document.createElement("span");
+            part.className = i === 0 ? "one" : "two";
+            part.textContent = `${y === null ? "–" : show(y)} ${name}`;
+            return i === 0 ? [part] : [", ", part];
+        }));
         chart.update("none");
     }
 }
@@ -252,7 +254,7 @@ function onFigures(figures) {
     addFigures(figures);
     byId("state").textContent = `${figures.version}, up ${uptime(figures.uptime_seconds)}, ` +
         `journal ${journal.type} ${journal.up ? "up" : "DOWN"}, ${grouped(journal.entries)} kept`;
-    if (figures.log_lines_kept !== logTotal)
+    if (figures.log_warnings !== logTotal)
         showLog();
 }
 
@@ -306,13 +308,13 @@ let shownUser = null;
 async function showUser(user) {
     const presence = await get(`users/${segment(user)}`);
     let rows = [];
-    for (let page = { more: true }; page.more;) {
+    let page = { more: true };
+    for (let i = 0; page.more && i < PAGES; i++) {
         const after = rows.length > 0 ? `&after=${rows.at(-1).id}` : "";
         page = await get(`users/${segment(user)}/history?limit=1000${after}`);
-        if (page.notifications.length === 0)
-            break;
         rows = rows.concat(page.notifications).slice(-HISTORY);
     }
+    byId("history-more").hidden = !page.more;
     shownUser = user;
     fill("streams", presence.streams.map((s) => [s.client_id, local(s.since), s.peer,
         s.queued + (s.lagging ? ", lagging" : ""), s.last_id ?? "", s.user_agent,
@@ -383,7 +385,7 @@ byId("send-form").addEventListener("submit", (event) => {
 async function showTrace(user, id) {
     byId("trace-shown").hidden = true;
     const t = await get(`users/${segment(user)}/trace?id=${segment(id)}`);
-    const unknown = "not known: it is not in memory";
+    const unknown = "not known: that is not in memory";
     const terms = { "Sent to": t.sent_to ?? "–", Accepted: exact(t.accepted_at) ?? "–",
         "Stored, and handed to the streams": exact(t.stored_at) ?? unknown,
         "Streams that it was for": t.queued_to ?? unknown,

@@ -27,9 +27,9 @@ void log_drain(int max_ms);
 /* Lines dropped since the start because the sink did not keep up. */
 uint64_t log_dropped(void);
 
-/* The last warnings and errors that were logged are held in memory, up to LOG_KEPT of them, each
- * cut at some hundred bytes. Calls `visit` for each, the oldest first; `text` is as a line of LOG_TEXT
- * has it, behind time and level. */
+/* The last warnings and errors that were logged are held in memory, up to LOG_KEPT of them,
+ * each cut at some hundred bytes. Calls `visit` for each, the oldest first; `text` is as a line of
+ * LOG_TEXT has it, behind time and level. */
 enum { LOG_KEPT = 64 };
 struct log_kept {
     uint64_t at_ms; /* since 1970 */

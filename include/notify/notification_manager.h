@@ -82,6 +82,7 @@ size_t manager_presence(const struct notification_manager *nm, struct slice user
 
 /* What became of one notification, as far as the window in memory tells. */
 struct manager_trace {
+    bool is_ours;         /* it was sent to this process; else only at_ms is known */
     uint32_t streams;     /* that it was for when it came from the journal */
     uint32_t written;     /* writes of it to streams, those of later resumes from memory included */
     uint64_t at_ms;       /* when it was accepted, since 1970 */

@@ -70,7 +70,7 @@ cJSON *api_stats_tree(const struct api *api)
     ok = tree != NULL && cJSON_AddStringToObject(tree, "version", SSE_NOTIFY_VERSION) != NULL &&
          add_number(tree, "uptime_seconds", (loop_now_ms(api->loop) - api->started_ms) / 1000) &&
          add_number(tree, "log_lines_dropped", log_dropped()) &&
-         add_number(tree, "log_lines_kept", log_kept_total()) && add_journal(tree, api) &&
+         add_number(tree, "log_warnings", log_kept_total()) && add_journal(tree, api) &&
          add_process(tree) && add_histograms(tree, api->stats);
     for (size_t i = 0; ok && i < stat_count; i++)
         ok = add_number(tree, stat_infos[i].name, stat_value(api->stats, &stat_infos[i]));

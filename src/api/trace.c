@@ -127,7 +127,8 @@ static cJSON *make_answer(const struct tracing *t)
     uint64_t wall_ms = loop_wall_ms(api->loop);
     const struct channel_name *target = t->is_kept ? &t->places[t->place] : NULL;
     struct manager_trace m = {.at_ms = t->at_ms};
-    bool is_held = target != NULL && manager_trace(api->nm, *target, t->seq, now_ms, &m);
+    bool is_held = target != NULL && manager_trace(api->nm, *target, t->seq, now_ms, &m) &&
+                   m.is_ours;
     cJSON *tree = cJSON_CreateObject();
 
     if (tree != NULL && presence_add_name(tree, "user", t->places[0].name) &&

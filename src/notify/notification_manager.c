@@ -55,13 +55,17 @@ static void on_lost(void *ctx, struct channel_name channel, uint64_t seq)
     history_begin_channel_at(nm->window, channel, seq);
 }
 
-/* The time of this turn's entries, which come together: of a batch the clock is read once. */
+/* The time of this turn's entries, which come together: of a batch the clock is read once. 0: they
+ * are of an earlier process. */
 static uint32_t emitted_ms(struct notification_manager *nm)
 {
+    if (!nm->is_up)
+        return 0;
     if (!nm->is_emitting) {
         nm->is_emitting = true;
         nm->emitted_ms = (uint32_t)(nm->options.read_us == NULL ? nm->now_ms
                                                                 : nm->options.read_us() / 1000);
+        nm->emitted_ms += nm->emitted_ms == 0;
     }
     return nm->emitted_ms;
 }

@@ -2,10 +2,15 @@
  * streams that are open and by what the message itself has counted. */
 #include "manager_priv.h"
 
-/* How long before `now_ms` the clock stood at these low bits. */
+enum { TURN_MS = 60000 }; /* is longer than any turn of the loop */
+
+/* How long before `now_ms` the clock stood at these low bits. It may have been read within the turn
+ * that began at `now_ms`. */
 static uint64_t ago_ms(uint64_t now_ms, uint32_t low_bits)
 {
-    return (uint32_t)((uint32_t)now_ms - low_bits);
+    uint32_t ago = (uint32_t)now_ms - low_bits;
+
+    return ago > UINT32_MAX - TURN_MS ? 0 : ago;
 }
 
 /* As a stream has it that was opened at number `since`: what was only for those connected then is
@@ -26,7 +31,11 @@ bool manager_trace(const struct notification_manager *nm, struct channel_name ch
 
     if (m == NULL)
         return false;
+    *out = (struct manager_trace){.at_ms = m->at_ms};
+    if (m->emitted_ms == 0)
+        return true;
     *out = (struct manager_trace){
+        .is_ours = true,
         .streams = m->streams,
         .written = m->written,
         .at_ms = m->at_ms,

@@ -258,11 +258,11 @@ test('its files are asked for again, and come only when they have changed', asyn
 
 const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
-// A minute with a load that rises and falls, pages that leave and come back, and a slow one.
-async function makeLoad() {
+// A load that rises and falls, of pages that come and go.
+async function makeLoad(seconds) {
     const names = Array.from({ length: 40 }, (_, n) => `user-${n}`);
     const open = [];
-    for (let second = 0; second < 75; second++) {
+    for (let second = 0; second < seconds; second++) {
         const begun = Date.now();
         for (const name of names.slice(0, 4))
             open.push(await listen(name));
@@ -280,25 +280,32 @@ async function makeLoad() {
 
 async function takePictures(to) {
     await start('streams.heartbeat=20s', 'journal.keep=12h', 'auth.publish_keys_file=/etc/unused');
-    await open({ viewport: { width: 1180, height: 700 }, colorScheme: 'light' });
-    await makeLoad();
+    await open({ viewport: { width: 1180, height: 500 }, colorScheme: 'light' });
+    await makeLoad(118);
+    const load = makeLoad(6);
+    await pause(3000);
+    await page.screenshot({ path: path.join(to, 'console.png') });
+    await page.emulateMedia({ colorScheme: 'dark' });
+    await page.screenshot({ path: path.join(to, 'console-dark.png') });
+    await page.setViewportSize({ width: 390, height: 844 });
+    await page.screenshot({ path: path.join(to, 'console-phone.png') });
+    await load;
+    await page.emulateMedia({ colorScheme: 'light' });
+    await page.setViewportSize({ width: 1180, height: 500 });
     await listen('alice');
     const sent = await daemon.notify({ user: 'alice', data: { text: 'Your order has shipped' } });
     await listen('alice');
     await look('alice');
     await row('history', sent.id).getByRole('button', { name: 'Trace' }).click();
     await page.locator('#trace-shown').waitFor();
-    await page.evaluate(() => scrollTo(0, 0));
-    await page.screenshot({ path: path.join(to, 'console.png') });
-    await page.emulateMedia({ colorScheme: 'dark' });
-    await page.screenshot({ path: path.join(to, 'console-dark.png') });
-    await page.emulateMedia({ colorScheme: 'light' });
-    const top = (await page.locator('#user').boundingBox()).y;
+    await page.evaluate(() => {
+        document.activeElement.blur();
+        scrollTo(0, 0);
+    });
+    const user = await page.locator('#user').boundingBox();
+    const trace = await page.locator('#trace').boundingBox();
     await page.screenshot({ path: path.join(to, 'console-user.png'), fullPage: true,
-        clip: { x: 0, y: top - 8, width: 1180, height: 1100 } });
-    await page.setViewportSize({ width: 390, height: 844 });
-    await pause(1500);
-    await page.screenshot({ path: path.join(to, 'console-phone.png') });
+        clip: { x: 0, y: user.y - 8, width: 1180, height: trace.y + trace.height - user.y + 16 } });
 }
 
 if (process.env.CONSOLE_PICTURES !== undefined)

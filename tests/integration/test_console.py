@@ -164,7 +164,7 @@ class Trace(TestCase):
         self.assertEqual(self.trace(sent)["written"], 1)
 
     def test_a_topic_and_everyone(self):
-        self.open(f"/notifications/{self.user}?topic=news").client_id
+        self.open(f"/notifications/{self.user}?topic=news")
         self.open()
         news = self.daemon.notify(topic="news", data=1)
         everyone = self.daemon.notify(broadcast=True, data=1)
@@ -221,6 +221,30 @@ class Trace(TestCase):
                     self.assertEqual(self.states(sent, "alice", daemon), ["written"])
                 else:
                     self.assertFalse(self.trace(news, "alice", daemon)["kept"])
+
+    def test_one_of_before_a_restart(self):
+        daemon = self.start()
+        sent = daemon.notify(user="alice", data=1)
+        daemon.restart()
+        stream = self.open("alice", daemon, last_event_id="earliest")
+        self.assertEqual(stream.next().id, sent["id"])
+        wait_for(lambda: self.states(sent, "alice", daemon) == ["written"], "the replay")
+        t = self.trace(sent, "alice", daemon)
+        self.assertIsNotNone(t["accepted_at"])
+        self.assertEqual((t["kept"], t["stored_at"], t["queued_to"], t["written"]),
+                         (True, None, None, None))
+
+    def test_times_within_one_turn_are_not_of_another_age(self):
+        daemon = self.start("journal.type=memory")
+        epoch = daemon.notify(user="alice", data=1)["id"].split("-")[0]
+        with Http(daemon.port) as http:
+            body = json.dumps([{"user": "alice", "data": "x" * 1000}] * 900).encode()
+            head = f"POST /notify HTTP/1.1\r\nHost: test\r\nContent-Length: {len(body)}\r\n\r\n"
+            http.send(head.encode() + body + f"GET /users/alice/trace?id={epoch}-901 HTTP/1.1\r\n"
+                      "Host: test\r\n\r\n".encode())
+            http.read_response()
+            t = http.read_response().json()
+        self.assertEqual(t["accepted_at"][:10], t["stored_at"][:10])
 
     def test_ids_that_are_none_of_this_journal(self):
         head = self.daemon.notify(user=self.user, data=1)["id"]
