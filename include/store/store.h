@@ -23,7 +23,7 @@ struct store_reader;
 enum {
     STORE_FORMAT = 1,          /* version of what is written; a newer one is refused */
     STORE_MAX_CHANNELS = 64,   /* of one page */
-    STORE_MAX_KEYS = 1000000,  /* idempotency keys kept */
+    STORE_MAX_KEYS = 1000000,  /* idempotency keys kept; see store_max_keys */
 };
 
 struct store_options {
@@ -84,6 +84,9 @@ int store_append(struct store *s, char *record, size_t size);
 
 /* A number above all before that is not kept (a ttl of 0); what has the collapse key goes. */
 int store_skip(struct store *s, uint64_t seq, struct channel_name to, struct slice collapse_key);
+
+/* How many idempotency keys a store of that size keeps: the oldest go when there are more. */
+uint64_t store_max_keys(uint64_t keep_bytes);
 
 /* Keeps an idempotency key of that number, which must be above those of all keys before. */
 int store_add_key(struct store *s, uint64_t seq, uint64_t time_ms, struct slice key);

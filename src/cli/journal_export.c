@@ -185,12 +185,16 @@ static bool is_complete(struct export *e)
            now.commit == e->at_start.commit;
 }
 
+/* Of a journal whose daemon was killed, with numbers handed out that it has not recorded: they are
+ * not used again, and what had them is lost, as when a daemon opens it. */
 static void add_head(struct export *e)
 {
+    const struct store_state *state = &e->at_start.state;
+    bool was_cut_short = state->reserved > state->head && !store_is_locked(e->place.path);
     struct journal_line head = {
-        .seq = e->at_start.state.head,
-        .clock_ms = e->at_start.state.time_ms,
-        .lost_all = e->at_start.lost_all,
+        .seq = was_cut_short ? state->reserved : state->head,
+        .clock_ms = state->time_ms,
+        .lost_all = was_cut_short ? state->reserved : e->at_start.lost_all,
         .lost_forgotten = e->at_start.lost_forgotten,
     };
 

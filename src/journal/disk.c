@@ -660,7 +660,8 @@ static struct journal *disk_open(const struct journal_options *options, struct e
     d->ev = ev;
     d->stats = stats;
     d->remembers_keys = options->idempotency_window_ms > 0;
-    idempotency_init(&d->keys, options->idempotency_window_ms, IDEMPOTENCY_MAX_KEYS, stats);
+    idempotency_init(&d->keys, options->idempotency_window_ms,
+                     store_max_keys(options->keep_bytes), stats);
     list_init(&d->reading);
     init_shared(d);
     ev_async_init(&d->wake, on_wake);

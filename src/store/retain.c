@@ -53,8 +53,8 @@ static int measure(struct sweep *w, uint64_t *bytes)
     return code;
 }
 
-/* The oldest entries, by age and by what is kept in all. The size is measured every so often: what
- * goes in between is next to nothing of it. */
+/* The oldest entries, by age and by what is kept in all. The size is measured every so often, and
+ * what has gone in between is taken off: a few large ones may be half of it. */
 static int sweep_entries(struct sweep *w)
 {
     enum { MEASURE_EVERY = 32 };
@@ -77,6 +77,7 @@ static int sweep_entries(struct sweep *w)
         if (r.seq == w->s->next.head && r.time_ms + w->s->options.keep_ms > w->time_ms)
             return 0; /* the newest stays, however large it is */
         w->steps--;
+        bytes -= v.mv_size < bytes ? v.mv_size : bytes;
         code = evict(w, &r, slice_of_val(v));
         if (code != 0)
             return code;
@@ -101,7 +102,7 @@ static int sweep_keys(struct sweep *w)
         if (code != 0)
             break;
         memcpy(&key, v.mv_data, v.mv_size < sizeof key ? v.mv_size : sizeof key);
-        if (key.time_ms + w->s->options.keys_ms > w->time_ms && next->keys <= STORE_MAX_KEYS)
+        if (key.time_ms + w->s->options.keys_ms > w->time_ms && next->keys <= w->s->max_keys)
             break;
         w->steps--;
         next->keys--;
@@ -171,5 +172,5 @@ int store_sweep(struct store *s, uint64_t time_ms, size_t steps, bool *has_more)
 bool store_wants_sweep(struct store *s, uint64_t time_ms)
 {
     return s->due_ms <= time_ms || s->state.bytes > s->options.keep_bytes ||
-           s->stored.graves > s->max_graves || s->stored.keys > STORE_MAX_KEYS;
+           s->stored.graves > s->max_graves || s->stored.keys > s->max_keys;
 }

@@ -19,6 +19,8 @@ enum {
     MAX_READERS = 126,
     MIN_GRAVES = 4096,
     BYTES_PER_GRAVE = 512, /* of keep_bytes: the graves are an eighth of it at most */
+    MIN_KEYS = 1024,
+    BYTES_PER_KEY = 1024, /* likewise: the keys are a quarter of it at most */
 };
 
 #define MAP_HEADROOM ((uint64_t)64 << 20)
@@ -378,6 +380,13 @@ static int open_dbs(struct store *s, bool create, bool *is_new, struct error *wh
     return mdb_txn_commit(txn); /* also of a reading one: the handles stay */
 }
 
+uint64_t store_max_keys(uint64_t keep_bytes)
+{
+    uint64_t keys = keep_bytes / BYTES_PER_KEY + MIN_KEYS;
+
+    return keys < STORE_MAX_KEYS ? keys : STORE_MAX_KEYS;
+}
+
 static struct store *store_make(const struct store_options *options, struct error *why)
 {
     struct store *s = calloc(1, sizeof *s);
@@ -390,6 +399,7 @@ static struct store *store_make(const struct store_options *options, struct erro
     s->lock_fd = -1;
     s->options.path = strdup(options->path);
     s->max_graves = options->keep_bytes / BYTES_PER_GRAVE + MIN_GRAVES;
+    s->max_keys = store_max_keys(options->keep_bytes);
     if (s->options.path == NULL) {
         free(s);
         error_set(why, "out of memory for the journal");

@@ -92,6 +92,7 @@ struct store {
     uint64_t file_size;          /* after the last commit */
     bool is_renumbered;          /* the last commit's number is not the one that it knows */
     uint64_t max_graves;
+    uint64_t max_keys;
     struct store_state state;    /* of the last commit */
     struct stored_state stored;  /* likewise */
     uint64_t due_ms;             /* when a sweep has something to do next */

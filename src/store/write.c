@@ -13,6 +13,7 @@
 
 int store_begin(struct store *s)
 {
+    int dead;
     int code;
 
     assert(s->entries == NULL && s->channels == NULL);
@@ -20,6 +21,7 @@ int store_begin(struct store *s)
         return -EIO;
     if (file_size(s) < s->file_size)
         return -EUCLEAN; /* what is written now would stand among holes */
+    mdb_reader_check(s->env, &dead); /* else one that was killed keeps what it saw for ever */
     code = mdb_txn_begin(s->env, NULL, 0, &s->txn);
     if (code != 0) {
         s->txn = NULL;

@@ -52,10 +52,13 @@ async function start(...options) {
     daemon = await new Daemon(options).start();
 }
 
+const held = []; // an answer that nobody holds is collected, and its connection closed
+
 // A user's stream, held until the daemon or `close` ends it.
 async function listen(user) {
     const end = new AbortController();
-    await fetch(`${daemon.url}/notifications/${encodeURIComponent(user)}`, { signal: end.signal });
+    held.push(await fetch(`${daemon.url}/notifications/${encodeURIComponent(user)}`,
+        { signal: end.signal }));
     return { close: () => end.abort() };
 }
 
@@ -280,7 +283,7 @@ async function makeLoad(seconds) {
 
 async function takePictures(to) {
     await start('streams.heartbeat=20s', 'journal.keep=12h', 'auth.publish_keys_file=/etc/unused');
-    await open({ viewport: { width: 1180, height: 500 }, colorScheme: 'light' });
+    await open({ viewport: { width: 1180, height: 530 }, colorScheme: 'light' });
     await makeLoad(118);
     const load = makeLoad(6);
     await pause(3000);
@@ -291,7 +294,7 @@ async function takePictures(to) {
     await page.screenshot({ path: path.join(to, 'console-phone.png') });
     await load;
     await page.emulateMedia({ colorScheme: 'light' });
-    await page.setViewportSize({ width: 1180, height: 500 });
+    await page.setViewportSize({ width: 1180, height: 530 });
     await listen('alice');
     const sent = await daemon.notify({ user: 'alice', data: { text: 'Your order has shipped' } });
     await listen('alice');

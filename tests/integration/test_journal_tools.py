@@ -233,6 +233,24 @@ class ExportImport(Case):
         stream = self.open("u", other, last_event_id=first)
         self.assert_gap(stream.next(), "expired")
 
+    def test_what_a_killed_daemon_handed_out_is_not_handed_out_after_an_import(self):
+        daemon = self.start("journal.sync=interval")
+        daemon.notify(user="u", data="1")
+        wait_for(lambda: daemon.stats()["journal"]["entries"] == 1, "it on disk")
+        given = [daemon.notify(user="u", data=str(i))["id"] for i in range(2, 8)]
+        daemon.kill()
+        file = os.path.join(self.scratch(), "e")
+        self.journal("export", "--path", daemon.home, file)
+        other = self.start(start=False)
+        self.journal("import", "--path", other.home, file)
+        other.start()
+        new = other.notify(user="u", data="new")["id"]
+        number = [int(identity.partition("-")[2]) for identity in (given[-1], new)]
+        self.assertLess(*number)
+        stream = self.open("u", other, last_event_id=given[-1])
+        self.assert_gap(stream.next(), "expired")
+        self.assertEqual(stream.next().data, "new")
+
     def test_export_and_backup_beside_a_daemon_that_publishes(self):
         daemon = self.start("journal.keep_per_user=1000000")
         is_over = threading.Event()

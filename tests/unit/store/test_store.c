@@ -478,6 +478,103 @@ static void graves_are_forgotten_in_the_end(void **state)
     assert_true(page.lost[0] > 0); /* it could be one of the forgotten */
 }
 
+static void keys_leave_room_for_entries(void **state)
+{
+    uint64_t seq = 0;
+    bool has_more;
+
+    (void)state;
+    options.is_unsynced = true;
+    options.keep_ms = options.keys_ms = 1000000000;
+    reopen();
+    for (int i = 0; i < 100; i++) {
+        assert_int_equal(store_begin(store), 0);
+        for (int j = 0; j < 100; j++) {
+            char key[64];
+            int n = snprintf(key, sizeof key, "%050d", i * 100 + j);
+
+            seq++;
+            if (j == 0)
+                assert_int_equal(put(news, seq, seq, 0, NULL, 1000), 0);
+            else
+                assert_int_equal(store_skip(store, seq, news, slice_make(NULL, 0)), 0);
+            assert_int_equal(store_add_key(store, seq, seq, slice_make(key, (size_t)n)), 0);
+        }
+        assert_int_equal(store_sweep(store, seq, 1000, &has_more), 0);
+        commit(seq);
+    }
+    assert_int_equal(store_state(store)->entries, 100);
+    assert_in_range(store_state(store)->bytes, 0, options.keep_bytes);
+    assert_false(store_wants_sweep(store, seq));
+}
+
+static void no_more_large_ones_go_than_must(void **state)
+{
+    bool has_more;
+
+    (void)state;
+    options.is_unsynced = true;
+    options.keep_ms = 1000000000;
+    options.keep_bytes = 4 << 20;
+    reopen();
+    for (uint64_t seq = 1; seq <= 200; seq++) {
+        assert_int_equal(store_begin(store), 0);
+        assert_int_equal(put(news, seq, seq, 0, NULL, 60000), 0);
+        assert_int_equal(store_sweep(store, seq, 100, &has_more), 0);
+        commit(seq);
+        if (seq > 70)
+            assert_in_range(store_state(store)->bytes, options.keep_bytes * 9 / 10,
+                            options.keep_bytes + 100000);
+    }
+}
+
+static int die(void *ctx, const struct record *r, struct slice bytes)
+{
+    (void)ctx;
+    (void)r;
+    (void)bytes;
+    raise(SIGKILL);
+    return 0;
+}
+
+/* A child that is killed while it reads. */
+static void read_and_die(void)
+{
+    struct error why = {.text = ""};
+    pid_t child = fork();
+    int status;
+
+    if (child == 0) {
+        store_each(store_reader_create(store_open_read_only(path, &why)), 0, die, NULL);
+        _exit(0);
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFSIGNALED(status));
+}
+
+static void a_reader_that_was_killed_holds_nothing(void **state)
+{
+    struct stat file;
+    char name[SCRATCH_SIZE + 16];
+    bool has_more;
+
+    (void)state;
+    options.is_unsynced = true;
+    options.keep_ms = 1000000000;
+    reopen();
+    for (uint64_t seq = 1; seq <= 2000; seq++) {
+        assert_int_equal(store_begin(store), 0);
+        assert_int_equal(put(news, seq, seq, 0, NULL, 40000), 0);
+        assert_int_equal(store_sweep(store, seq, 100, &has_more), 0);
+        commit(seq);
+        if (seq == 30)
+            read_and_die();
+    }
+    snprintf(name, sizeof name, "%s/data.mdb", path);
+    assert_int_equal(stat(name, &file), 0);
+    assert_in_range(file.st_size, 0, options.keep_bytes * 3 / 2);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -507,6 +604,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(channels_that_lost_something_can_be_walked, begin, end),
         cmocka_unit_test_setup_teardown(a_page_never_goes_back, begin, end),
         cmocka_unit_test_setup_teardown(graves_are_forgotten_in_the_end, begin, end),
+        cmocka_unit_test_setup_teardown(keys_leave_room_for_entries, begin, end),
+        cmocka_unit_test_setup_teardown(no_more_large_ones_go_than_must, begin, end),
+        cmocka_unit_test_setup_teardown(a_reader_that_was_killed_holds_nothing, begin, end),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
