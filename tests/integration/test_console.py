@@ -187,6 +187,25 @@ class Trace(TestCase):
             pass
         wait_for(lambda: self.states(sent) == ["written"], "the write")
 
+    def test_where_the_oldest_is_dropped_nothing_is_claimed(self):
+        daemon = self.start("streams.overflow=drop-oldest", "streams.queue=1",
+                            "journal.keep_per_user=1000")
+        stream = self.open("alice", daemon, rcvbuf=4096)
+        sent = []
+
+        def is_behind():
+            sent.append(daemon.notify(user="alice", data="x" * 60000))
+            return daemon.presence("alice")["streams"][0]["lagging"]
+
+        wait_for(is_behind, "a full queue")
+        for _ in range(3):
+            sent.append(daemon.notify(user="alice", data="more than the queue holds"))
+        while stream.next().id != sent[-1]["id"]:
+            pass
+        wait_for(lambda: self.states(sent[-1], "alice", daemon) == ["written"], "the last write")
+        for one in sent[:-1]:
+            self.assertEqual(self.states(one, "alice", daemon), ["passed"])
+
     def test_one_for_those_connected_only(self):
         sent = self.daemon.notify(user=self.user, data=1, ttl=0)
         self.open(last_event_id="earliest")
