@@ -25,7 +25,8 @@ LDLIBS   += -luring
 endif
 
 SRC      := $(sort $(wildcard src/*/*.c))
-OBJ      := $(SRC:%.c=$(BUILD)/%.o)
+ASSETS   := $(BUILD)/src/api/console_assets.o
+OBJ      := $(SRC:%.c=$(BUILD)/%.o) $(ASSETS)
 MAIN     := $(BUILD)/src/daemon/main.o
 LIB      := $(filter-out $(MAIN),$(OBJ)) $(LLHTTP_OBJ)
 BIN      := $(BUILD)/sse-notify
@@ -41,6 +42,14 @@ $(BUILD)/%.o: %.c
 	@mkdir -p $(@D)
 	@echo "  CC    $<"
 	$(Q)$(CC) $(CPPFLAGS) $(LLHTTP_CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
+
+# The console's charts are drawn by Chart.js, from Debian's libjs-chart.js.
+CHART_JS ?= /usr/share/javascript/chart.js/chart.min.js
+
+$(ASSETS): src/api/console_assets.S $(wildcard console/*) $(CHART_JS)
+	@mkdir -p $(@D)
+	@echo "  AS    $<"
+	$(Q)$(CC) -DCHART_JS='"$(CHART_JS)"' -c -o $@ $<
 
 include $(wildcard mk/*.mk)
 

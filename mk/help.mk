@@ -25,6 +25,7 @@ help:
 	@echo "make fuzz-corpus   keep what fuzzing found in tests/fuzz/corpus"
 	@echo "make torture       kill the daemon and cut its power a hundred times and more: nothing is lost"
 	@echo "make browser       headless Chromium against the built daemon"
+	@echo "make console-pictures   take the pictures of the console anew: docs/console*.png"
 	@echo "make coverage      line coverage of src/ by the unit and integration tests"
 	@echo "make bench-guard   count the instructions of fixed work, and fail where they are over 3 % more"
 	@echo "make bench-guard-update   agree to as many as it takes now"

@@ -45,6 +45,12 @@ lint unit integration deploy asan tsan valgrind fuzz browser coverage: test-deps
 torture: test-deps $(BIN)
 	@SSE_NOTIFY_BIN=$(abspath $(BIN)) tests/torture/torture.py
 
+# The pictures of the console, two minutes, into docs/.
+.PHONY: console-pictures
+console-pictures: test-deps $(BIN)
+	cd tests/browser && CONSOLE_PICTURES=$(abspath docs) \
+	    node --test --test-name-pattern='^pictures$$' console.test.js
+
 fuzz-corpus:
 	@tests/run --keep-corpus
 

@@ -14,6 +14,7 @@
 #include "notify/notification_manager.h"
 
 struct api;
+struct buf;
 struct loop;
 
 struct api_options {
@@ -42,6 +43,8 @@ struct api_options {
     /* Keeps the line of a revocation for the next process; on_done may come before it returns. */
     void (*save_revocation)(void *ctx, struct slice line, struct revocation_waiter *waiter);
     void *save_ctx;
+    int (*add_config)(void *ctx, struct buf *out); /* what GET /config answers; 0 or -ENOMEM */
+    void *config_ctx;
 };
 
 /* All that is given is borrowed for its life. NULL without memory. */

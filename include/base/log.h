@@ -27,6 +27,24 @@ void log_drain(int max_ms);
 /* Lines dropped since the start because the sink did not keep up. */
 uint64_t log_dropped(void);
 
+/* The last warnings and errors that were logged are held in memory, up to LOG_KEPT of them,
+ * each cut at some hundred bytes. Calls `visit` for each, the oldest first; `text` is as a line of
+ * LOG_TEXT has it, behind time and level. */
+enum { LOG_KEPT = 64 };
+struct log_kept {
+    uint64_t at_ms; /* since 1970 */
+    enum log_level level;
+    struct slice text;
+};
+typedef void log_visit_fn(void *ctx, const struct log_kept *line);
+void log_each_kept(log_visit_fn *visit, void *ctx);
+
+/* Warnings and errors that were logged since the start. */
+uint64_t log_kept_total(void);
+
+/* "warning" */
+const char *log_level_name(enum log_level level);
+
 /* A sentence. */
 #define log_debug(...) LOG_PRINT(LOG_DEBUG, __VA_ARGS__)
 #define log_info(...) LOG_PRINT(LOG_INFO, __VA_ARGS__)

@@ -23,6 +23,11 @@ struct message {
     bool is_timed;        /* it came in at `came_us`, by the low bits of the loop's clock */
     uint32_t came_us;
     uint32_t holds;       /* places that hold it: see message_hold */
+    /* For manager_trace; times are the low bits of the manager's clock. */
+    uint32_t streams;     /* that it was for when it came from the journal */
+    uint32_t written;     /* times that all of it was written so far */
+    uint32_t emitted_ms;  /* when it came from the journal, 0: in an earlier process, ... */
+    uint32_t written_ms;  /* ... and when it was written last */
     char wire[];          /* an HTTP/1.1 chunk: size, CRLF, event, CRLF */
 };
 

@@ -89,6 +89,42 @@ typedef void manager_visit_fn(void *ctx, const struct client_info *info);
 size_t manager_presence(const struct notification_manager *nm, struct slice user,
                         manager_visit_fn *visit, void *ctx);
 
+/* What became of one notification, as far as the window in memory tells. */
+struct manager_trace {
+    bool is_ours;         /* it was sent to this process; else only at_ms is known */
+    uint32_t streams;     /* that it was for when it came from the journal */
+    uint32_t written;     /* writes of it to streams, those of later resumes from memory included */
+    uint64_t at_ms;       /* when it was accepted, since 1970 */
+    uint64_t emitted_ago_ms; /* how long ago it came from the journal, ... */
+    uint64_t written_ago_ms; /* ... and was written last, if it was */
+};
+
+/* False: it is not in the window. Times of over 49 days ago are told wrongly. */
+bool manager_trace(const struct notification_manager *nm, struct channel_name channel,
+                   uint64_t seq, uint64_t now_ms, struct manager_trace *out);
+
+/* What became of it at one stream. */
+enum trace_state {
+    TRACE_WRITTEN,      /* it was written */
+    TRACE_QUEUED,       /* it waits for the peer to take it */
+    TRACE_BEHIND,       /* the stream reads on from before it */
+    TRACE_PASSED,       /* the stream is past its number; whether it was still there is not known */
+    TRACE_OPENED_LATER, /* the stream began behind it, or it was for those connected only */
+    TRACE_OTHER_TOPIC,  /* the stream does not listen there */
+};
+
+/* Calls `visit` for each open stream of the user, with what became of number `seq` of `channel`,
+ * which `is_kept` or not any more. */
+typedef void manager_trace_fn(void *ctx, const struct client_info *info, enum trace_state state);
+void manager_trace_streams(const struct notification_manager *nm, struct slice user,
+                           struct channel_name channel, uint64_t seq, bool is_kept,
+                           manager_trace_fn *visit, void *ctx);
+
+/* Calls `visit` for each topic that the user's open streams listen to, maybe more than once. */
+typedef void manager_topic_fn(void *ctx, struct slice topic);
+void manager_each_topic(const struct notification_manager *nm, struct slice user,
+                        manager_topic_fn *visit, void *ctx);
+
 size_t manager_stream_count(const struct notification_manager *nm);
 size_t manager_user_stream_count(const struct notification_manager *nm, struct slice user);
 

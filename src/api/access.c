@@ -337,3 +337,15 @@ bool access_operate(struct api *api, struct http_request *r, http_handler *again
 
     return access_send(api, r, again, &sender);
 }
+
+bool access_oversee(struct api *api, struct http_request *r, http_handler *again)
+{
+    struct sender sender;
+
+    if (!access_send(api, r, again, &sender))
+        return false;
+    if (sender_may(&sender, (struct channel_name){CHANNEL_EVERYONE, slice_make(NULL, 0)}))
+        return true;
+    access_forbid(api, r, "This needs a credential that may send to everyone.");
+    return false;
+}

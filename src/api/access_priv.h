@@ -60,6 +60,9 @@ bool access_manage_all(struct api *api, struct http_request *r, http_handler *ag
 /* For those that are about the daemon: whether the caller may send at all. */
 bool access_operate(struct api *api, struct http_request *r, http_handler *again);
 
+/* For those that show of everybody: whether the caller may send to everyone. */
+bool access_oversee(struct api *api, struct http_request *r, http_handler *again);
+
 /* 403: the credential is good, but not for this. */
 void access_forbid(struct api *api, struct http_request *r, const char *detail);
 #endif

@@ -41,6 +41,7 @@ struct api {
     size_t good_host_length;      /* 0: none yet */
     struct notify_item *item;     /* the notification being read: no handler runs within another */
     struct buf answer;            /* to a publish, while it is made */
+    size_t figure_streams;        /* open ones of GET /console/events */
 };
 
 /* One an endpoint; ctx is the struct api. */
@@ -48,6 +49,7 @@ http_handler api_subscribe;        /* subscribe.c: GET /notifications/:userID */
 http_handler api_refresh;          /* refresh.c: POST /notifications/:userID/refresh */
 http_handler api_notify;           /* notify.c: POST /notify */
 http_handler api_history;          /* history.c: GET /notifications/:userID/history */
+http_handler api_user_history;     /* history.c: GET /users/:userID/history */
 http_handler api_erase;            /* history.c: DELETE /users/:userID/history */
 http_handler api_retract;          /* history.c: DELETE /notifications/:userID/:id */
 http_handler api_presence;         /* presence.c: GET /users/:userID */
@@ -56,6 +58,11 @@ http_handler api_kick_one;         /* presence.c: DELETE /users/:userID/streams/
 http_handler api_revoke;           /* revoke.c: POST /tokens/revoke */
 http_handler api_stats;            /* stats.c: GET /stats */
 http_handler api_metrics;          /* metrics.c: GET /metrics */
+http_handler api_console;          /* console.c: GET /console, and the page's own files */
+http_handler api_figures;          /* figures.c: GET /console/events */
+http_handler api_log;              /* log.c: GET /log */
+http_handler api_config;           /* config.c: GET /config */
+http_handler api_trace;            /* trace.c: GET /users/:userID/trace */
 http_handler api_healthz;          /* health.c */
 http_handler api_readyz;
 
@@ -63,6 +70,12 @@ http_handler api_readyz;
 /* In a pattern such as *.example.com, also behind a scheme, the star stands for one or more labels
  * of a host name. Without a star nothing matches. */
 bool api_matches_star(struct slice text, struct slice pattern);
+/* ---- presence.c ---- */
+/* Adds what GET /users/:userID shows of a stream to an object; false: no memory. */
+bool presence_add_stream(const struct api *api, struct cJSON *to, const struct client_info *info);
+
+/* Adds a user id or topic, which hold no NUL; false: no memory. */
+bool presence_add_name(struct cJSON *to, const char *name, struct slice s);
 
 /* ---- respond.c ---- */
 /* Answers 200 with `text` as JSON, or 503 where the buffer found no memory; frees the buffer. */
@@ -70,6 +83,9 @@ void api_respond_json(struct http_request *r, struct buf *text);
 
 /* The same with a cJSON tree, which is freed; NULL is one that found no memory. */
 void api_respond_cjson(struct http_request *r, struct cJSON *tree);
+
+/* What GET /stats answers; the caller deletes it. NULL without memory. */
+struct cJSON *api_stats_tree(const struct api *api);
 
 /* Whether streams and notifications are taken; else the reason is in `*why`. */
 bool api_is_ready(const struct api *api, const char **why);

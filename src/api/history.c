@@ -99,17 +99,13 @@ static bool read_query(const struct api *api, struct http_request *r, uint64_t *
     return true;
 }
 
-void api_history(void *ctx, struct http_request *r)
+static void list(struct api *api, struct http_request *r, struct slice user)
 {
-    struct api *api = ctx;
-    struct listener_access access;
     struct listing *l;
-    struct slice user;
     uint64_t after;
     uint64_t limit;
 
-    if (!api_user(r, &user) || !access_listen(api, r, user, api_history, &access) ||
-        !read_query(api, r, &after, &limit))
+    if (!read_query(api, r, &after, &limit))
         return;
     l = malloc(sizeof *l);
     if (l == NULL) {
@@ -131,6 +127,25 @@ void api_history(void *ctx, struct http_request *r)
     l->read.channels = &l->channel;
     http_request_on_abandoned(r, on_abandoned, l);
     journal_read(manager_journal(api->nm), &l->read);
+}
+
+void api_history(void *ctx, struct http_request *r)
+{
+    struct api *api = ctx;
+    struct listener_access access;
+    struct slice user;
+
+    if (api_user(r, &user) && access_listen(api, r, user, api_history, &access))
+        list(api, r, user);
+}
+
+void api_user_history(void *ctx, struct http_request *r)
+{
+    struct api *api = ctx;
+    struct slice user;
+
+    if (api_user(r, &user) && access_manage(api, r, user, api_user_history))
+        list(api, r, user);
 }
 
 /* A removal that waits for the journal. */

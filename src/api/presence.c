@@ -11,7 +11,7 @@ struct listing {
     bool has_failed;
 };
 
-static bool add_stream(const struct api *api, cJSON *to, const struct client_info *info)
+bool presence_add_stream(const struct api *api, cJSON *to, const struct client_info *info)
 {
     const struct peer *from = http_stream_peer(info->sink);
     char id[17];
@@ -42,13 +42,12 @@ static void list_stream(void *ctx, const struct client_info *info)
     if (stream == NULL || !cJSON_AddItemToArray(l->streams, stream)) {
         cJSON_Delete(stream);
         l->has_failed = true;
-    } else if (!add_stream(l->api, stream, info)) {
+    } else if (!presence_add_stream(l->api, stream, info)) {
         l->has_failed = true;
     }
 }
 
-/* cJSON wants terminated strings; a user id holds no NUL. */
-static bool add_slice(cJSON *to, const char *name, struct slice s)
+bool presence_add_name(cJSON *to, const char *name, struct slice s)
 {
     char text[MAX_CHANNEL_NAME + 1];
 
@@ -66,7 +65,7 @@ void api_presence(void *ctx, struct http_request *r)
     if (!api_user(r, &user) || !access_manage(api, r, user, api_presence))
         return;
     tree = cJSON_CreateObject();
-    l.has_failed = tree == NULL || !add_slice(tree, "user", user) ||
+    l.has_failed = tree == NULL || !presence_add_name(tree, "user", user) ||
                    cJSON_AddBoolToObject(tree, "online",
                                          manager_user_stream_count(api->nm, user) > 0) == NULL ||
                    (l.streams = cJSON_AddArrayToObject(tree, "streams")) == NULL;

@@ -676,3 +676,119 @@ void value_show(struct slice text, char out[VALUE_SHOWN_SIZE])
     }
     snprintf(out + n, VALUE_SHOWN_SIZE - n, "%s", n < text.n ? "..." : n == 0 ? "\"\"" : "");
 }
+
+/* ---- printing ---- */
+
+static uint64_t number_of(const struct config_option *o, const void *field)
+{
+    uint32_t narrow;
+    uint64_t number;
+
+    if (o->size == sizeof narrow) {
+        memcpy(&narrow, field, sizeof narrow);
+        return narrow;
+    }
+    memcpy(&number, field, sizeof number);
+    return number;
+}
+
+/* In the largest unit that it is whole numbers of. */
+static void print_time(uint64_t ms, struct buf *out)
+{
+    const struct unit *unit = time_units;
+
+    while (ms != 0 && unit[1].name != NULL && ms % unit[1].factor == 0)
+        unit++;
+    buf_add_u64(out, ms / unit->factor);
+    if (ms != 0)
+        buf_add_text(out, unit->name);
+}
+
+static void print_size(uint64_t bytes, struct buf *out)
+{
+    char text[VALUE_FORMAT_SIZE];
+
+    value_format_size(bytes, text);
+    buf_add_text(out, text);
+}
+
+static void print_words(const struct config_option *o, uint64_t value, struct buf *out)
+{
+    const char *separator = "";
+
+    for (const struct config_word *w = o->words; w->text != NULL; w++) {
+        bool is_in = o->type == CONFIG_SET && value != 0 ? (value & w->value) != 0
+                                                        : value == w->value;
+
+        if (!is_in)
+            continue;
+        buf_add_text(out, separator);
+        buf_add_text(out, w->text);
+        separator = ",";
+    }
+}
+
+static void print_text(const struct config_option *o, const void *field, struct buf *out)
+{
+    const char *text;
+
+    memcpy(&text, field, sizeof text);
+    if (text == NULL)
+        return;
+    if (o->type != CONFIG_URL || strchr(text, '?') == NULL) {
+        buf_add_text(out, text);
+        return;
+    }
+    buf_add(out, text, strcspn(text, "?"));
+    buf_add_text(out, "?...");
+}
+
+static void print_list(const struct config_list *list, struct buf *out)
+{
+    for (size_t i = 0; i < list->count; i++) {
+        if (i > 0)
+            buf_add_char(out, ' ');
+        buf_add_text(out, list->items[i]);
+    }
+}
+
+int value_print(const struct config_option *o, const void *field, struct buf *out)
+{
+    mode_t mode;
+    bool flag;
+
+    switch (o->type) {
+    case CONFIG_TIME:
+        print_time(number_of(o, field), out);
+        break;
+    case CONFIG_SIZE:
+        print_size(number_of(o, field), out);
+        break;
+    case CONFIG_COUNT:
+        buf_add_u64(out, number_of(o, field));
+        break;
+    case CONFIG_FLAG:
+        memcpy(&flag, field, sizeof flag);
+        buf_add_text(out, flag ? "yes" : "no");
+        break;
+    case CONFIG_WORD:
+    case CONFIG_SET:
+        print_words(o, number_of(o, field), out);
+        break;
+    case CONFIG_MODE:
+        memcpy(&mode, field, sizeof mode);
+        buf_printf(out, "%04o", (unsigned)mode);
+        break;
+    case CONFIG_ADDRESS:
+    case CONFIG_TEXT:
+    case CONFIG_URL:
+        print_text(o, field, out);
+        break;
+    case CONFIG_HOSTS:
+    case CONFIG_ORIGINS:
+    case CONFIG_NETWORKS:
+        print_list(field, out);
+        break;
+    }
+    return out->failed ? -ENOMEM : 0;
+}

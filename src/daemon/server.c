@@ -14,6 +14,7 @@
 #include "auth/from_config.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "config/describe.h"
 #include "log_file_priv.h"
 #include "net/loop.h"
 #include "revocation_file_priv.h"
@@ -281,7 +282,14 @@ static int make_revocations(struct server *s, struct error *why)
     return s->revocation_file == NULL ? -1 : 0;
 }
 
-struct api_options server_api_options(const struct server *s)
+static int add_config(void *ctx, struct buf *out)
+{
+    const struct server *s = ctx;
+
+    return config_describe_in_force(s->config, out);
+}
+
+struct api_options server_api_options(struct server *s)
 {
     const struct config *cfg = s->config;
 
@@ -308,7 +316,9 @@ struct api_options server_api_options(const struct server *s)
         .revocations = s->revocations,
         .revocation_ms = cfg->auth.revocation_time_ms,
         .save_revocation = save_revocation,
-        .save_ctx = (void *)(uintptr_t)s,
+        .save_ctx = s,
+        .add_config = add_config,
+        .config_ctx = s,
     };
 }
 

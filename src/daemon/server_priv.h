@@ -5,7 +5,7 @@
 #include "daemon/server.h"
 
 struct manager_options server_manager_options(const struct server *s);
-struct api_options server_api_options(const struct server *s);
+struct api_options server_api_options(struct server *s);
 struct http_limits server_http_limits(const struct server *s);
 
 /* Two heartbeats without an acknowledgement: the peer is gone. */

@@ -311,10 +311,12 @@ static uint32_t written_us(struct notification_manager *nm)
     return nm->written_us;
 }
 
-static void note_delivered(struct client *c, const struct message *m, uint32_t now_us)
+static void note_delivered(struct client *c, struct message *m, uint32_t now_us)
 {
     struct stats *stats = c->nm->stats;
 
+    m->written++;
+    m->written_ms = c->written_ms;
     c->last_seq = m->seq;
     c->delivered++;
     stats->deliveries++;
@@ -770,6 +772,9 @@ static bool place_cursor(struct client *c, const struct client_options *o)
         c->cursor = c->nm->head;
         return false;
     }
+    c->resumed = UINT32_MAX;
+    if (is_known && c->since - c->cursor < UINT32_MAX)
+        c->resumed = (uint32_t)(c->since - c->cursor);
     c->nm->stats->streams_resumed++;
     c->is_resuming = c->is_untimed = true;
     if (!is_known) {

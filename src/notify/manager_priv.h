@@ -2,7 +2,8 @@
  *
  * channel.c finds channels, client.c queues and writes, catch_up.c serves clients that are behind,
  * fanout.c walks large channels, pressure.c ends clients when memory is short, outgoing.c has many
- * written to at once, and notification_manager.c hears the journal and the world. */
+ * written to at once, trace.c tells what became of a notification, and notification_manager.c hears
+ * the journal and the world. */
 #ifndef NOTIFY_MANAGER_PRIV_H
 #define NOTIFY_MANAGER_PRIV_H
 #include "base/hash.h"
@@ -104,6 +105,8 @@ struct client {
     uint64_t id;
     uint64_t opened_ms;
     uint32_t expires_tenths;        /* of a second: when its token does; 0: never */
+    uint32_t resumed;               /* how many numbers before `since` it resumed, at most; 0: from
+                                     * there */
 };
 
 enum {
@@ -151,6 +154,9 @@ struct notification_manager {
     uint64_t now_ms;
     uint64_t tick_ms;               /* of the last tick, which is the journal's time: what has a
                                      * ttl is gone from the window no later than from there */
+    uint32_t emitted_ms;            /* the clock in milliseconds, read once in a turn with
+                                     * entries, ... */
+    bool is_emitting;               /* ... as it was in this one */
     uint32_t written_us;            /* the clock of options.read_us when it was last read, ... */
     uint32_t unread_writes;         /* ... and how many writes may follow before it is read again */
     uint64_t next_client;           /* mixed into an id */
@@ -277,6 +283,10 @@ static inline void manager_read_clock_soon(struct notification_manager *nm)
 
 /* Flushes, or frees, up to `most` of the clients that wait for it. */
 void clients_flush(struct notification_manager *nm, size_t most);
+
+/* ---- notification_manager.c ---- */
+/* What there is to say of an open stream. */
+struct client_info client_describe(const struct client *c);
 
 /* ---- outgoing.c ---- */
 /* What the client has queued is written with that of others, at the latest by outgoing_write; see

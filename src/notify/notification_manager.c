@@ -56,6 +56,21 @@ static void on_lost(void *ctx, struct channel_name channel, uint64_t seq)
     history_begin_channel_at(nm->window, channel, seq);
 }
 
+/* The time of this turn's entries, which come together: of a batch the clock is read once. 0: they
+ * are of an earlier process. */
+static uint32_t emitted_ms(struct notification_manager *nm)
+{
+    if (!nm->is_up)
+        return 0;
+    if (!nm->is_emitting) {
+        nm->is_emitting = true;
+        nm->emitted_ms = (uint32_t)(nm->options.read_us == NULL ? nm->now_ms
+                                                                : nm->options.read_us() / 1000);
+        nm->emitted_ms += nm->emitted_ms == 0;
+    }
+    return nm->emitted_ms;
+}
+
 static void on_entry(void *ctx, const struct journal_entry *entry)
 {
     struct notification_manager *nm = ctx;
@@ -74,6 +89,7 @@ static void on_entry(void *ctx, const struct journal_entry *entry)
         entry->message->is_timed = true;
         entry->message->came_us = (uint32_t)entry->origin->came_us;
     }
+    entry->message->emitted_ms = emitted_ms(nm);
     channel_fetch(nm, entry->to, true);
     if (history_add(nm->window, &item, nm->tick_ms) < 0) {
         nm->stats->out_of_memory++;
@@ -83,6 +99,7 @@ static void on_entry(void *ctx, const struct journal_entry *entry)
     channel = channel_find(nm, entry->to);
     if (channel != NULL && channel->count > 0) {
         streams = channel->count;
+        entry->message->streams = streams;
         if (streams <= DIRECT_CLIENTS || fanout_start(nm, channel, entry->message) != 0)
             serve_directly(channel, entry->message);
     }
@@ -322,6 +339,7 @@ bool manager_turn_end(struct notification_manager *nm, uint64_t now_ms)
     bool has_walk = nm->has_walk;
 
     nm->now_ms = now_ms;
+    nm->is_emitting = false;
     manager_read_clock_soon(nm);
     if (has_walk)
         walk_on(nm);
@@ -392,6 +410,19 @@ struct client *manager_find_client(const struct notification_manager *nm, struct
     return NULL;
 }
 
+struct client_info client_describe(const struct client *c)
+{
+    return (struct client_info){
+        .id = c->id,
+        .opened_ms = c->opened_ms,
+        .user_agent = c->user_agent->text,
+        .queued = ring_count(&c->ring),
+        .is_lagging = c->is_behind || c->is_blocked,
+        .last_seq = c->last_seq,
+        .sink = c->sink,
+    };
+}
+
 size_t manager_presence(const struct notification_manager *nm, struct slice user,
                         manager_visit_fn *visit, void *ctx)
 {
@@ -400,16 +431,7 @@ size_t manager_presence(const struct notification_manager *nm, struct slice user
     if (channel == NULL)
         return 0;
     for (struct list *at = channel->clients.next; at != &channel->clients; at = at->next) {
-        const struct client *c = channel_client(channel, at);
-        struct client_info info = {
-            .id = c->id,
-            .opened_ms = c->opened_ms,
-            .user_agent = c->user_agent->text,
-            .queued = ring_count(&c->ring),
-            .is_lagging = c->is_behind || c->is_blocked,
-            .last_seq = c->last_seq,
-            .sink = c->sink,
-        };
+        struct client_info info = client_describe(channel_client(channel, at));
 
         visit(ctx, &info);
     }

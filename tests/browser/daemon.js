@@ -11,7 +11,11 @@ import { fileURLToPath } from 'node:url';
 import { chromium } from 'playwright-core';
 
 export const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '../..');
-const program = process.env.SSE_NOTIFY_BIN ?? path.join(root, 'build/release/sse-notify');
+export const program = process.env.SSE_NOTIFY_BIN ?? path.join(root, 'build/release/sse-notify');
+
+const homes = [];
+process.once('exit', () => homes.forEach(
+    (home) => fs.rmSync(home, { recursive: true, force: true })));
 
 export function launch() {
     return chromium.launch({
@@ -27,7 +31,7 @@ export class Daemon {
         this.options = options;
         this.port = 0;
         this.home = fs.mkdtempSync(path.join(os.tmpdir(), 'sse-notify-test-'));
-        process.once('exit', () => fs.rmSync(this.home, { recursive: true, force: true }));
+        homes.push(this.home);
     }
 
     async start() {

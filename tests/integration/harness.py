@@ -493,12 +493,17 @@ class Stream:
     def close(self):
         self.http.close()
 
-    def open(self, seconds=DEADLINE):
-        """Reads the head and the preamble."""
+    def begin(self, seconds=DEADLINE):
+        """Reads the head: all there is before the first event of a stream of the daemon's own."""
         self.head = Head(self.http.read_head(seconds))
         if self.head.status != 200:
             raise AssertionError(f"stream refused: {self.head.raw}")
         self.is_chunked = self.head["Transfer-Encoding"] == "chunked"
+        return self
+
+    def open(self, seconds=DEADLINE):
+        """Reads the head and the preamble."""
+        self.begin(seconds)
         kind, value = self.next_item(seconds)
         while kind != "id":
             assert kind in ("retry", "comment"), f"{kind} {value} before the id-only block"

@@ -271,8 +271,8 @@ class Routes(TestCase):
             for path, method, operation in operations():
                 with self.subTest(listener=name, path=path, method=method):
                     # A user id that cannot be: no stream opens, and where the route is it is 400.
-                    status = self.request_at(port, method.upper(),
-                                             fill(path, userID="%ff")).status
+                    verb = "HEAD" if operation["operationId"] == "figures" else method.upper()
+                    status = self.request_at(port, verb, fill(path, userID="%ff")).status
                     if name in operation["tags"]:
                         self.assertIn(status, (200, 400, 409))
                     else:
@@ -281,13 +281,14 @@ class Routes(TestCase):
     def request_at(self, port, method, path):
         with Http(port) as http:
             http.send_request(method, path, b"" if method == "POST" else None)
-            return http.read_response()
+            return http.read_response(method == "HEAD")
 
 
 # ---- the answers ----
 
 # With the journal in memory nothing makes the daemon answer these.
-OUT_OF_REACH = {("listHistory", "503"), ("notify", "503"), ("notify", "507"), ("revoke", "507")}
+OUT_OF_REACH = {("listHistory", "503"), ("userHistory", "503"), ("trace", "503"),
+                 ("notify", "503"), ("notify", "507"), ("revoke", "507")}
 
 NOTIFICATION = {"$ref": "#/components/schemas/Notification"}
 
@@ -365,7 +366,7 @@ class Answers(TestCase):
         for name, header in described.get("headers", {}).items():
             self.assert_header(response, name, header)
         if content_type != "text/event-stream":
-            value = response.body.decode() if content_type == "text/plain" else response.json()
+            value = response.body.decode() if content_type.startswith("text/") else response.json()
             self.assertEqual(faults(described["content"][content_type]["schema"], value), [],
                              response)
         if response.status >= 400:
@@ -510,6 +511,55 @@ class Answers(TestCase):
     def metrics_200(self):
         return self.call("metrics")
 
+    def trace_200(self):
+        self.open(self.user)
+        sent = self.daemon.notify(user=self.user, data=1)["id"]
+        response = self.call("trace", query=f"?id={sent}")
+        self.assertEqual(len(response.json()["streams"]), 1)
+        return response
+
+    def userHistory_200(self):
+        self.daemon.notify(user=self.user, data=1)
+        return self.call("userHistory")
+
+    def log_200(self):
+        daemon = self.start("auth.publish_keys_file=/tmp/unused")
+        response = self.call("log", daemon=daemon)
+        self.assertEqual(response.json()["total"], 1)
+        return response
+
+    def config_200(self):
+        return self.call("config", daemon=self.start("listener.a.address=127.0.0.1:0"))
+
+    def console_200(self):
+        return self.call("console")
+
+    def consoleStyle_200(self):
+        return self.call("consoleStyle")
+
+    def consoleScript_200(self):
+        return self.call("consoleScript")
+
+    def consoleCharts_200(self):
+        return self.call("consoleCharts")
+
+    def figures_200(self):
+        stream = self.open("/console/events", wait=False).begin()
+        event = stream.next()
+        self.assertEqual(event.event, "figures")
+        stats = BY_ID["stats"][2]["responses"]["200"]["content"]["application/json"]["schema"]
+        self.assertEqual(faults(stats, json.loads(event.data)), [])
+        return stream.head
+
+    def figures_429(self):
+        daemon = self.start("streams.max_streams_per_ip=1")
+        self.open("/console/events", daemon, wait=False).begin()
+        return self.call("figures", daemon=daemon)
+
+    def figures_503(self):
+        """Of a request that had begun when the daemon was told to end."""
+        return self.while_draining("/console/events")
+
     def healthz_200(self):
         return self.call("healthz")
 
@@ -518,10 +568,13 @@ class Answers(TestCase):
 
     def readyz_503(self):
         """Of a request that had begun when the daemon was told to end."""
+        return self.while_draining("/readyz")
+
+    def while_draining(self, path):
         daemon = self.start("server.drain_time=60s")
         self.open(daemon=daemon)
         http = self.connect(daemon)
-        http.send(b"GET /readyz HTTP/1.1\r\nHost: localhost\r\n")
+        http.send(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n".encode())
         wait_for(lambda: daemon.stats()["connections_open"] == 3, "all connections")
         daemon.process.send_signal(signal.SIGTERM)
         wait_for(lambda: "draining" in daemon.log_text(), "the drain")
@@ -537,7 +590,7 @@ class Answers(TestCase):
         if status == "403":
             return self.call(operation_id, headers=[("Origin", "http://elsewhere.example")])
         if status == "400":
-            return self.call(operation_id, userID="%ff")
+            return self.call(operation_id, userID="%ff", query="?id=aaaaaaaa-1")
         self.assertEqual(status, "default", f"{operation_id} {status} is not provoked: add a "
                          f"method, or a row of OUT_OF_REACH")
         path, _, _ = BY_ID[operation_id]
@@ -583,7 +636,8 @@ class Answers(TestCase):
             if method != "get":
                 continue
             with self.subTest(operation_id):
-                response = self.daemon.request("HEAD", fill(path))
+                query = "?id=aaaaaaaa-1" if operation_id == "trace" else ""
+                response = self.daemon.request("HEAD", fill(path) + query)
                 self.assertEqual((response.status, response.body), (200, b""))
                 described = resolve(operation["responses"]["200"])
                 self.assertIn(response["Content-Type"].partition(";")[0], described["content"])

@@ -20,7 +20,7 @@ TEST_PROGRAMS = ("clang valgrind gcovr python3 curl promtool slowhttptest nginx 
 TEST_HEADERS = ["cmocka.h"]
 
 BUILD_PACKAGES = ("make gcc libc6-dev pkg-config libev-dev libcjson-dev libcurl4-openssl-dev "
-                  "liblmdb-dev liburing-dev libssl-dev").split()
+                  "liblmdb-dev liburing-dev libssl-dev libjs-chart.js").split()
 TEST_PACKAGES = ("libcmocka-dev clang valgrind gcovr python3 python3-yaml python3-jsonschema "
                  "curl prometheus slowhttptest nginx haproxy caddy systemd debhelper "
                  "build-essential lintian "
@@ -101,6 +101,7 @@ class Deps(unittest.TestCase):
         for name in BUILD_HEADERS:
             self.add_file(f"usr/include/{name}")
         self.add_file("usr/share/llhttp/llhttp.c")
+        self.add_file("usr/share/javascript/chart.js/chart.min.js")
 
     def have_test(self):
         for name in TEST_PROGRAMS:
@@ -207,7 +208,9 @@ class Missing(Deps):
                 ("usr/include/curl/curl.h", "libcurl4-openssl-dev"),
                 ("usr/include/lmdb.h", "liblmdb-dev"),
                 ("usr/include/liburing.h", "liburing-dev"),
-                ("usr/share/llhttp/llhttp.c", "node-llhttp"), ("bin/pkg-config", "pkg-config"),
+                ("usr/share/llhttp/llhttp.c", "node-llhttp"),
+                ("usr/share/javascript/chart.js/chart.min.js", "libjs-chart.js"),
+                ("bin/pkg-config", "pkg-config"),
                 ("usr/include/cmocka.h", "libcmocka-dev"), ("bin/valgrind", "valgrind"),
                 ("libclang_rt.fuzzer-x86_64.a", "libclang-rt-14-dev"), ("bin/gcovr", "gcovr"),
                 (f"modules/{MODULES[0]}", "python3-yaml"),

@@ -711,6 +711,60 @@ static void a_long_value_is_cut_between_two_characters(void **state)
     assert_shown(slice_make(text, sizeof text), expected);
 }
 
+/* ---- printing ---- */
+
+/* `text` is read and printed as `expected`. */
+static void assert_printed(const struct config_option *o, const char *text, const char *expected)
+{
+    union {
+        uint64_t number;
+        char *text;
+        struct config_list list;
+    } value = {.list = {NULL, 0}};
+    struct error why = {""};
+    struct buf out = {0};
+
+    if (value_store(o, slice_of(text), &value, &why) != 0)
+        fail_msg("%s = %s: %s", o->key, text, why.text);
+    assert_int_equal(value_print(o, &value, &out), 0);
+    if (!slice_is(buf_slice(&out), expected))
+        fail_msg("%s = %s: printed %.*s", o->key, text, SLICE_ARG(buf_slice(&out)));
+    buf_fini(&out);
+    value_free(o, &value);
+}
+
+static void values_are_printed_as_they_could_be_written(void **state)
+{
+    (void)state;
+    assert_printed(OPTION_OF(journal_keep), "1500ms", "1500ms");
+    assert_printed(OPTION_OF(journal_keep), "90s", "90s");
+    assert_printed(OPTION_OF(journal_keep), "120s", "2min");
+    assert_printed(OPTION_OF(journal_keep), "48h", "2d");
+    assert_printed(OPTION_OF(server_drain_time), "0", "0");
+    assert_printed(OPTION_OF(journal_keep_bytes), "2048KiB", "2MiB");
+    assert_printed(OPTION_OF(streams_queue), "99", "99");
+    assert_printed(OPTION_OF(streams_allow_anonymous), "on", "yes");
+    assert_printed(OPTION_OF(streams_allow_anonymous), "no", "no");
+    assert_printed(OPTION_OF(streams_overflow), "drop-oldest", "drop-oldest");
+    assert_printed(OPTION_OF(auth_publish), "none", "none");
+    assert_printed(OPTION_OF(auth_publish), "jwt key", "key,jwt");
+    assert_printed(OPTION_OF(auth_algorithms), "EdDSA ES256", "ES256,EdDSA");
+    assert_printed(OPTION_OF(auth_algorithms), "", "");
+    assert_printed(OPTION_OF(listener_mode), "640", "0640");
+    assert_printed(OPTION_OF(listener_address), "[::1]:80", "[::1]:80");
+    assert_printed(OPTION_OF(auth_cookie), "", "");
+    assert_printed(OPTION_OF(http_allowed_origins), "https://a.example,https://b.example",
+                   "https://a.example https://b.example");
+}
+
+static void a_url_is_printed_without_its_query_which_may_hold_a_secret(void **state)
+{
+    (void)state;
+    assert_printed(OPTION_OF(auth_jwks_url), "https://id.example/keys", "https://id.example/keys");
+    assert_printed(OPTION_OF(auth_jwks_url), "https://id.example/keys?code=hunter2",
+                   "https://id.example/keys?...");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -734,6 +788,8 @@ int main(void)
         cmocka_unit_test(texts_are_kept_as_they_are_and_empty_ones_as_null),
         cmocka_unit_test(a_text_is_refused_for_its_length_a_control_character_or_its_encoding),
         cmocka_unit_test(every_form_of_an_address_is_taken),
+        cmocka_unit_test(values_are_printed_as_they_could_be_written),
+        cmocka_unit_test(a_url_is_printed_without_its_query_which_may_hold_a_secret),
         cmocka_unit_test(what_is_no_address_is_refused),
         cmocka_unit_test(path_of_a_unix_socket_has_at_most_107_bytes),
         cmocka_unit_test(items_of_a_list_stand_between_blanks_and_commas),
