@@ -97,7 +97,7 @@ static int synced_names[MAX_FILES];  /* unused slots of `durable` are 0 */
 static char durable[MAX_FILES][NAME];
 static int log_fd = -1;
 static struct pending *first;
-static struct pending **end = &first;
+static struct pending **next_pending = &first;
 
 static struct rule rules[MAX_RULES];
 static size_t rule_count;
@@ -232,8 +232,8 @@ static struct pending *add_pending(struct head head, const void *bytes)
     p->head = head;
     if (head.length > 0)
         memcpy(p->bytes, bytes, head.length);
-    *end = p;
-    end = &p->next;
+    *next_pending = p;
+    next_pending = &p->next;
     return p;
 }
 
@@ -347,9 +347,9 @@ static void settle(int file, int fd)
         *at = p->next;
         free(p);
     }
-    end = &first;
-    while (*end != NULL)
-        end = &(*end)->next;
+    next_pending = &first;
+    while (*next_pending != NULL)
+        next_pending = &(*next_pending)->next;
     if (file < 0) {
         write_names();
     } else if (fstat(fd, &now) == 0) {
@@ -392,9 +392,9 @@ static void settle_write(int file, int fd, struct pending *written)
             free(written);
             break;
         }
-    end = &first;
-    while (*end != NULL)
-        end = &(*end)->next;
+    next_pending = &first;
+    while (*next_pending != NULL)
+        next_pending = &(*next_pending)->next;
     write_log_anew();
 }
 

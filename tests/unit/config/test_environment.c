@@ -146,10 +146,10 @@ static void a_misspelt_variable_is_a_mistake(void **state)
                    "SSE_NOTIFY_STREAMS_COLOUR: unknown variable; [streams] has no such key\n");
     assert_refused("SSE_NOTIFY_LISTENER_ADDRESS=*:80",
                    "SSE_NOTIFY_LISTENER_ADDRESS: unknown variable; write "
-                   "SSE_NOTIFY_LISTENER_NAME_ADDRESS, _ROLE or _MODE\n");
+                   "SSE_NOTIFY_LISTENER_NAME_ADDRESS, _ROLE, _MODE or _PROXY_PROTOCOL\n");
     assert_refused("SSE_NOTIFY_LISTENER__ADDRESS=*:80",
                    "SSE_NOTIFY_LISTENER__ADDRESS: unknown variable; write "
-                   "SSE_NOTIFY_LISTENER_NAME_ADDRESS, _ROLE or _MODE\n");
+                   "SSE_NOTIFY_LISTENER_NAME_ADDRESS, _ROLE, _MODE or _PROXY_PROTOCOL\n");
     assert_refused("SSE_NOTIFY_STREAMS_MAX_AGE_MODE=1s",
                    "SSE_NOTIFY_STREAMS_MAX_AGE_MODE: unknown variable; [streams] has no such "
                    "key\n");
