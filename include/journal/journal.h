@@ -133,7 +133,8 @@ void journal_start(struct journal *j, const struct journal_events *events, void 
 /* Makes its files that user's, as whom the process goes on. Returns 0 or -errno. */
 int journal_give_to(struct journal *j, uid_t uid, gid_t gid);
 
-/* Ends what is under way (on_done with -EAGAIN) and closes. NULL is allowed. */
+/* Ends what is under way (on_done with -EAGAIN, though it may be recorded) and closes. NULL is
+ * allowed. */
 void journal_close(struct journal *j);
 
 /* Records `n` at `wall_ms` (milliseconds since 1970). All of `n` is borrowed for the call. The

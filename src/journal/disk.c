@@ -275,9 +275,12 @@ static void disk_append(struct journal *j, const struct notification *n, uint64_
 
 /* ---- what the logger has done ---- */
 
+/* Its key may be another's by now, where its window was over. */
 static void refuse(struct disk *d, struct op *op)
 {
-    if (op->key.n > 0)
+    uint64_t seq;
+
+    if (op->key.n > 0 && idempotency_find(&d->keys, op->key, &seq) && seq == op->seq)
         idempotency_remove(&d->keys, op->key);
     answer(op->append, op->status);
 }

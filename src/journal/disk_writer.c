@@ -275,14 +275,22 @@ static int attempt(void *ctx)
 
 /* ---- the thread ---- */
 
-/* Whether a write is to be tried for no other reason than that the last one failed. Where there was
- * no room it is of no use while there is none: little would fit still. */
-static bool wants_trial(const struct disk *d)
+/* With the lock, which it gives back while it asks the disk. Whether a write is to be tried for no
+ * other reason than that the last one failed. Where there was no room it is of no use while there
+ * is none: little would fit still. */
+static bool wants_trial(struct disk *d)
 {
-    return d->write_trouble != 0 && (d->write_trouble != -ENOSPC || !store_is_full(d->store));
+    bool is_full;
+
+    if (d->write_trouble != -ENOSPC)
+        return d->write_trouble != 0;
+    pthread_mutex_unlock(&d->lock);
+    is_full = store_is_full(d->store);
+    pthread_mutex_lock(&d->lock);
+    return !is_full;
 }
 
-static bool has_duty(const struct disk *d)
+static bool has_duty(struct disk *d)
 {
     return store_wants_sweep(d->store, d->clock_ms) || wants_trial(d);
 }
