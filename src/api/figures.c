@@ -168,7 +168,7 @@ void api_figures(void *ctx, struct http_request *r)
     } else if (manager_is_draining(api->nm)) {
         api_refuse_for_now(r, 503, api->options.retry_ms, "The daemon is shutting down.");
     } else if (api->figure_streams >= MAX_FIGURE_STREAMS ||
-               !addresses_take(api, http_request_peer(r))) {
+               addresses_take(api, http_request_peer(r)) != ADDRESS_TAKEN) {
         api_refuse_for_now(r, 429, api->options.retry_ms,
                            "As many consoles are open as there may be.");
     } else if ((f = malloc(sizeof *f)) == NULL) {

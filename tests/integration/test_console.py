@@ -258,9 +258,9 @@ class Trace(TestCase):
         epoch = daemon.notify(user="alice", data=1)["id"].split("-")[0]
         with Http(daemon.port) as http:
             body = json.dumps([{"user": "alice", "data": "x" * 1000}] * 900).encode()
-            head = f"POST /notify HTTP/1.1\r\nHost: test\r\nContent-Length: {len(body)}\r\n\r\n"
+            head = f"POST /notify HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n\r\n"
             http.send(head.encode() + body + f"GET /users/alice/trace?id={epoch}-901 HTTP/1.1\r\n"
-                      "Host: test\r\n\r\n".encode())
+                      "Host: localhost\r\n\r\n".encode())
             http.read_response()
             t = http.read_response().json()
         self.assertEqual(t["accepted_at"][:10], t["stored_at"][:10])
