@@ -62,7 +62,7 @@ static void give_to_writer(struct disk *d, struct op_list *ops, bool is_wanted_n
     was_empty = d->unwritten.count == 0;
     op_list_append(&d->unwritten, ops);
     d->is_wanted_now |= is_wanted_now;
-    if (was_empty || d->unwritten.bytes >= MAX_GROUP_BYTES || d->is_wanted_now)
+    if (was_empty || d->unwritten.bytes >= group_limit(d) || d->is_wanted_now)
         pthread_cond_signal(&d->to_writer);
     pthread_mutex_unlock(&d->lock);
 }

@@ -227,6 +227,15 @@ enum {
     RETRY_MS = 1000,           /* between tries of what has failed */
 };
 
+/* Bytes of ops in one transaction; more do not gather. Of a small store they are a small part, for
+ * what goes for them is there to be written over two commits later only. */
+static inline size_t group_limit(const struct disk *d)
+{
+    uint64_t part = d->options.keep_bytes / 16;
+
+    return part < MAX_GROUP_BYTES ? (size_t)part : MAX_GROUP_BYTES;
+}
+
 /* ---- the bodies of the threads; `ctx` is the struct disk ---- */
 void *disk_log(void *ctx);   /* disk_logger.c */
 void *disk_write(void *ctx); /* disk_writer.c */

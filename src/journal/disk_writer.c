@@ -42,7 +42,7 @@ static void gather(struct disk *d)
 {
     struct timespec end = in_ms(GATHER_MS);
 
-    while (!d->is_last && !d->is_wanted_now && d->unwritten.bytes < MAX_GROUP_BYTES &&
+    while (!d->is_last && !d->is_wanted_now && d->unwritten.bytes < group_limit(d) &&
            pthread_cond_timedwait(&d->to_writer, &d->lock, &end) == 0)
         ;
 }
@@ -314,7 +314,7 @@ static void take_group(struct work *w)
     struct disk *d = w->d;
 
     while (d->unwritten.count > 0 && w->group.count < MAX_GROUP &&
-           w->group.bytes < MAX_GROUP_BYTES) {
+           w->group.bytes < group_limit(d)) {
         struct op *op = op_list_take(&d->unwritten);
 
         op_list_add(&w->group, op);

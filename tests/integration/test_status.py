@@ -24,6 +24,7 @@ class Status(OneDaemonATest):
         self.assertEqual(daemon.post(b'{"user":"alice","data":"?","ttl":-1}').status, 400)
         self.assertEqual([stream.next().data for _ in range(3)], ["0", "1", "2"])
         wait_for(lambda: daemon.stats()["deliveries"] == 3, "the count of deliveries")
+        wait_for(lambda: daemon.stats()["journal"]["entries"] == 3, "their commit")
         text = self.status(daemon)
         self.assertRegex(text, rf"\Asse-notify [\d.]+ at http://127\.0\.0\.1:{daemon.port}, "
                                r"up 00:\d\d:\d\d, ready\n")
