@@ -258,7 +258,8 @@ class Trace(TestCase):
         epoch = daemon.notify(user="alice", data=1)["id"].split("-")[0]
         with Http(daemon.port) as http:
             body = json.dumps([{"user": "alice", "data": "x" * 1000}] * 900).encode()
-            head = f"POST /notify HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n\r\n"
+            head = ("POST /notify HTTP/1.1\r\nHost: localhost\r\n"
+                    f"Content-Length: {len(body)}\r\n\r\n")
             http.send(head.encode() + body + f"GET /users/alice/trace?id={epoch}-901 HTTP/1.1\r\n"
                       "Host: localhost\r\n\r\n".encode())
             http.read_response()

@@ -144,7 +144,7 @@ class AsRoot(Case):
                 disk.control.chmod(0o644)
                 disk.hits_path().touch()
                 disk.hits_path().chmod(0o666)
-                daemon.notify(user="u", data="2")   # it is in the log, whatever becomes of its commit
+                daemon.notify(user="u", data="2")   # in the log, whatever becomes of its commit
                 wait_for(lambda: disk.hits() == 2, "the commit in doubt, and its undoing")
                 wait_for(lambda: daemon.stats()["journal"]["entries"] == 2, "the next one")
                 daemon.notify(user="u", data="3")
