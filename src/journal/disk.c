@@ -418,10 +418,16 @@ static void submit(struct disk *d, struct read_job *job)
     pthread_mutex_unlock(&d->lock);
 }
 
-/* Whether the store is going to have more than it has. */
+/* Whether the store is going to have more than it has, however long that takes, ... */
+static bool is_coming_one_day(const struct disk *d)
+{
+    return d->state.head < d->emitted && !d->is_broken;
+}
+
+/* ... or at once. */
 static bool is_coming(const struct disk *d)
 {
-    return d->state.head < d->emitted && d->tree_trouble == 0 && !d->is_broken;
+    return is_coming_one_day(d) && d->tree_trouble == 0;
 }
 
 /* Has the job read when the store has that number, which is on its way there. */
@@ -591,7 +597,7 @@ static void finish_job(struct disk *d, struct read_job *job)
 static bool has_to_wait(const struct disk *d, const struct read_job *job)
 {
     return job->read != NULL && d->state.head < job->awaits &&
-           (job->read->is_fresh ? is_coming(d) : !d->is_broken);
+           (job->read->is_fresh ? is_coming(d) : is_coming_one_day(d));
 }
 
 /* Reads those that had to wait, when the store has come so far, or will not. */
