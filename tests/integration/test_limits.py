@@ -380,6 +380,7 @@ class Memory(OneDaemonATest):
         stats = daemon.stats()
         self.assertEqual(stats["streams_closed_by_max_memory"], 0)
         self.assertGreaterEqual(stats["publishes_refused_for_memory"], 1)
+        daemon.wait_log("refused at a limit")
         self.assertEqual(len(daemon.log("refused at a limit")), 1)
 
     def test_it_must_leave_room_for_the_window(self):
