@@ -1251,7 +1251,7 @@ static void explain(uint64_t seed, struct op ops[MAX_OPS])
 
 static void any_world_is_as_the_model_has_it(void **state)
 {
-    struct seeds seeds = support_seeds(support_is_slow() ? 20 : 100);
+    struct seeds seeds = support_seeds(support_is_slow() ? 20 : 60);
     uint64_t appended = 0;
 
     (void)state;
