@@ -174,7 +174,8 @@ static void drop_dates(struct buf *b)
     }
 }
 
-/* The bytes without "go on", which is sent only where the body is not there yet (RFC 9110 10.1.1). */
+/* The bytes without "go on", which is sent only where the body is not there yet (RFC 9110
+ * 10.1.1). */
 static void drop_continues(struct buf *b)
 {
     static const char go_on[] = "HTTP/1.1 100 Continue\r\n\r\n";
