@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 #include "base/clock.h"
+#include "base/file.h"
 #include "cli/commands.h"
 #include "journal_line_priv.h"
 #include "journal_priv.h"
@@ -75,16 +76,13 @@ static int open_file(struct export *e)
     return e->fd < 0 ? -errno : 0;
 }
 
-/* Of what has a new name. There are file systems that cannot, and need not. */
+/* Of what has a new name. */
 static int sync_folder(const char *file)
 {
     char *copy = strdup(file);
-    int fd = copy == NULL ? -1 : open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    int status = fd < 0 || (fsync(fd) != 0 && errno != EINVAL) ? -1 : 0;
+    int status = copy == NULL ? -ENOMEM : file_sync_directory(dirname(copy));
 
     free(copy);
-    if (fd >= 0)
-        close(fd);
     return status;
 }
 
@@ -93,11 +91,11 @@ static int finish_file(struct export *e)
 {
     if (e->part == NULL)
         return 0;
-    if (fsync(e->fd) != 0 || rename(e->part, e->file) != 0 || sync_folder(e->file) != 0)
+    if (fsync(e->fd) != 0 || rename(e->part, e->file) != 0)
         return -errno;
     free(e->part);
     e->part = NULL;
-    return 0;
+    return sync_folder(e->file);
 }
 
 static void close_file(struct export *e)
@@ -111,19 +109,11 @@ static void close_file(struct export *e)
 
 static int write_out(struct export *e)
 {
-    size_t done = 0;
+    int status = e->out.failed ? -ENOMEM : file_write_all(e->fd, buf_slice(&e->out));
 
-    if (e->out.failed)
-        return -ENOMEM;
-    while (done < e->out.len) {
-        ssize_t n = write(e->fd, e->out.p + done, e->out.len - done);
-
-        if (n < 0 && errno != EINTR)
-            return -errno;
-        done += n > 0 ? (size_t)n : 0;
-    }
-    e->out.len = 0;
-    return 0;
+    if (status == 0)
+        e->out.len = 0;
+    return status;
 }
 
 /* ---- what is written ---- */

@@ -10,6 +10,7 @@
 #include <unistd.h>
 #include "arguments_priv.h"
 #include "auth/publish_keys.h"
+#include "base/file.h"
 #include "base/slurp.h"
 #include "configured_priv.h"
 
@@ -22,19 +23,6 @@ struct key_options {
     uint64_t rate;
 };
 
-static int write_all(int fd, struct slice text)
-{
-    while (text.n > 0) {
-        ssize_t n = write(fd, text.p, text.n);
-
-        if (n < 0 && errno != EINTR)
-            return -errno;
-        if (n > 0)
-            text = slice_make(text.p + n, text.n - (size_t)n);
-    }
-    return fsync(fd) == 0 ? 0 : -errno;
-}
-
 /* Puts the line behind what is there; what could not be written whole is taken back. */
 static int append(int fd, const struct buf *old, struct slice line)
 {
@@ -44,7 +32,9 @@ static int append(int fd, const struct buf *old, struct slice line)
 
     buf_add_text(&text, is_ended ? "" : "\n");
     buf_add_slice(&text, line);
-    status = text.failed ? -ENOMEM : write_all(fd, buf_slice(&text));
+    status = text.failed ? -ENOMEM : file_write_all(fd, buf_slice(&text));
+    if (status == 0 && fsync(fd) != 0)
+        status = -errno;
     if (status != 0)
         (void)!ftruncate(fd, (off_t)old->len);
     buf_fini(&text);

@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include "base/file.h"
 #include "base/log.h"
 #include "base/slurp.h"
 
@@ -48,20 +49,6 @@ struct revocation_file {
 
 /* ---- the thread's side ---- */
 
-static int write_all(int fd, struct slice bytes)
-{
-    while (bytes.n > 0) {
-        ssize_t n = write(fd, bytes.p, bytes.n);
-
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return -errno;
-        bytes = slice_make(bytes.p + n, bytes.n - (size_t)n);
-    }
-    return 0;
-}
-
 /* Writes and syncs. Returns 0 or -errno. */
 static int write_file(const char *path, int flags, struct slice bytes)
 {
@@ -70,22 +57,11 @@ static int write_file(const char *path, int flags, struct slice bytes)
 
     if (fd < 0)
         return -errno;
-    status = write_all(fd, bytes);
+    status = file_write_all(fd, bytes);
     if (status == 0 && fdatasync(fd) != 0)
         status = -errno;
     if (close(fd) != 0 && status == 0)
         status = -errno;
-    return status;
-}
-
-/* There are file systems that cannot sync a directory, and need not. */
-static int sync_directory(const char *path)
-{
-    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    int status = fd < 0 || (fsync(fd) != 0 && errno != EINVAL) ? -errno : 0;
-
-    if (fd >= 0)
-        close(fd);
     return status;
 }
 
@@ -95,7 +71,7 @@ static int replace_file(const struct revocation_file *f, struct slice bytes)
 
     if (status == 0 && rename(f->draft, f->path) != 0)
         status = -errno;
-    return status != 0 ? status : sync_directory(f->directory);
+    return status != 0 ? status : file_sync_directory(f->directory);
 }
 
 static void write_batch(struct revocation_file *f)

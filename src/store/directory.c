@@ -109,23 +109,12 @@ void store_forget_readers(const char *path)
     unlink(file);
 }
 
-/* There are file systems that cannot sync a directory, and need not. */
-int directory_sync(const char *path)
-{
-    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    int code = fd < 0 || (fsync(fd) != 0 && errno != EINVAL) ? errno : 0;
-
-    if (fd >= 0)
-        close(fd);
-    return code;
-}
-
 int directory_sync_parent(const char *path)
 {
     char parent[MAX_FILE];
 
     snprintf(parent, sizeof parent, "%s/..", path);
-    return directory_sync(parent);
+    return -file_sync_directory(parent);
 }
 
 int directory_check_empty(const char *path, const char *but_for, struct error *why)
@@ -308,7 +297,7 @@ int directory_replace(const char *path, bool in_any_case, struct error *why)
         close(fd);
     if (status != 0)
         return status;
-    code = directory_sync(path);
+    code = -file_sync_directory(path);
     return code == 0 ? 0 : error_set(why, "cannot write %s: %s", path, strerror(code));
 }
 

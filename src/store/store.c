@@ -318,7 +318,7 @@ static int make_env(const struct store *s)
     mdb_env_close(env);
     if (code == 0 && rename(draft, path) != 0)
         code = errno;
-    return code != 0 ? code : directory_sync(s->options.path);
+    return code != 0 ? code : -file_sync_directory(s->options.path);
 }
 
 /* LMDB has found a page that makes no sense; if this returns, it ends the process. */

@@ -19,6 +19,7 @@
 #ifndef STORE_PRIV_H
 #define STORE_PRIV_H
 #include <lmdb.h>
+#include "base/file.h"
 #include "store/store.h"
 
 
@@ -155,8 +156,7 @@ int directory_lock(const char *path, int *fd, struct error *why);
 /* Fails where there is anything but the file `but_for` in the directory. */
 int directory_check_empty(const char *path, const char *but_for, struct error *why);
 
-/* What was made, renamed or removed in the directory is safe. Return 0 or errno. */
-int directory_sync(const char *path);
+/* What was made or renamed beside the path is safe then. Returns 0 or errno. */
 int directory_sync_parent(const char *path);
 
 /* What root has made in a directory of somebody else's is given to them: it is the daemon's, which

@@ -154,7 +154,7 @@ static int open_files(struct wal *w)
         if (status == 0)
             status = grow(&w->files[i], w->size);
     }
-    return status == 0 ? -directory_sync(path) : status;
+    return status == 0 ? file_sync_directory(path) : status;
 }
 
 /* From here on the files have to be there, or with a size of 0, need not be. */
