@@ -70,6 +70,7 @@ http_handler api_readyz;
 /* In a pattern such as *.example.com, also behind a scheme, the star stands for one or more labels
  * of a host name. Without a star nothing matches. */
 bool api_matches_star(struct slice text, struct slice pattern);
+
 /* ---- presence.c ---- */
 /* Adds what GET /users/:userID shows of a stream to an object; false: no memory. */
 bool presence_add_stream(const struct api *api, struct cJSON *to, const struct client_info *info);
@@ -78,6 +79,18 @@ bool presence_add_stream(const struct api *api, struct cJSON *to, const struct c
 bool presence_add_name(struct cJSON *to, const char *name, struct slice s);
 
 /* ---- respond.c ---- */
+/* Hands each member of the JSON object that the body is to be to `take`; `members` is what the
+ * object has, for a sentence. False: what is wrong was answered, here or by `take`. */
+typedef bool api_take_member(void *ctx, struct http_request *r, struct slice key,
+                             struct slice value);
+bool api_read_object(struct http_request *r, const char *members, api_take_member *take,
+                     void *ctx);
+
+/* What `take` has to say of a member that there is not, and of one that is wrong: answers 400 and
+ * returns false. */
+bool api_refuse_member(struct http_request *r, struct slice key);
+bool api_refuse_body(struct http_request *r, const char *detail);
+
 /* Answers 200 with `text` as JSON, or 503 where the buffer found no memory; frees the buffer. */
 void api_respond_json(struct http_request *r, struct buf *text);
 

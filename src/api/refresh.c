@@ -13,57 +13,36 @@ struct refreshing {
     struct buf text;    /* of the token */
 };
 
-static bool refuse(struct http_request *r, const char *detail)
+static bool read_member(void *ctx, struct http_request *r, struct slice key, struct slice value)
 {
-    http_problem(r, 400, "%s", detail);
-    return false;
-}
-
-static bool read_member(struct http_request *r, struct slice key, struct slice value,
-                        struct refreshing *out)
-{
+    struct refreshing *out = ctx;
     struct buf id = {0};
     bool is_string = json_type_of(value) == JSON_STRING;
 
     if (json_string_is(key, "token")) {
         buf_clear(&out->text);
         if (!is_string || json_add_unescaped(&out->text, value) != 0)
-            return refuse(r, "token must be a string.");
+            return api_refuse_body(r, "token must be a string.");
         out->token = out->text.len > 0 ? buf_slice(&out->text) : slice_make("", 0);
         return true;
     }
-    if (!json_string_is(key, "client_id")) {
-        http_problem(r, 400, "Unknown field %.*s.", key.n > 80 ? 80 : (int)key.n, key.p);
-        return false;
-    }
+    if (!json_string_is(key, "client_id"))
+        return api_refuse_member(r, key);
     out->has_client_id = is_string && json_add_unescaped(&id, value) == 0 &&
                          api_client_id(buf_slice(&id), &out->client_id);
     buf_fini(&id);
     return out->has_client_id ||
-           refuse(r, "client_id must be sixteen hexadecimal digits, as the stream told them.");
+           api_refuse_body(
+               r, "client_id must be sixteen hexadecimal digits, as the stream told them.");
 }
 
 /* False: what is wrong was answered. */
 static bool read_body(struct http_request *r, struct refreshing *out)
 {
-    struct slice body = http_request_body(r);
-    struct slice key;
-    struct slice value;
-    size_t cursor = 0;
-    size_t offset;
-    const char *reason;
-
-    if (json_check(body, &offset, &reason) != 0) {
-        http_problem(r, 400, "The body is not JSON: expected %s at byte %zu.", reason, offset);
+    if (!api_read_object(r, "client_id", read_member, out))
         return false;
-    }
-    body = json_trim(body);
-    if (json_type_of(body) != JSON_OBJECT)
-        return refuse(r, "The body must be a JSON object with client_id.");
-    while (json_object_next(body, &cursor, &key, &value))
-        if (!read_member(r, key, value, out))
-            return false;
-    return out->has_client_id || refuse(r, "The body must have the client_id of the stream.");
+    return out->has_client_id ||
+           api_refuse_body(r, "The body must have the client_id of the stream.");
 }
 
 /* Whether the new token covers all that the stream listens to. */
@@ -101,8 +80,9 @@ static void renew(struct api *api, struct http_request *r, struct slice user,
     if (c == NULL) {
         http_problem(r, 404, "This user has no open stream with that client id.");
     } else if (!has_all(c, access)) {
-        access_forbid(api, r, "The token's sse_notify.subscribe does not list a topic of the "
-                              "stream.");
+        access_forbid(api, r,
+                      "The token's sse_notify.subscribe does not list a topic of the "
+                      "stream.");
     } else if (client_renew(c, end_ms, &credential, loop_now_ms(api->loop)) != 0) {
         api_out_of_memory(r);
     } else {

@@ -59,6 +59,42 @@ void api_add_problem(struct buf *b, int status, const char *detail)
     buf_add_char(b, '}');
 }
 
+bool api_refuse_body(struct http_request *r, const char *detail)
+{
+    http_problem(r, 400, "%s", detail);
+    return false;
+}
+
+bool api_refuse_member(struct http_request *r, struct slice key)
+{
+    http_problem(r, 400, "Unknown field %.*s.", key.n > 80 ? 80 : (int)key.n, key.p);
+    return false;
+}
+
+bool api_read_object(struct http_request *r, const char *members, api_take_member *take, void *ctx)
+{
+    struct slice body = http_request_body(r);
+    struct slice key;
+    struct slice value;
+    size_t cursor = 0;
+    size_t offset;
+    const char *reason;
+
+    if (json_check(body, &offset, &reason) != 0) {
+        http_problem(r, 400, "The body is not JSON: expected %s at byte %zu.", reason, offset);
+        return false;
+    }
+    body = json_trim(body);
+    if (json_type_of(body) != JSON_OBJECT) {
+        http_problem(r, 400, "The body must be a JSON object with %s.", members);
+        return false;
+    }
+    while (json_object_next(body, &cursor, &key, &value))
+        if (!take(ctx, r, key, value))
+            return false;
+    return true;
+}
+
 void api_out_of_memory(struct http_request *r)
 {
     http_problem(r, 503, "The daemon is out of memory; try again later.");

@@ -27,18 +27,12 @@ struct answer {
     uint64_t expires_ms;
 };
 
-static bool refuse(struct http_request *r, const char *detail)
-{
-    http_problem(r, 400, "%s", detail);
-    return false;
-}
-
 static bool read_name(struct http_request *r, struct slice value, struct buf *out)
 {
     buf_clear(out);
     if (json_type_of(value) != JSON_STRING || json_add_unescaped(out, value) != 0 ||
         out->len == 0 || out->len > MAX_NAME)
-        return refuse(r, "jti and user must be strings of 1 to 256 bytes.");
+        return api_refuse_body(r, "jti and user must be strings of 1 to 256 bytes.");
     return true;
 }
 
@@ -54,14 +48,16 @@ static bool read_time(struct http_request *r, struct slice value, uint64_t *ms)
         seconds = strtod(text, NULL);
     }
     if (!(seconds > 0 && seconds < last))
-        return refuse(r, "before and expires must be seconds since 1970, as in a token's claims.");
+        return api_refuse_body(
+            r, "before and expires must be seconds since 1970, as in a token's claims.");
     *ms = (uint64_t)ceil(seconds * 1000);
     return true;
 }
 
-static bool read_member(struct http_request *r, struct slice key, struct slice value,
-                        struct revoking *out)
+static bool read_member(void *ctx, struct http_request *r, struct slice key, struct slice value)
 {
+    struct revoking *out = ctx;
+
     if (json_string_is(key, "jti"))
         return read_name(r, value, &out->id);
     if (json_string_is(key, "user"))
@@ -70,32 +66,16 @@ static bool read_member(struct http_request *r, struct slice key, struct slice v
         return read_time(r, value, &out->before_ms);
     if (json_string_is(key, "expires"))
         return read_time(r, value, &out->expires_ms);
-    http_problem(r, 400, "Unknown field %.*s.", key.n > 80 ? 80 : (int)key.n, key.p);
-    return false;
+    return api_refuse_member(r, key);
 }
 
 /* False: what is wrong was answered. */
 static bool read_body(struct http_request *r, struct revoking *out)
 {
-    struct slice body = http_request_body(r);
-    struct slice key;
-    struct slice value;
-    size_t cursor = 0;
-    size_t offset;
-    const char *reason;
-
-    if (json_check(body, &offset, &reason) != 0) {
-        http_problem(r, 400, "The body is not JSON: expected %s at byte %zu.", reason, offset);
+    if (!api_read_object(r, "jti, or with user and before", read_member, out))
         return false;
-    }
-    body = json_trim(body);
-    if (json_type_of(body) != JSON_OBJECT)
-        return refuse(r, "The body must be a JSON object with jti, or with user and before.");
-    while (json_object_next(body, &cursor, &key, &value))
-        if (!read_member(r, key, value, out))
-            return false;
     if ((out->id.len > 0) == (out->user.len > 0) || (out->user.len > 0) != (out->before_ms > 0))
-        return refuse(r, "The body must have either jti, or user and before.");
+        return api_refuse_body(r, "The body must have either jti, or user and before.");
     return true;
 }
 
@@ -148,8 +128,7 @@ static void take(struct api *api, struct http_request *r, const struct revocatio
         api_out_of_memory(r);
         return;
     }
-    log_event(LOG_INFO, "token revoked",
-              log_text("by", what->kind == REVOKED_ID ? "jti" : "user"),
+    log_event(LOG_INFO, "token revoked", log_text("by", what->kind == REVOKED_ID ? "jti" : "user"),
               log_slice("name", what->name));
     manager_end_revoked(api->nm, is_revoked, api);
     *a = (struct answer){
@@ -166,8 +145,8 @@ static void revoke(struct api *api, struct http_request *r, const struct revokin
         .kind = what->id.len > 0 ? REVOKED_ID : REVOKED_USER,
         .name = buf_slice(what->id.len > 0 ? &what->id : &what->user),
         .before_ms = what->before_ms,
-        .expires_ms = what->expires_ms > 0 ? what->expires_ms
-                                           : wall_ms + api->options.revocation_ms,
+        .expires_ms =
+            what->expires_ms > 0 ? what->expires_ms : wall_ms + api->options.revocation_ms,
     };
 
     if (revocations_are_full(api->options.revocations, &revocation)) {
