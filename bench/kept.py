@@ -224,10 +224,10 @@ def measure(args):
             warm = measure_resumes(daemon, record, 500, False)
             cold = measure_resumes(daemon, record, 20, True)
             fill_window(daemon)
-            first = memory_of(daemon.process.pid)
+            memory = memory_of(daemon.process.pid)
             progress("streams that are behind")
             behind = measure_behind(daemon, record, 2 * args.secs)
-            memory = [max(pair) for pair in zip(first, memory_of(daemon.process.pid))]
+            beside = memory_of(daemon.process.pid)[0]
             entries, size = daemon.stats()["journal_entries"], record.data.stat().st_size
         for n in range(args.rounds):
             progress(f"start after a kill {n + 1} of {args.rounds}")
@@ -237,6 +237,8 @@ def measure(args):
         table([*starts(args, orderly, killed), resumes(warm), memory_row(memory, entries),
                publishes(behind)]),
         "",
+        f"With the queues of {BEHIND} streams that are behind the memory of its own was "
+        f"{beside / 2**20:.0f} MiB. "
         f"The file has {size / 2**20:.0f} MiB and is mapped: {memory[1] / 2**20:.0f} MiB of it "
         f"were resident, which the system takes back when it likes; no such page is in the memory "
         f"above. With none of it resident or cached a resume "
@@ -265,7 +267,8 @@ def resumes(warm):
 
 def memory_row(memory, entries):
     each = (memory[0] - WINDOW) / entries
-    return judged("memory of the daemon's own (RssAnon) over the window's bound, an entry kept",
+    return judged("memory of the daemon's own (RssAnon) over the window's bound, the window full, an entry "
+                  "kept",
                   f"{each:.1f} bytes",
                   f"{memory[0] / 2**20:.1f} MiB, of which the window may have {WINDOW >> 20}",
                   "at most 32", each <= 32)

@@ -15,4 +15,8 @@ void process_read(struct process_info *out);
 
 /* Descriptors that are open, which takes about a microsecond each; 0 where /proc does not tell. */
 size_t process_count_descriptors(void);
+
+/* Lets the process's other threads go before the calling one, by as many steps of niceness (see
+ * setpriority(2)). Returns 0 or -errno, as where a system call filter refuses. */
+int process_yield_thread(int steps);
 #endif

@@ -2,6 +2,7 @@
 #include "base/process.h"
 
 #include <dirent.h>
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -53,4 +54,16 @@ size_t process_count_descriptors(void)
         n += strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0;
     closedir(dir);
     return n > 0 ? n - 1 : 0; /* the directory's own */
+}
+
+int process_yield_thread(int steps)
+{
+    id_t thread = (id_t)gettid();
+    int now;
+
+    errno = 0;
+    now = getpriority(PRIO_PROCESS, thread); /* of a thread, as Linux has it */
+    if (now == -1 && errno != 0)
+        return -errno;
+    return setpriority(PRIO_PROCESS, thread, now + steps) == 0 ? 0 : -errno;
 }

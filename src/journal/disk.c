@@ -15,10 +15,11 @@
 #include "store/guard.h"
 
 enum {
-    MAX_FRESH = 256,                /* ops that the logger is not told of yet */
-    MAX_WAITING = 100000,           /* ops that the disk has not taken yet ... */
+    MAX_FRESH = 256,      /* ops that the logger is not told of yet */
+    MAX_WAITING = 100000, /* ops that the disk has not taken yet ... */
     MAX_WAITING_BYTES = 64 << 20,
     KEYS_PER_TICK = 20000,
+    PAGES_A_TURN = 32, /* given to streams that are behind: each may be 256 notifications */
 };
 
 static struct disk *disk_of(struct journal *j)
@@ -149,10 +150,10 @@ static struct op *append_create(struct disk *d, const struct notification *n, ui
     op->seq = r.seq;
     op->time_ms = r.time_ms;
     op->ttl_ms = n->ttl_ms;
-    op->to = (struct channel_name){
-        n->to.kind, slice_make(op->bytes + RECORD_HEAD_SIZE, n->to.name.n)};
-    op->collapse_key = slice_make(op->bytes + RECORD_HEAD_SIZE + n->to.name.n + n->event.n,
-                                  n->collapse_key.n);
+    op->to =
+        (struct channel_name){n->to.kind, slice_make(op->bytes + RECORD_HEAD_SIZE, n->to.name.n)};
+    op->collapse_key =
+        slice_make(op->bytes + RECORD_HEAD_SIZE + n->to.name.n + n->event.n, n->collapse_key.n);
     if (has_key)
         op->key = put(op->bytes + size, n->idempotency_key);
     op->message = sse_encode(n, d->epoch, r.seq, wall_ms);
@@ -636,7 +637,11 @@ static void on_wake(struct ev_loop *ev, ev_async *watcher, int events)
     pthread_mutex_lock(&d->lock);
     op_list_move(&logged, &d->logged);
     op_list_move(&done, &d->done);
-    job_list_move(&read, &d->read);
+    job_list_init(&read);
+    for (int n = 0; n < PAGES_A_TURN && d->read.first != NULL; n++)
+        job_list_add(&read, job_list_take(&d->read));
+    if (d->read.first != NULL)
+        ev_async_send(d->ev, &d->wake);
     d->state = d->written;
     d->is_stuck = d->log_is_stuck;
     d->tree_trouble = d->write_trouble;
@@ -824,8 +829,8 @@ static struct journal *disk_open(const struct journal_options *options, struct e
     d->ev = ev;
     d->stats = stats;
     d->remembers_keys = options->idempotency_window_ms > 0;
-    idempotency_init(&d->keys, options->idempotency_window_ms,
-                     store_max_keys(options->keep_bytes), stats);
+    idempotency_init(&d->keys, options->idempotency_window_ms, store_max_keys(options->keep_bytes),
+                     stats);
     list_init(&d->reading);
     replacing_init(&d->replacing);
     init_shared(d);
@@ -852,8 +857,8 @@ static int emit_kept(void *ctx, const struct record *record, struct slice bytes)
     struct journal_entry entry = {
         .to = record->to,
         .message = record_encode(record, d->epoch),
-        .ttl_ms = record->expires_ms == RECORD_KEPT ? TTL_DEFAULT
-                                                    : record->expires_ms - record->time_ms,
+        .ttl_ms =
+            record->expires_ms == RECORD_KEPT ? TTL_DEFAULT : record->expires_ms - record->time_ms,
         .age_ms = d->time_ms > record->time_ms ? d->time_ms - record->time_ms : 0,
         .collapse_key = record->collapse_key,
     };
@@ -906,8 +911,7 @@ static int try_tail(void *ctx)
     struct tail *tail = ctx;
     struct disk *d = tail->d;
     /* An entry takes about twice its record's size in the window. */
-    int status =
-        store_find_tail(d->reader, d->options.window_bytes / 2, &tail->from, &tail->floor);
+    int status = store_find_tail(d->reader, d->options.window_bytes / 2, &tail->from, &tail->floor);
 
     if (status == 0)
         status = store_each_lost(d->reader, tail->floor, pass_lost, NULL);

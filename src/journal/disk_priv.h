@@ -203,14 +203,6 @@ static inline void job_list_add(struct job_list *l, struct read_job *job)
     l->end = &job->next;
 }
 
-static inline void job_list_move(struct job_list *to, struct job_list *from)
-{
-    *to = *from;
-    if (to->first == NULL)
-        to->end = &to->first;
-    job_list_init(from);
-}
-
 static inline struct read_job *job_list_take(struct job_list *l)
 {
     struct read_job *job = l->first;

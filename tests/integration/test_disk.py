@@ -155,6 +155,14 @@ class Restart(Case):
             daemon.start()
         self.assertGreater(daemon.stats()["window_entries"], 0)
 
+    def test_who_reads_what_was_missed_lets_the_loop_go_first(self):
+        daemon = self.start()
+        tasks = f"/proc/{daemon.process.pid}/task"
+        own = os.getpriority(os.PRIO_PROCESS, daemon.process.pid)
+        wait_for(lambda: min(own + 10, 19) in [os.getpriority(os.PRIO_PROCESS, int(task))
+                                               for task in os.listdir(tasks)], "the reader")
+        self.assertEqual(own, os.getpriority(os.PRIO_PROCESS, daemon.process.pid))
+
 
 class WithoutSyncAlways(Case):
     def test_a_kill_between_two_commits_is_told_and_no_number_comes_twice(self):
