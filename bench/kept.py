@@ -267,8 +267,8 @@ def resumes(warm):
 
 def memory_row(memory, entries):
     each = (memory[0] - WINDOW) / entries
-    return judged("memory of the daemon's own (RssAnon) over the window's bound, the window full, an entry "
-                  "kept",
+    return judged("memory of the daemon's own (RssAnon) over the window's bound, with the window "
+                  "full, an entry kept",
                   f"{each:.1f} bytes",
                   f"{memory[0] / 2**20:.1f} MiB, of which the window may have {WINDOW >> 20}",
                   "at most 32", each <= 32)

@@ -59,11 +59,16 @@ class Confined(OneDaemonATest):
     """Under the unit's seccomp filter, without capabilities."""
 
     def test_it_forbids_what_the_unit_forbids(self):
-        for code in ("os.nice(1)", "socket.socket(socket.AF_NETLINK, socket.SOCK_RAW)",
+        for code in ("os.sched_setaffinity(0, {0})", "socket.socket(socket.AF_NETLINK, socket.SOCK_RAW)",
                      "os.chroot('/')", "os.chown('/dev/null', 1, 1)"):
             status, output = run(CONFINED, UNIT, sys.executable, "-c", f"import os,socket; {code}")
             self.assertEqual(status, 1)
             self.assertIn("PermissionError", output, code)
+
+    def test_a_thread_may_still_let_others_go_first(self):
+        status, output = run(CONFINED, UNIT, sys.executable, "-c",
+                             "import os; os.setpriority(os.PRIO_PROCESS, 0, 19)")
+        self.assertEqual(status, 0, output)
 
     def test_the_daemon_works(self):
         env = os.environ | {"SSE_NOTIFY_WRAP": f"{CONFINED} {UNIT}", "PYTHONDONTWRITEBYTECODE": "1"}
