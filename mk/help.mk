@@ -4,7 +4,7 @@
 help:
 	@echo "make               build build/release/sse-notify"
 	@echo "make run           install what is missing, build, start the daemon on 127.0.0.1:8080"
-	@echo "make test          install what is missing, run every test (about ten minutes)"
+	@echo "make test          install what is missing, run every test (ten to twenty minutes)"
 	@echo "make install       program, units, manual pages, completions, rules (PREFIX, DESTDIR)"
 	@echo "make uninstall     take them away again; the configuration and the journal stay"
 	@echo "make deb           a Debian package, into build/deb"
@@ -21,7 +21,7 @@ help:
 	@echo "make asan          unit and integration under AddressSanitizer and UndefinedBehaviorSanitizer"
 	@echo "make tsan          where there is more than one thread, under ThreadSanitizer"
 	@echo "make valgrind      the unit tests and a short integration run under valgrind"
-	@echo "make fuzz          every fuzz target for FUZZ_SECONDS (60) seconds"
+	@echo "make fuzz          every fuzz target for a minute each; TIME=1h for a night's worth"
 	@echo "make fuzz-corpus   keep what fuzzing found in tests/fuzz/corpus"
 	@echo "make torture       kill the daemon and cut its power a hundred times and more: nothing is lost"
 	@echo "make browser       headless Chromium against the built daemon"

@@ -1,7 +1,8 @@
 # The test programs. tests/run builds the variants it needs (each in its own build folder), runs
 # them and counts; the targets here are short names for its suites.
 
-FUZZ_SECONDS ?= 60
+# `make fuzz TIME=1h`, of each target: a number of seconds, or with s, min or h.
+FUZZ_SECONDS ?= $(if $(filter command,$(firstword $(origin TIME))),$(TIME),60)
 
 UNIT_SRC    := $(sort $(wildcard tests/unit/*/test_*.c))
 UNIT_BIN    := $(UNIT_SRC:%.c=$(BUILD)/%)

@@ -1,4 +1,5 @@
 """The checks of `make lint`, fed with trees that are wrong in one way each."""
+import os
 import pathlib
 import subprocess
 import sys
@@ -6,6 +7,29 @@ import tempfile
 import unittest
 
 TOOLS = pathlib.Path(__file__).resolve().parents[2] / "tools"
+
+
+class Run(unittest.TestCase):
+    """tests/run itself."""
+
+    def test_a_time_that_is_none_is_refused(self):
+        run = pathlib.Path(__file__).resolve().parents[1] / "run"
+        for text in ("never", "0", "-1", "1d", "1.5h"):
+            done = subprocess.run([sys.executable, run, "nothing"], text=True, capture_output=True,
+                                  env=os.environ | {"FUZZ_SECONDS": text}, check=False, timeout=60)
+            self.assertEqual(done.returncode, 1)
+            self.assertIn(f"FUZZ_SECONDS={text} is no time: write 90, 90s, 10min", done.stderr)
+        for text in ("", "5", "90s", "10min", "12h"):
+            done = subprocess.run([sys.executable, run, "nothing"], text=True, capture_output=True,
+                                  env=os.environ | {"FUZZ_SECONDS": text}, check=False, timeout=60)
+            self.assertIn("no suite nothing", done.stderr)
+
+    def test_make_fuzz_gives_each_target_its_time(self):
+        for words, seconds in ((["TIME=1h"], "1h"), (["FUZZ_SECONDS=7"], "7"), ([], "60")):
+            done = subprocess.run(["make", "-n", "-C", TOOLS.parent, "fuzz", *words], text=True,
+                                  capture_output=True, check=False, timeout=60,
+                                  env={"PATH": os.environ["PATH"], "TIME": "%E"})
+            self.assertIn(f"FUZZ_SECONDS={seconds} tests/run fuzz", done.stdout)
 
 
 class Checks(unittest.TestCase):
