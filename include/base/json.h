@@ -32,6 +32,11 @@ enum json_type json_type_of(struct slice value);
 bool json_object_next(struct slice object, size_t *cursor, struct slice *key, struct slice *value);
 bool json_array_next(struct slice array, size_t *cursor, struct slice *value);
 
+/* A number that is written in at most `max_bytes` bytes (up to JSON_MAX_NUMBER); where a double
+ * cannot hold it, the nearest or HUGE_VAL. Returns 0, or -EINVAL: it is longer, or no number. */
+enum { JSON_MAX_NUMBER = 63 };
+int json_number(struct slice value, size_t max_bytes, double *out);
+
 /* Whether the string `key` (with quotes) spells `name`; escapes are undone. */
 bool json_string_is(struct slice key, const char *name);
 

@@ -190,13 +190,10 @@ static int read_event(struct field *f)
 static int read_ttl(struct field *f)
 {
     enum { MAX_TTL_S = 10 * 366 * 86400 };
-    char text[64];
     double seconds;
 
-    if (json_type_of(f->value) != JSON_NUMBER || f->value.n >= sizeof text)
+    if (json_number(f->value, JSON_MAX_NUMBER, &seconds) != 0)
         return refuse(f->why, 400, "ttl must be a number of seconds (byte %zu).", f->at);
-    snprintf(text, sizeof text, "%.*s", SLICE_ARG(f->value));
-    seconds = strtod(text, NULL);
     if (!(seconds >= 0 && seconds <= MAX_TTL_S))
         return refuse(f->why, 400, "ttl must be from 0 to %d seconds (byte %zu).", MAX_TTL_S,
                       f->at);

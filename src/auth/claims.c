@@ -2,10 +2,8 @@
 #include "claims_priv.h"
 
 #include <errno.h>
-#include <stdio.h>
-#include <stdlib.h>
 
-enum { MAX_NUMBER = 40 };
+enum { MAX_NUMBER = 39 };
 
 static enum token_fault fault_of(int status)
 {
@@ -40,17 +38,12 @@ static int find_time(const struct claims *c, const char *name, uint64_t *ms)
 {
     const double last = 253402300800.0; /* the year 10000 */
     struct slice value = members_find(&c->members, name);
-    char text[MAX_NUMBER];
     double seconds;
 
     *ms = 0;
     if (value.p == NULL)
         return 0;
-    if (json_type_of(value) != JSON_NUMBER || value.n >= sizeof text)
-        return -EINVAL;
-    snprintf(text, sizeof text, "%.*s", SLICE_ARG(value));
-    seconds = strtod(text, NULL);
-    if (!(seconds >= 0 && seconds < last))
+    if (json_number(value, MAX_NUMBER, &seconds) != 0 || !(seconds >= 0 && seconds < last))
         return -EINVAL;
     *ms = (uint64_t)(seconds * 1000);
     return 0;

@@ -1,7 +1,9 @@
 /* json.c - a scanner over the text with one bit a level for "object or array". */
 #include "base/json.h"
 
+#include <assert.h>
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include "base/word.h"
 
@@ -291,6 +293,18 @@ enum json_type json_type_of(struct slice value)
     default:
         return JSON_NUMBER;
     }
+}
+
+int json_number(struct slice value, size_t max_bytes, double *out)
+{
+    char text[JSON_MAX_NUMBER + 1];
+
+    assert(max_bytes <= JSON_MAX_NUMBER);
+    if (json_type_of(value) != JSON_NUMBER || value.n > max_bytes)
+        return -EINVAL;
+    *slice_put(text, value) = '\0';
+    *out = strtod(text, NULL);
+    return 0;
 }
 
 /* Behind the string that starts at `at` of a checked text: its first quote that is not escaped,

@@ -4,8 +4,6 @@
 
 #include <errno.h>
 #include <math.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include "base/clock.h"
 #include "base/json.h"
 
@@ -337,13 +335,10 @@ static int read_expires(struct field *f)
 static int read_ttl(struct field *f)
 {
     enum { MAX_TTL_S = 10 * 366 * 86400 };
-    char text[64];
     double seconds;
 
-    if (json_type_of(f->value) != JSON_NUMBER || f->value.n >= sizeof text)
+    if (json_number(f->value, JSON_MAX_NUMBER, &seconds) != 0)
         return refuse(f->why, f->name, "must be a number of seconds");
-    snprintf(text, sizeof text, "%.*s", SLICE_ARG(f->value));
-    seconds = strtod(text, NULL);
     if (!(seconds >= 0 && seconds <= MAX_TTL_S))
         return refuse(f->why, f->name, "must be from 0 to ten years, in seconds");
     f->line->ttl_ms = (uint64_t)ceil(seconds * 1000);

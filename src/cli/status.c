@@ -3,7 +3,6 @@
 
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 #include "base/clock.h"
@@ -14,7 +13,7 @@
 #include "nearby_priv.h"
 #include "output_priv.h"
 
-enum { MAX_FIGURES_A_ROW = 6, TIMEOUT_MS = 10 * 1000 };
+enum { MAX_FIGURES_A_ROW = 6, MAX_FIGURE = 31, TIMEOUT_MS = 10 * 1000 };
 
 /* A kind that is counted has a rate while one watches. */
 enum kind { NONE, NOW, BYTES_NOW, COUNTED, BYTES_COUNTED };
@@ -126,14 +125,10 @@ static const char notes[] =
 static uint64_t number_of(struct slice object, const char *name)
 {
     struct slice value;
-    char text[32];
     double number;
 
-    if (!output_find(object, name, &value) || json_type_of(value) != JSON_NUMBER ||
-        value.n >= sizeof text)
+    if (!output_find(object, name, &value) || json_number(value, MAX_FIGURE, &number) != 0)
         return 0;
-    *slice_put(text, value) = '\0';
-    number = strtod(text, NULL);
     return number > 0 && number < 1.8e19 ? (uint64_t)number : 0;
 }
 

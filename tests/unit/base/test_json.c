@@ -318,6 +318,21 @@ static void compact_text_loses_white_space_and_nothing_else(void **state)
     buf_fini(&b);
 }
 
+static void a_number_is_read_if_it_is_short_enough(void **state)
+{
+    double number = 0;
+
+    (void)state;
+    assert_int_equal(json_number(slice_of("-12.5e1"), 7, &number), 0);
+    assert_true(number == -125);
+    assert_int_equal(json_number(slice_make("123", 2), 2, &number), 0);
+    assert_true(number == 12);
+    assert_int_equal(json_number(slice_of("123"), 2, &number), -EINVAL);
+    assert_int_equal(json_number(slice_of("\"1\""), JSON_MAX_NUMBER, &number), -EINVAL);
+    assert_int_equal(json_number(slice_of("null"), JSON_MAX_NUMBER, &number), -EINVAL);
+    assert_true(number == 12);
+}
+
 static void assert_quoted(struct slice text, const char *expected)
 {
     struct buf b = {0};
@@ -358,6 +373,7 @@ int main(void)
         cmocka_unit_test(a_name_is_known_through_its_escapes),
         cmocka_unit_test(strings_are_read_as_utf8),
         cmocka_unit_test(compact_text_loses_white_space_and_nothing_else),
+        cmocka_unit_test(a_number_is_read_if_it_is_short_enough),
         cmocka_unit_test(any_bytes_become_a_string),
     };
 
