@@ -47,16 +47,24 @@ static const struct asset *find(struct slice path)
     return &assets[0];
 }
 
+/* Made when it is first asked for: the bytes never change. */
+static struct slice etag_of(const struct asset *a)
+{
+    static char tags[sizeof assets / sizeof assets[0]][16];
+    char *tag = tags[a - assets];
+    struct slice bytes = asset_bytes(a);
+
+    if (tag[0] == '\0')
+        snprintf(tag, sizeof tags[0], "\"%08x\"", crc32c(0, bytes.p, bytes.n));
+    return slice_of(tag);
+}
+
 void api_console(void *ctx, struct http_request *r)
 {
     const struct asset *a = find(http_request_path(r));
-    struct slice bytes = asset_bytes(a);
-    char tag[16];
-    struct slice etag;
+    struct slice etag = etag_of(a);
 
     (void)ctx;
-    etag = slice_make(tag, (size_t)snprintf(tag, sizeof tag, "\"%08x\"",
-                                            crc32c(0, bytes.p, bytes.n)));
     http_response_header(r, "ETag", etag);
     http_response_header(r, "Cache-Control", SLICE_LITERAL("no-cache"));
     http_response_header(r, "Content-Security-Policy", slice_of(policy));
@@ -65,5 +73,5 @@ void api_console(void *ctx, struct http_request *r)
     if (slice_equal(http_request_header(r, "If-None-Match"), etag))
         http_respond(r, 304, NULL, slice_make(NULL, 0));
     else
-        http_respond(r, 200, a->content_type, bytes);
+        http_respond(r, 200, a->content_type, asset_bytes(a));
 }
