@@ -9,6 +9,7 @@
 #include "base/hash.h"
 #include "base/intern.h"
 #include "base/list.h"
+#include "base/log.h"
 #include "base/pool.h"
 #include "base/write.h"
 #include "message/history.h"
@@ -175,7 +176,7 @@ struct notification_manager {
     } pressure;
     uint64_t ends_until;
     uint64_t pressure_ended;        /* streams that were ended and not told of yet */
-    uint64_t pressure_told_ms;      /* 0: never */
+    struct log_gate pressure_gate;
     struct outgoing outgoing;       /* empty but within a walk or a flush */
 };
 

@@ -3,13 +3,9 @@
  *
  * The clients are walked twice, some at each turn's end: for who is furthest behind, and for those
  * that are little better. What nobody is slow for (the window) is held to bounds of its own. */
-#include "base/log.h"
 #include "manager_priv.h"
 
-enum {
-    LOOKS_A_TURN = 4000,
-    TELL_MS = 10000,  /* between two lines in the log */
-};
+enum { LOOKS_A_TURN = 4000 };
 
 static bool is_relieved(const struct notification_manager *nm)
 {
@@ -25,10 +21,10 @@ static void look_again(struct notification_manager *nm)
 
 static void tell(struct notification_manager *nm)
 {
-    if (nm->pressure_ended == 0 ||
-        (nm->pressure_told_ms != 0 && nm->now_ms - nm->pressure_told_ms < TELL_MS))
+    uint64_t turns;
+
+    if (nm->pressure_ended == 0 || !log_gate_opens(&nm->pressure_gate, nm->now_ms, &turns))
         return;
-    nm->pressure_told_ms = nm->now_ms;
     log_event(LOG_WARNING, "queues are near limits.max_memory: the slowest streams were ended",
               log_u64("streams", nm->pressure_ended), log_u64("held", nm->stats->memory_held),
               log_u64("max_memory", nm->options.max_memory));
