@@ -36,6 +36,10 @@ struct store_options {
     bool is_unsynced;          /* commits survive the process only */
 };
 
+/* For tools: nothing is taken for age or number, as bounds are the daemon's, which applies them
+ * when it starts. `path` is borrowed. */
+struct store_options store_options_without_bounds(const char *path);
+
 /* What the store knows of itself; of the last commit. */
 struct store_state {
     char epoch[EPOCH_SIZE];

@@ -26,9 +26,6 @@ enum {
     CHUNK = 256 << 10,
 };
 
-/* The draft's map, of which only the pages that are written are more than a number. */
-#define DRAFT_BYTES ((uint64_t)1 << 39)
-
 struct import {
     const struct command *command;
     struct journal_place place;
@@ -398,14 +395,7 @@ static int survey(struct import *i, struct store_survey *out)
 /* Takes the lock and opens the draft. Returns 0, or -1 after a complaint. */
 static int prepare(struct import *i)
 {
-    const struct store_options options = {
-        .keep_ms = UINT64_MAX / 4, /* bounds are the daemon's: it applies them when it starts */
-        .keep_per_user = SIZE_MAX,
-        .keep_bytes = DRAFT_BYTES,
-        .keys_ms = UINT64_MAX / 4,
-        .is_unsynced = true,
-    };
-    struct store_options draft = options;
+    struct store_options draft = store_options_without_bounds(NULL);
     struct store_survey now;
     struct error why = {.text = ""};
 
@@ -425,6 +415,7 @@ static int prepare(struct import *i)
         return -1;
     }
     draft.path = store_draft(i->lock);
+    draft.is_unsynced = true;
     i->store = store_open(&draft, &why);
     if (i->store == NULL) {
         complain(i->command, "%s", why.text);

@@ -15,7 +15,6 @@ enum {
     MAX_LOOKS = 500,
 };
 
-#define MAP_OF_ALL ((uint64_t)1 << 39) /* keep_bytes where there is no bound */
 
 struct replay {
     struct store *s;
@@ -143,13 +142,7 @@ bool store_await_log(struct store *s, const struct store_lock *own)
 /* With the lock. */
 static int open_and_close(const char *path, struct error *why)
 {
-    const struct store_options options = {
-        .path = path,
-        .keep_ms = UINT64_MAX / 4, /* bounds are the daemon's: it applies them when it starts */
-        .keep_per_user = SIZE_MAX,
-        .keep_bytes = MAP_OF_ALL,
-        .keys_ms = UINT64_MAX / 4,
-    };
+    const struct store_options options = store_options_without_bounds(path);
     struct store *s = store_make(&options, why);
     int status = s == NULL ? -1 : store_open_locked(s, why);
 

@@ -25,6 +25,20 @@ enum {
 };
 
 #define MAP_HEADROOM ((uint64_t)64 << 20)
+/* keep_bytes where there is no bound: of the map only the pages that are written are more than a
+ * number. */
+#define MAP_OF_ALL ((uint64_t)1 << 39)
+
+struct store_options store_options_without_bounds(const char *path)
+{
+    return (struct store_options){
+        .path = path,
+        .keep_ms = UINT64_MAX / 4,
+        .keep_per_user = SIZE_MAX,
+        .keep_bytes = MAP_OF_ALL,
+        .keys_ms = UINT64_MAX / 4,
+    };
+}
 
 /* ---- what is written of it ---- */
 
