@@ -10,11 +10,6 @@
 
 enum { TOKEN_TTL_MS = 24 * 3600 * 1000 };
 
-static bool is_set(const char *text)
-{
-    return text != NULL && text[0] != '\0';
-}
-
 /* A configuration that nobody has named need not be there, nor be for our eyes. */
 static bool is_readable(const struct configured *c)
 {
@@ -117,7 +112,7 @@ int nearby_settle(struct nearby *n, const struct command *command, struct remote
 {
     const char *env_url = getenv("SSE_NOTIFY_URL");
     const char *env_token = getenv("SSE_NOTIFY_TOKEN");
-    bool has_address = remote->url != NULL || remote->unix_path != NULL || is_set(env_url);
+    bool has_address = remote->url != NULL || remote->unix_path != NULL || text_is_set(env_url);
     struct error why;
     int code = -1;
 
@@ -128,7 +123,7 @@ int nearby_settle(struct nearby *n, const struct command *command, struct remote
         code = configured_read(&n->configured);
         if (code < 0)
             code = take_address(n, command, remote);
-        if (code < 0 && remote->token == NULL && !is_set(env_token))
+        if (code < 0 && remote->token == NULL && !text_is_set(env_token))
             make_token(n, remote);
     }
     if (code < 0 && remote_settle(remote, env_url, env_token, &why) != 0)

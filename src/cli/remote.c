@@ -4,11 +4,6 @@
 #include <errno.h>
 #include <string.h>
 
-static bool is_set(const char *text)
-{
-    return text != NULL && text[0] != '\0';
-}
-
 /* Refuses what would end a header line, or the part of the address that we add to. The URL is not
  * repeated in the complaint: it may hold a password. */
 static int check_url(const char *url, struct error *why)
@@ -25,16 +20,17 @@ static int check_url(const char *url, struct error *why)
 int remote_settle(struct remote *remote, const char *env_url, const char *env_token,
                   struct error *why)
 {
-    if (remote->url == NULL && is_set(env_url))
+    if (remote->url == NULL && text_is_set(env_url))
         remote->url = env_url;
     if (remote->url == NULL)
-        remote->url = is_set(remote->unix_path) ? "http://localhost" : "http://127.0.0.1:8080";
-    if (remote->token == NULL && is_set(env_token))
+        remote->url = text_is_set(remote->unix_path) ? "http://localhost" : "http://127.0.0.1:8080";
+    if (remote->token == NULL && text_is_set(env_token))
         remote->token = env_token;
     if (remote->unix_path != NULL && remote->unix_path[strspn(remote->unix_path, "@")] == '\0')
         return error_set(why, "--unix needs the path of a socket");
-    if (remote->token != NULL && (!is_set(remote->token) || strchr(remote->token, ' ') != NULL ||
-                                  slice_has_control(slice_of(remote->token))))
+    if (remote->token != NULL &&
+        (!text_is_set(remote->token) || strchr(remote->token, ' ') != NULL ||
+         slice_has_control(slice_of(remote->token))))
         return error_set(why, "the token must be one word without control characters");
     return check_url(remote->url, why);
 }

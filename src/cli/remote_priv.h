@@ -14,6 +14,12 @@ struct remote {
     const char *ca_file;   /* PEM certificates to trust instead of the system's; NULL: those */
 };
 
+/* Whether an argument or a variable says something. */
+static inline bool text_is_set(const char *text)
+{
+    return text != NULL && text[0] != '\0';
+}
+
 /* The rows of an argument table that fill a struct remote. */
 #define REMOTE_ARGUMENTS(remote)                                                                   \
     {0, "url", ARGUMENT_TEXT, "URL", &(remote).url, 0, 0,                                          \
