@@ -142,7 +142,7 @@ struct config_issuer {
 struct config_limits {
     uint64_t publishes_per_second_per_key; /* notifications; 0: no limit */
     uint64_t streams_per_second_per_ip;    /* 0: no limit */
-    uint64_t max_memory_bytes;             /* 0: no limit; else at least twice the window */
+    uint64_t max_memory_bytes;             /* 0: no limit; else as config_check_memory has it */
 };
 
 struct config_http {
@@ -231,7 +231,8 @@ int config_set(struct config *cfg, const char *path, const char *value, const ch
 
 /* Completes the config and checks what depends on several settings; to be called when all is
  * read. Without a listener there is then one, and the listener CONFIG_DEFAULT_LISTENER without
- * address has its default; the window is cut to keep_bytes. Returns as the four above. */
+ * address has its default; a journal in memory keeps a quarter of max_memory by default, and the
+ * window is cut to keep_bytes. Returns as the four above. */
 int config_check(struct config *cfg, struct config_errors *errors);
 
 /* Whether it names a place for keys; without one nobody makes such tokens. */

@@ -35,7 +35,8 @@ struct slice http_request_param(const struct http_request *r, int i);
 /* The first header of that name (case does not matter), trimmed; {NULL, 0} if absent. */
 struct slice http_request_header(const struct http_request *r, const char *name);
 
-/* The value of the header Host; {NULL, 0} if absent. */
+/* By which name the server is called: the authority of a target that is a whole URL, else the value
+ * of the header Host; {NULL, 0} if there is neither. */
 struct slice http_request_host(const struct http_request *r);
 
 /* The last header of that name: what the nearest proxy has added. */

@@ -111,8 +111,12 @@ static int default_path(struct config *cfg, struct config_errors *errors)
 
 static int check_journal(struct config *cfg, struct config_errors *errors)
 {
+    uint64_t share = cfg->limits.max_memory_bytes / 4;
     char size[VALUE_FORMAT_SIZE];
 
+    if (cfg->journal.type == CONFIG_JOURNAL_MEMORY && share > 0 &&
+        cfg->origins[CONFIG_journal_keep_bytes] == NULL && cfg->journal.keep_bytes > share)
+        cfg->journal.keep_bytes = share;
     if (cfg->journal.window_bytes > cfg->journal.keep_bytes)
         cfg->journal.window_bytes = cfg->journal.keep_bytes;
     if (cfg->journal.type != CONFIG_JOURNAL_DISK)
@@ -126,12 +130,13 @@ static int check_journal(struct config *cfg, struct config_errors *errors)
     return cfg->journal.path == NULL ? default_path(cfg, errors) : 0;
 }
 
-/* Once the window is known. */
-static int check_memory(const struct config *cfg, struct config_errors *errors)
+int config_check_memory(const struct config *cfg, const struct config_journal *journal,
+                        struct config_errors *errors)
 {
-    uint64_t window = 2 * cfg->journal.window_bytes;
+    bool is_kept_there = journal->type == CONFIG_JOURNAL_MEMORY;
+    uint64_t kept = 2 * (journal->window_bytes + (is_kept_there ? journal->keep_bytes : 0));
     uint64_t body = 8 * cfg->publish.max_body_bytes;
-    uint64_t least = window > body ? window : body;
+    uint64_t least = kept > body ? kept : body;
     const char *origin = cfg->origins[CONFIG_limits_max_memory];
     char size[VALUE_FORMAT_SIZE];
     char needed[VALUE_FORMAT_SIZE];
@@ -140,12 +145,15 @@ static int check_memory(const struct config *cfg, struct config_errors *errors)
         return 0;
     value_format_size(cfg->limits.max_memory_bytes, size);
     value_format_size(least, needed);
+    if (origin == NULL && kept > body && is_kept_there)
+        origin = cfg->origins[CONFIG_journal_keep_bytes];
     if (origin == NULL)
-        origin = cfg->origins[window > body ? CONFIG_journal_window : CONFIG_publish_max_body];
+        origin = cfg->origins[kept > body ? CONFIG_journal_window : CONFIG_publish_max_body];
     return config_error(errors, origin,
                         "[limits] max_memory = %s: must be at least %s, %s", size, needed,
-                        window > body ? "twice [journal] window"
-                                      : "eight times [publish] max_body");
+                        kept <= body    ? "eight times [publish] max_body"
+                        : is_kept_there ? "twice [journal] window and keep_bytes of type = memory"
+                                        : "twice [journal] window");
 }
 
 /* ---- who makes tokens ---- */
@@ -274,6 +282,6 @@ int config_check(struct config *cfg, struct config_errors *errors)
     worst = rc != 0 ? rc : worst;
     rc = check_journal(cfg, errors);
     worst = rc != 0 ? rc : worst;
-    rc = check_memory(cfg, errors);
+    rc = config_check_memory(cfg, &cfg->journal, errors);
     return rc != 0 ? rc : worst;
 }

@@ -54,4 +54,10 @@ static inline size_t config_option_index(const struct config_option *o)
 {
     return (size_t)(o - config_options);
 }
+
+/* ---- check.c ---- */
+/* Whether limits.max_memory leaves room for the largest bodies, and for what `journal` holds in
+ * memory: that of `cfg`, or the one in force. Returns 0 or -EINVAL. */
+int config_check_memory(const struct config *cfg, const struct config_journal *journal,
+                        struct config_errors *errors);
 #endif

@@ -28,6 +28,8 @@ int config_load_again(struct config *fresh, const struct config *in_force, const
     worst = config_read_sources(fresh, file, overrides, count, errors);
     rc = keep_path(fresh, in_force) != 0 ? config_no_memory(errors) : config_check(fresh, errors);
     worst = rc != 0 ? rc : worst;
+    if (worst == 0) /* window and journal stay as they are until a restart */
+        worst = config_check_memory(fresh, &in_force->journal, errors);
     if (worst != 0)
         config_fini(fresh);
     return worst;

@@ -46,11 +46,21 @@ static struct buf *need_bytes(struct conn *c, size_t offset)
     return c->bytes == NULL ? NULL : (struct buf *)(void *)((char *)c->bytes + offset);
 }
 
+/* What they have grown by, or shrunk. */
+static void count_bytes(struct conn *c)
+{
+    size_t size = c->bytes->out.cap + c->bytes->stash.cap;
+
+    conn_server(c)->stats->request_bytes += size - c->bytes->counted;
+    c->bytes->counted = size;
+}
+
 static void drop_bytes(struct conn *c)
 {
     if (c->bytes == NULL)
         return;
     assert(!c->is_resumed); /* the list of those goes through them */
+    conn_server(c)->stats->request_bytes -= c->bytes->counted;
     buf_fini(&c->bytes->out);
     buf_fini(&c->bytes->stash);
     free(c->bytes);
@@ -68,6 +78,33 @@ static void stash(struct conn *c, const char *p, size_t n)
 
     if (b == NULL || buf_add(b, p, n) != 0)
         conn_cut_for_memory(c);
+    else
+        count_bytes(c);
+}
+
+/* What came behind a request that is not done with. Without room for it the client can tell from
+ * the end of the connection which requests were not handled (RFC 9112 9.3.2). */
+static void keep_behind(struct conn *c, const char *p, size_t n)
+{
+    struct http_server *server = conn_server(c);
+
+    if (server_has_room(server, n)) {
+        stash(c, p, n);
+        return;
+    }
+    server->stats->requests_refused_for_memory++;
+    c->has_lost = true;
+    c->is_kept = false;
+}
+
+/* What is stashed becomes the caller's. */
+static struct buf take_stash(struct conn *c)
+{
+    struct buf bytes = c->bytes->stash;
+
+    c->bytes->stash = (struct buf){0};
+    drop_bytes(c);
+    return bytes;
 }
 
 /* For one that has bytes in its stash. */
@@ -136,7 +173,7 @@ void conn_linger(struct conn *c)
 
 bool conn_may_keep(const struct conn *c)
 {
-    return !conn_server(c)->is_draining;
+    return !conn_server(c)->is_draining && !c->has_lost;
 }
 
 /* All of the answer is written. */
@@ -156,22 +193,29 @@ static void on_flushed(struct conn *c)
         conn_linger(c);
 }
 
-/* Writes what the socket takes and keeps the rest. Returns 0, or -errno when the peer is gone. */
+/* Writes what the socket takes and keeps the rest. Returns 0, or -errno when the peer is gone or
+ * there is no room for that. */
 static int send_answer(struct conn *c, struct slice head, struct slice body)
 {
     struct iovec iov[2] = {{(void *)(uintptr_t)head.p, head.n},
                            {(void *)(uintptr_t)body.p, body.n}};
     ssize_t taken = sock_writev(&c->sock, iov, body.n > 0 ? 2 : 1);
     size_t n = taken < 0 ? 0 : (size_t)taken;
+    size_t left = head.n + body.n - n;
     struct buf *out;
 
     if (taken < 0 && taken != -EAGAIN)
         return (int)taken;
-    if (n == head.n + body.n)
+    if (left == 0)
         return 0;
+    if (left > LARGE && !server_has_room(conn_server(c), left)) {
+        conn_server(c)->stats->requests_refused_for_memory++;
+        return -ENOBUFS;
+    }
     out = need_bytes(c, offsetof(struct conn_bytes, out));
-    if (out == NULL || buf_reserve(out, head.n + body.n - n) != 0)
+    if (out == NULL || buf_reserve(out, left) != 0)
         return -ENOMEM;
+    count_bytes(c);
     if (n < head.n)
         buf_add(out, head.p + n, head.n - n);
     n -= n < head.n ? n : head.n;
@@ -343,17 +387,24 @@ static void on_head(struct conn *c, size_t more)
         conn_cut(c);
 }
 
+static void refuse_for_memory(struct conn *c)
+{
+    conn_server(c)->stats->requests_refused_for_memory++;
+    http_response_header(c->request, "Retry-After", SLICE_LITERAL("1"));
+    response_refuse(c->request, 503,
+                    "The requests that are being received hold as much memory as "
+                    "limits.max_memory leaves them; try again later.");
+}
+
 /* False: there is no room for what the request has grown by, which was answered. */
 static bool has_room(struct conn *c)
 {
-    struct http_request *r = c->request;
+    struct http_server *server = conn_server(c);
 
-    if (server_has_room(conn_server(c), r))
+    server_count_bytes(server, c->request);
+    if (c->request->counted <= LARGE || server_has_room(server, 0))
         return true;
-    conn_server(c)->stats->requests_refused_for_memory++;
-    http_response_header(r, "Retry-After", SLICE_LITERAL("1"));
-    response_refuse(r, 503, "The requests that are being received hold as much memory as "
-                            "limits.max_memory leaves them; try again later.");
+    refuse_for_memory(c);
     return false;
 }
 
@@ -412,6 +463,20 @@ static bool has_turn(uint64_t *pipelined_us)
     return now_us - *pipelined_us < PIPELINED_US;
 }
 
+/* Between two requests, with bytes that have to wait for the turn's end. */
+static void put_off(struct conn *c, const char *p, size_t n)
+{
+    if (server_has_room(conn_server(c), n)) {
+        stash(c, p, n);
+        if (c->state == CONN_READING)
+            ask_resume(c);
+    } else if (begin_request(c)) {
+        refuse_for_memory(c);
+    } else {
+        conn_cut_for_memory(c);
+    }
+}
+
 /* Reads requests out of the bytes and has them handled, one after another, as long as each is
  * answered within its handler; bytes behind one that is not are stashed, and so are those behind
  * many, for the turn's end. */
@@ -441,13 +506,13 @@ static void conn_feed(struct conn *c, const char *p, size_t n)
     c->is_feeding = false;
     if (c->state == CONN_HANDLING || (c->state == CONN_FLUSHING && c->is_kept)) {
         if (n > 0)
-            stash(c, p, n);
+            keep_behind(c, p, n);
     } else if (c->state == CONN_READING && c->request == NULL && n > 0) {
-        stash(c, p, n);
-        if (c->state == CONN_READING)
-            ask_resume(c);
+        put_off(c, p, n);
     } else if (c->state == CONN_READING && c->has_end) {
         conn_cut(c);
+    } else if (c->state == CONN_READING && c->request != NULL && c->has_lost) {
+        refuse_for_memory(c); /* the rest of it was thrown away */
     } else if (c->state == CONN_READING && c->request != NULL) {
         set_read_deadline(c);
     }
@@ -475,9 +540,7 @@ static void read_proxy_header(struct conn *c)
         conn_cut(c);
         return;
     }
-    stash = c->bytes->stash;
-    c->bytes->stash = (struct buf){0};
-    drop_bytes(c);
+    stash = take_stash(c);
     enter(c, CONN_READING);
     conn_feed(c, bytes.p + used, bytes.n - (size_t)used);
     buf_fini(&stash);
@@ -516,15 +579,15 @@ static void on_readable(struct conn *c)
         break;
     case CONN_READING:
         if (stashed(c) > 0) /* not gone on with yet: these come after it */
-            stash(c, server->read, (size_t)n);
+            keep_behind(c, server->read, (size_t)n);
         else
             conn_feed(c, server->read, (size_t)n);
         break;
     case CONN_HANDLING:
-        stash(c, server->read, (size_t)n);
+        keep_behind(c, server->read, (size_t)n);
         break;
     case CONN_LINGERING:
-        c->lingered += (uint32_t)n;
+        c->lingered += (unsigned)n;
         if (c->lingered > MAX_LINGER)
             conn_cut(c);
         break;
@@ -562,6 +625,8 @@ static void on_writable(struct conn *c)
     b->sent = 0;
     if (b->stash.len == 0)
         drop_bytes(c);
+    else
+        count_bytes(c);
     on_flushed(c);
 }
 
@@ -623,6 +688,14 @@ void conn_on_deadline(struct sock *s, uint64_t at_ms)
     conn_settle(c);
 }
 
+/* Whether bytes behind those that wait, or behind the request that is being handled, are taken. */
+static bool takes_more(const struct conn *c)
+{
+    if (c->has_end || c->has_lost)
+        return false;
+    return stashed(c) == 0 || (stashed(c) < MAX_STASH && server_has_room(conn_server(c), 0));
+}
+
 static unsigned wanted(const struct conn *c)
 {
     switch ((enum conn_state)c->state) {
@@ -630,7 +703,7 @@ static unsigned wanted(const struct conn *c)
         return NET_READ;
     case CONN_READING:
     case CONN_HANDLING:
-        return c->has_end || stashed(c) >= MAX_STASH ? 0 : NET_READ;
+        return takes_more(c) ? NET_READ : 0;
     case CONN_FLUSHING:
         return NET_WRITE;
     case CONN_STREAMING:
@@ -667,9 +740,7 @@ void conn_resume(struct conn *c)
         drop_bytes(c);
     if (c->state != CONN_READING || c->bytes == NULL)
         return;
-    bytes = c->bytes->stash;
-    c->bytes->stash = (struct buf){0};
-    drop_bytes(c);
+    bytes = take_stash(c);
     conn_feed(c, bytes.p, bytes.len);
     buf_fini(&bytes);
     conn_settle(c);

@@ -15,7 +15,7 @@
 enum {
     READ_SIZE = 65536,      /* of the one buffer that all connections read into */
     MAX_STASH = 65536,      /* bytes kept of what comes while a request has no answer yet */
-    LARGE_REQUEST = 65536,  /* smaller ones are let in past max_pending */
+    LARGE = 65536,          /* bytes; smaller requests and answers are let in past max_pending */
     MAX_POOL = 64,          /* request objects kept for the next requests */
     PIPELINED_US = 300,     /* of requests behind a first, before other connections have theirs */
     WRITE_TIMEOUT_MS = 30000,
@@ -45,6 +45,7 @@ struct conn_bytes {
     struct buf out;   /* of the answer, from `sent` on not taken yet */
     size_t sent;
     struct buf stash; /* came after the request that is being handled */
+    size_t counted;   /* bytes of both, as in stats.request_bytes */
     struct conn *next_resumed; /* in the server's list of those to go on with */
 };
 
@@ -65,7 +66,9 @@ struct conn {
                                         * needs nothing else */
         struct conn *next_dead;        /* dead: in the server's list of those */
     };
-    uint32_t lingered;          /* bytes thrown away in lingering */
+    uint32_t lingered : 31;     /* bytes thrown away in lingering */
+    bool has_lost : 1;          /* what came behind its request was thrown away for want of room:
+                                 * that one's answer is the last */
     struct peer peer;
     uint8_t state;              /* enum conn_state */
     uint8_t role : 2;
@@ -113,8 +116,10 @@ static inline struct http_server *conn_server(const struct conn *c)
 /* ---- server.c ---- */
 struct http_request *server_take_request(struct http_server *server); /* NULL: no memory */
 void server_put_request(struct http_server *server, struct http_request *r);
-/* Counts what the request has grown by; false: it is too large for what is left of max_pending. */
-bool server_has_room(struct http_server *server, struct http_request *r);
+/* Counts what the request has grown by, or shrunk. */
+void server_count_bytes(struct http_server *server, struct http_request *r);
+/* Whether `more` bytes fit into what is left of max_pending. */
+bool server_has_room(const struct http_server *server, size_t more);
 struct slice server_date_line(struct http_server *server); /* RFC 9110 6.6.1, of now, with CRLF */
 
 /* ---- conn.c ---- */

@@ -351,7 +351,7 @@ struct framing {
     uint64_t length;
 };
 
-static bool is_host(struct slice host)
+bool h1_is_host(struct slice host)
 {
     for (size_t i = 0; i < host.n; i++) {
         switch (host.p[i]) {
@@ -383,7 +383,7 @@ static int note_field(struct h1 *h, const struct h1_field *field, struct framing
         f->hosts++;
         m->host.at = value.n == 0 ? field->name.at : (uint32_t)(value.p - m->arena.p);
         m->host.n = (uint32_t)value.n;
-        if (!is_host(value))
+        if (!h1_is_host(value))
             return (int)refuse(h, 400, "The Host header is not a host name.");
     } else if (name.n == 6 && slice_is_nocase(name, "Expect") && m->minor > 0) {
         m->expect = slice_is_nocase(value, "100-continue") ? H1_EXPECT_CONTINUE

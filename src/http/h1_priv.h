@@ -35,7 +35,8 @@ struct h1_message {
     bool is_persistent;     /* the client wants the connection kept (RFC 9112 9.3) */
     enum h1_body framing;
     enum h1_expect expect;
-    struct h1_span host;    /* the value of Host; at = 0: there is none */
+    struct h1_span host;    /* the value of Host; at = 0: there is none. Whoever reads the target
+                             * puts the authority of an absolute one in its place */
     struct h1_span body;
     size_t field_count;
     struct h1_field fields[H1_MAX_FIELDS];
@@ -68,6 +69,9 @@ enum h1_result h1_feed(struct h1 *h, const char *p, size_t n, size_t *used);
 
 /* Valid for the reader's life; the arena moves with h1_feed. */
 struct h1_message *h1_message(struct h1 *h);
+
+/* Whether it can be what Host says, an empty one too: RFC 9112 3.2. */
+bool h1_is_host(struct slice host);
 
 /* Whether a byte of the request line has been read. */
 bool h1_has_begun(const struct h1 *h);

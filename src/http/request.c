@@ -62,21 +62,24 @@ static enum http_method method_of(struct slice name)
     return HTTP_OTHER;
 }
 
-/* The part of an absolute-form target ("http://host:1/path?query") from its path on; {NULL, 0} if
- * it is none. */
-static struct slice after_authority(struct slice target)
+/* Cuts the scheme and the authority off an absolute-form target ("http://host:1/path?query");
+ * {NULL, 0} if it has none. Source: RFC 9112 3.2.2. */
+static struct slice cut_authority(struct slice *target)
 {
-    size_t n = 0;
+    size_t from = 0;
+    size_t n;
 
-    if (target.n > 7 && strncasecmp(target.p, "http://", 7) == 0)
-        n = 7;
-    else if (target.n > 8 && strncasecmp(target.p, "https://", 8) == 0)
-        n = 8;
-    else
-        return slice_make(NULL, 0);
-    while (n < target.n && target.p[n] != '/' && target.p[n] != '?')
+    if (target->n > 7 && strncasecmp(target->p, "http://", 7) == 0)
+        from = 7;
+    else if (target->n > 8 && strncasecmp(target->p, "https://", 8) == 0)
+        from = 8;
+    n = from;
+    while (from > 0 && n < target->n && target->p[n] != '/' && target->p[n] != '?')
         n++;
-    return slice_make(target.p + n, target.n - n);
+    if (n == from)
+        return slice_make(NULL, 0);
+    *target = slice_make(target->p + n, target->n - n);
+    return slice_make(target->p - (n - from), n - from);
 }
 
 static bool is_escape(struct slice s, size_t at)
@@ -140,6 +143,19 @@ static int refuse(const char **detail, const char *line)
     return 400;
 }
 
+/* A whole URL as the target: its authority counts, and not what Host says. */
+static int read_absolute(struct h1_message *m, struct slice *target, const char **detail)
+{
+    struct slice authority = cut_authority(target);
+
+    if (authority.p == NULL)
+        return refuse(detail, "The target must begin with a slash, or be a whole http URL.");
+    if (!h1_is_host(authority))
+        return refuse(detail, "The target's authority is not a host name.");
+    m->host = span_of(m, authority);
+    return 0;
+}
+
 int request_on_head(struct http_request *r, const char **detail)
 {
     struct h1_message *m = h1_message(r->reader);
@@ -150,11 +166,9 @@ int request_on_head(struct http_request *r, const char **detail)
     if (has_odd_byte(target))
         return refuse(detail, "The target must be ASCII without blanks and fragment: "
                               "percent-encode other characters.");
-    if (target.p[0] != '/' && !(slice_is(target, "*") && r->method == HTTP_OPTIONS)) {
-        target = after_authority(target);
-        if (target.p == NULL)
-            return refuse(detail, "The target must begin with a slash, or be a whole http URL.");
-    }
+    if (target.p[0] != '/' && !(slice_is(target, "*") && r->method == HTTP_OPTIONS) &&
+        read_absolute(m, &target, detail) != 0)
+        return 400;
     path = slice_cut(&target, '?');
     if (!percent_is_valid(path))
         return refuse(detail, "A percent sign in the path must be followed by two hex digits.");

@@ -118,8 +118,7 @@ struct http_server *http_server_create(struct loop *loop, const struct http_limi
     return server;
 }
 
-/* What it has grown by, or shrunk. */
-static void count_bytes(struct http_server *server, struct http_request *r)
+void server_count_bytes(struct http_server *server, struct http_request *r)
 {
     size_t size = h1_message(r->reader)->arena.cap;
 
@@ -245,17 +244,16 @@ void server_put_request(struct http_server *server, struct http_request *r)
     }
     request_reset(r); /* now and not when it is taken: a large body is not kept until then */
     if (h1_message(r->reader)->arena.cap != r->counted)
-        count_bytes(server, r);
+        server_count_bytes(server, r);
     r->next = server->pool;
     server->pool = r;
     server->pool_count++;
 }
 
-bool server_has_room(struct http_server *server, struct http_request *r)
+bool server_has_room(const struct http_server *server, size_t more)
 {
-    count_bytes(server, r);
-    return server->limits->max_pending == 0 || r->counted <= LARGE_REQUEST ||
-           server->stats->request_bytes <= server->limits->max_pending;
+    return server->limits->max_pending == 0 ||
+           server->stats->request_bytes + more <= server->limits->max_pending;
 }
 
 struct slice server_date_line(struct http_server *server)

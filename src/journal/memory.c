@@ -45,6 +45,7 @@ static struct journal *memory_open(const struct journal_options *options, struct
         .max_bytes = options->keep_bytes,
         .keep_ms = options->keep_ms,
         .max_per_user = options->keep_per_user,
+        .held = &stats->memory_held,
     };
     struct memory *m = calloc(1, sizeof *m);
 

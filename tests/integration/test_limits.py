@@ -47,6 +47,30 @@ class Names(OneDaemonATest):
         self.assertIsNone(response["Access-Control-Allow-Origin"])
         self.assertEqual(daemon.stats()["requests_misdirected"], 11)
 
+    def test_a_whole_url_names_the_server_whatever_host_says(self):
+        daemon = self.start("http.server_names=a.example")
+        for target, host, status in (
+                ("http://a.example/healthz", "evil.example", 200),
+                ("HTTP://LOCALHOST:80/healthz", "evil.example", 200),
+                ("http://evil.example/healthz", "a.example", 421),
+                ("https://evil.example/healthz", "a.example", 421),
+                ("http://evil.example?q", "a.example", 421),
+                ("http://:80/healthz", "a.example", 421),
+                ("http:///healthz", "a.example", 400),
+                ("http://a.example@evil.example/healthz", "a.example", 400),
+                ("http://evil.example\\@a.example/healthz", "a.example", 400),
+                ("ftp://a.example/healthz", "a.example", 400),
+                ("a.example/healthz", "a.example", 400)):
+            for version in ("1.1", "1.0"):
+                with self.subTest(target, version=version):
+                    self.assertEqual(get(daemon, host, target, version=version).status, status)
+        self.assertEqual(get(daemon, None, "http://evil.example/", version="1.0").status, 421)
+        self.assertEqual(get(daemon, None, "http://a.example/healthz").status, 400)
+        # A page of evil.example is not of the same origin as what a.example is asked for.
+        response = get(daemon, "evil.example", "http://a.example/healthz",
+                       "Origin: http://evil.example\r\n")
+        self.assert_problem(response, 403, "evil.example")
+
     def test_names_that_are_set_count_on_every_listener(self):
         daemon = self.start("listener.out.address=0.0.0.0:0", "streams.allow_anonymous=yes",
                             "publish.allow_anonymous=yes",
@@ -382,6 +406,45 @@ class Memory(OneDaemonATest):
         self.assertGreaterEqual(stats["publishes_refused_for_memory"], 1)
         daemon.wait_log("refused at a limit")
         self.assertEqual(len(daemon.log("refused at a limit")), 1)
+
+    def test_a_journal_in_memory_counts(self):
+        daemon = self.start("journal.type=memory", "limits.max_memory=8MiB",
+                            "publish.max_payload=32KiB", "journal.window=64KiB")
+        self.assertEqual(daemon.stats()["memory_held"], 0)
+        for n in range(50):
+            self.assertEqual(daemon.notify(user=f"u{n}", data="x" * 30000)["streams"], 0)
+        stats = daemon.stats()
+        self.assertGreater(stats["memory_held"], 50 * 30000)
+        self.assertLess(stats["memory_held"], 50 * 32000)  # what is in the window, too, counts once
+        for n in range(50, 200):
+            daemon.notify(user=f"u{n}", data="x" * 30000)
+        stats = daemon.stats()
+        self.assertLess(stats["memory_held"], 3 << 20)  # a quarter of it, and the window
+        self.assertEqual(stats["publishes_refused_for_memory"], 0)
+
+    def test_a_journal_in_memory_must_leave_room(self):
+        options = ("-o", "journal.type=memory", "-o", "journal.window=1MiB")
+        done = run("check-config", *options, "-o", "journal.keep_bytes=1GiB")
+        self.assertEqual(done.returncode, 2)
+        self.assertIn("max_memory = 1GiB: must be at least 2050MiB", done.stderr)
+        self.assertIn("keep_bytes", done.stderr)
+        done = run("check-config", *options, "-o", "journal.keep_bytes=511MiB")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        done = run("check-config", *options, "-o", "journal.keep_bytes=8GiB", "-o",
+                   "limits.max_memory=0")
+        self.assertEqual(done.returncode, 0, done.stderr)
+
+    def test_a_reload_leaves_what_is_kept_its_room(self):
+        path = pathlib.Path(self.scratch()) / "conf"
+        path.write_text("")
+        daemon = self.start("journal.type=memory", arguments=["-c", str(path)])
+        path.write_text("[limits]\nmax_memory = 256MiB\n")  # 256 MiB may be kept, and a window
+        daemon.process.send_signal(signal.SIGHUP)
+        daemon.wait_log("SIGHUP: the configuration is refused; what was in force stays in force")
+        self.assertIn("max_memory = 256MiB: must be at least 640MiB", daemon.log_text())
+        path.write_text("[limits]\nmax_memory = 640MiB\n")
+        daemon.process.send_signal(signal.SIGHUP)
+        daemon.wait_log("configuration reloaded")
 
     def test_it_must_leave_room_for_the_window(self):
         done = run("check-config", "-o", "limits.max_memory=100MiB")

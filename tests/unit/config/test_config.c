@@ -293,6 +293,32 @@ static void a_payload_larger_than_a_body_is_told_where_it_was_set(void **state)
     settings_fini(&s);
 }
 
+static void a_journal_in_memory_keeps_a_quarter_of_max_memory_by_default(void **state)
+{
+    struct settings s;
+
+    (void)state;
+    settings_init(&s);
+    set(&s, "journal.type", "memory");
+    set(&s, "limits.max_memory", "200MiB");
+    assert_checked(&s, "");
+    assert_int_equal(s.cfg.journal.keep_bytes, 50 * 1024 * 1024);
+    assert_int_equal(s.cfg.journal.window_bytes, 50 * 1024 * 1024);
+    set(&s, "journal.keep_bytes", "200MiB");
+    set(&s, "journal.window", "1MiB");
+    assert_checked(&s, "-o: [limits] max_memory = 200MiB: must be at least 402MiB, twice [journal] "
+                       "window and keep_bytes of type = memory\n");
+    settings_fini(&s);
+
+    settings_init(&s);
+    set(&s, "journal.type", "memory");
+    set(&s, "journal.keep_bytes", "200MiB");
+    set(&s, "limits.max_memory", "0");
+    assert_checked(&s, "");
+    assert_int_equal(s.cfg.journal.keep_bytes, 200 * 1024 * 1024);
+    settings_fini(&s);
+}
+
 static void the_window_is_cut_to_what_is_kept(void **state)
 {
     struct settings s;
@@ -517,6 +543,7 @@ int main(void)
         cmocka_unit_test(port_0_is_another_port_each_time_but_a_path_is_the_same),
         cmocka_unit_test(the_default_address_is_taken_only_once_in_either_order),
         cmocka_unit_test(a_payload_larger_than_a_body_is_told_where_it_was_set),
+        cmocka_unit_test(a_journal_in_memory_keeps_a_quarter_of_max_memory_by_default),
         cmocka_unit_test(the_window_is_cut_to_what_is_kept),
         cmocka_unit_test(without_credentials_nothing_is_needed),
         cmocka_unit_test(tokens_need_keys_from_one_place),

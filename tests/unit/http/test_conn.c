@@ -41,6 +41,12 @@ static char *big;
 
 /* ---- handlers ---- */
 
+static void tell_host(void *ctx, struct http_request *r)
+{
+    (void)ctx;
+    http_respond(r, 200, "text/plain", http_request_host(r));
+}
+
 /* Takes long enough that one turn is not for many of them. */
 static void answer_slowly(void *ctx, struct http_request *r)
 {
@@ -169,6 +175,7 @@ static const struct http_route routes[] = {
     {HTTP_GET, "/huge", HTTP_PUBLIC, huge},
     {HTTP_GET, "/fails", HTTP_PUBLIC, fails},
     {HTTP_GET, "/slow", HTTP_PUBLIC, answer_slowly},
+    {HTTP_GET, "/host", HTTP_PUBLIC, tell_host},
     {HTTP_GET, "/describe", HTTP_PUBLIC, describe},
     {HTTP_GET, "/stream", HTTP_PUBLIC, open_stream},
     {HTTP_GET, "/brief", HTTP_PUBLIC, open_and_close},
@@ -374,6 +381,81 @@ static void what_waits_behind_an_open_answer_is_bounded(void **state)
     assert_true(has("HTTP/1.1 400 "));
 }
 
+/* The answer in hand is given, and then the end: what came behind it was not handled. */
+static void nothing_waits_behind_an_open_answer_without_room(void **state)
+{
+    static const char *const texts[][2] = {
+        {"GET /later HTTP/1.1\r\n" HOST "\r\nGET /echo/2 HTTP/1.1\r\n" HOST "\r\n", ""},
+        {"GET /later HTTP/1.1\r\n" HOST "\r\n", "GET /echo/2 HTTP/1.1\r\n" HOST "\r\n"},
+    };
+
+    (void)state;
+    limits.max_pending = 1;
+    for (size_t i = 0; i < 2; i++) {
+        send_text(texts[i][0]);
+        run();
+        send_text(texts[i][1]);
+        run();
+        assert_int_equal(stats.requests_refused_for_memory, i + 1);
+        assert_int_equal(got_n, 0);
+        http_respond(held, 200, "text/plain", SLICE_LITERAL("[1]"));
+        held = NULL;
+        run();
+        assert_true(has("[1]") && has("\r\nConnection: close\r\n"));
+        assert_false(has("[2|]"));
+        assert_true(has_peer_closed);
+        close(client);
+        run();
+        client = connect_client();
+        has_peer_closed = false;
+        forget();
+    }
+}
+
+static void what_waits_counts_until_it_is_handled(void **state)
+{
+    uint64_t before;
+
+    (void)state;
+    limits.max_pending = 1 << 20;
+    send_text("GET /later HTTP/1.1\r\n" HOST "\r\n");
+    run();
+    before = stats.request_bytes;
+    send_text("GET /echo/2 HTTP/1.1\r\n" HOST "\r\nGET /echo/3 HTTP/1.1\r\n" HOST);
+    run();
+    assert_true(stats.request_bytes >= before + 60);
+    limits.max_pending = 1; /* the rest of the third has no room any more */
+    http_respond(held, 200, "text/plain", SLICE_LITERAL("[1]"));
+    run();
+    send_text("\r\n");
+    run();
+    assert_true(has("[1]") && has("[2|]") && has("[3|]"));
+    assert_int_equal(stats.request_bytes, before);
+}
+
+static void many_that_are_pipelined_are_refused_without_room(void **state)
+{
+    (void)state;
+    limits.max_pending = 1;
+    for (int i = 0; i < 50; i++)
+        send_text("GET /slow HTTP/1.1\r\n" HOST "\r\n");
+    run_until(has_peer_closed);
+    assert_true(count_of("[slow]") >= 1 && count_of("[slow]") < 50);
+    assert_int_equal(count_of("HTTP/1.1 503 "), 1);
+    assert_int_equal(count_of("\r\nRetry-After: 1\r\n"), 1);
+}
+
+static void a_large_answer_that_is_not_taken_is_cut_off_without_room(void **state)
+{
+    (void)state;
+    limits.max_pending = 1;
+    send_text("GET /huge HTTP/1.1\r\n" HOST "\r\n");
+    run_until(has_peer_closed);
+    assert_true(got_n < BIG);
+    assert_int_equal(stats.requests_refused_for_memory, 1);
+    assert_int_equal(stats.connections_open, 0);
+}
+
 static void a_half_closed_client_gets_its_answer(void **state)
 {
     (void)state;
@@ -527,6 +609,15 @@ static void targets_are_checked(void **state)
     send_text("GET http://elsewhere.example/echo/abs?q HTTP/1.1\r\n" HOST "\r\n");
     run();
     assert_true(has("[abs|]<q=>"));
+    forget();
+    send_text("GET http://elsewhere.example:81/host HTTP/1.1\r\n" HOST "\r\n"
+              "GET https://other.example?q HTTP/1.1\r\n" HOST "\r\n"
+              "GET HTTP://third.example/host HTTP/1.0\r\nConnection: keep-alive\r\n\r\n"
+              "GET /host HTTP/1.1\r\n" HOST "\r\n");
+    run();
+    assert_true(has("\r\n\r\nelsewhere.example:81HTTP/1.1 404 "));
+    assert_true(has("\r\n\r\nthird.exampleHTTP/1.1 200 "));
+    assert_true(has("\r\n\r\nx"));
     forget();
     send_text("GET http://x HTTP/1.1\r\n" HOST "\r\n");
     run();
@@ -826,6 +917,10 @@ int main(void)
         TEST(many_that_are_pipelined_are_all_answered_but_not_in_one_turn),
         TEST(requests_behind_an_open_answer_wait_for_it),
         TEST(what_waits_behind_an_open_answer_is_bounded),
+        TEST(nothing_waits_behind_an_open_answer_without_room),
+        TEST(what_waits_counts_until_it_is_handled),
+        TEST(many_that_are_pipelined_are_refused_without_room),
+        TEST(a_large_answer_that_is_not_taken_is_cut_off_without_room),
         TEST(a_half_closed_client_gets_its_answer),
         TEST(a_reset_abandons_the_request),
         TEST(the_servers_end_abandons_requests_and_closes_streams),

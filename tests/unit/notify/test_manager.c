@@ -23,13 +23,13 @@ static void ignore(struct journal_append *append)
     (void)append;
 }
 
-static void world_begin(uint32_t queue, enum manager_overflow overflow, size_t per_user,
-                        size_t window_bytes)
+static void world_begin_keeping(size_t keep_bytes, uint32_t queue, enum manager_overflow overflow,
+                                size_t per_user, size_t window_bytes)
 {
     struct journal_options jo = {
         .keep_ms = 60000,
         .keep_per_user = per_user,
-        .keep_bytes = 1 << 24,
+        .keep_bytes = keep_bytes,
         .idempotency_window_ms = 60000,
     };
     struct manager_options mo = {
@@ -45,6 +45,12 @@ static void world_begin(uint32_t queue, enum manager_overflow overflow, size_t p
     assert_non_null(w.nm);
     journal_tick(w.journal, w.now_ms);
     manager_tick(w.nm, w.now_ms);
+}
+
+static void world_begin(uint32_t queue, enum manager_overflow overflow, size_t per_user,
+                        size_t window_bytes)
+{
+    world_begin_keeping(1 << 24, queue, overflow, per_user, window_bytes);
 }
 
 static void world_end(void)
@@ -407,7 +413,7 @@ static void near_the_limit_of_memory_the_furthest_behind_is_ended_first(void **s
 
     (void)state;
     memset(data, 'x', sizeof data - 1);
-    world_begin(256, OVERFLOW_CATCHUP, 100, 16000);
+    world_begin_keeping(16000, 256, OVERFLOW_CATCHUP, 100, 16000);
     limit_memory(256, 400000);
     for (int i = 0; i < STREAMS; i++) { /* each a little less behind than the one before */
         sinks[i] = (struct fake_sink){.room = FAKE_SINK_ENDLESS};
