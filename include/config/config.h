@@ -235,6 +235,12 @@ int config_set(struct config *cfg, const char *path, const char *value, const ch
  * window is cut to keep_bytes. Returns as the four above. */
 int config_check(struct config *cfg, struct config_errors *errors);
 
+/* Of a listener that other machines can reach: one whose routes ask for no credential is opened
+ * only where the configuration says that it is meant so. Returns 0, or -1 with a sentence in
+ * `why`. */
+int config_check_open(const struct config *cfg, const struct config_listener *l,
+                      struct error *why);
+
 /* Whether it names a place for keys; without one nobody makes such tokens. */
 bool config_has_keys(const struct config_tokens *tokens);
 

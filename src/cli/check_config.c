@@ -9,6 +9,7 @@
 #include "config/arguments.h"
 #include "config/config.h"
 #include "config/describe.h"
+#include "net/address.h"
 
 static const char help[] =
     "usage: sse-notify check-config [-c FILE] [-o SECTION.KEY=VALUE]...\n"
@@ -59,6 +60,27 @@ static int check_keys(const struct config *cfg)
     return is_right ? EXIT_OK : EXIT_USAGE;
 }
 
+/* What a start would refuse about its listeners. */
+static int check_listeners(const struct config *cfg)
+{
+    struct error why = {""};
+    int code = EXIT_OK;
+
+    for (size_t i = 0; i < cfg->listener_count; i++) {
+        struct sockaddr_storage address;
+        socklen_t length;
+        int status = address_parse(slice_of(cfg->listeners[i].address), &address, &length, &why);
+
+        if (status == 0 && !address_is_local((const struct sockaddr *)&address))
+            status = config_check_open(cfg, &cfg->listeners[i], &why);
+        if (status != 0) {
+            fprintf(stderr, "%s\n", why.text);
+            code = EXIT_USAGE;
+        }
+    }
+    return code;
+}
+
 static int check(const struct config_arguments *arguments)
 {
     const char *file = config_file_of(arguments->file);
@@ -72,6 +94,8 @@ static int check(const struct config_arguments *arguments)
         return EXIT_USAGE;
     }
     code = check_keys(&cfg);
+    if (check_listeners(&cfg) != EXIT_OK)
+        code = EXIT_USAGE;
     config_fini(&cfg);
     if (code != EXIT_OK)
         return code;

@@ -259,6 +259,27 @@ static int check_auth(const struct config *cfg, struct config_errors *errors)
     return worst;
 }
 
+int config_check_open(const struct config *cfg, const struct config_listener *l,
+                      struct error *why)
+{
+    if ((l->role & CONFIG_ROLE_PUBLIC) != 0 && cfg->auth.subscribe == CONFIG_SUBSCRIBE_NONE &&
+        !cfg->streams.allow_anonymous)
+        return error_set(why,
+                         "listener.%s.address = %s: other machines can reach it, and its streams "
+                         "need no credential; set auth.subscribe = jwt, or "
+                         "streams.allow_anonymous = yes if that is meant, or listen on 127.0.0.1",
+                         l->name, l->address);
+    if ((l->role & CONFIG_ROLE_INTERNAL) != 0 && cfg->auth.publish == 0 &&
+        !cfg->publish.allow_anonymous)
+        return error_set(why,
+                         "listener.%s.address = %s: other machines can reach it, and publishing "
+                         "needs no credential; set auth.publish = key, or "
+                         "publish.allow_anonymous = yes if that is meant, or role = public, or "
+                         "listen on 127.0.0.1",
+                         l->name, l->address);
+    return 0;
+}
+
 /* ---- all of it ---- */
 
 int config_check(struct config *cfg, struct config_errors *errors)

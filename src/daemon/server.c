@@ -382,31 +382,6 @@ static int find_address(const struct config_listener *l, int inherited,
                      inherited, strerror(errno));
 }
 
-/* A listener that others can reach, and whose routes ask for no credential, is opened only where
- * the configuration says that it is meant so. */
-static int check_is_meant(const struct config *cfg, const struct config_listener *l,
-                          const struct sockaddr *address, struct error *why)
-{
-    if (address_is_local(address))
-        return 0;
-    if ((l->role & CONFIG_ROLE_PUBLIC) != 0 && cfg->auth.subscribe == CONFIG_SUBSCRIBE_NONE &&
-        !cfg->streams.allow_anonymous)
-        return error_set(why,
-                         "listener.%s.address = %s: other machines can reach it, and its streams "
-                         "need no credential; set auth.subscribe = jwt, or "
-                         "streams.allow_anonymous = yes if that is meant, or listen on 127.0.0.1",
-                         l->name, l->address);
-    if ((l->role & CONFIG_ROLE_INTERNAL) != 0 && cfg->auth.publish == 0 &&
-        !cfg->publish.allow_anonymous)
-        return error_set(why,
-                         "listener.%s.address = %s: other machines can reach it, and publishing "
-                         "needs no credential; set auth.publish = key, or "
-                         "publish.allow_anonymous = yes if that is meant, or role = public, or "
-                         "listen on 127.0.0.1",
-                         l->name, l->address);
-    return 0;
-}
-
 /* `inherited` is a socket that listens for it already, or -1. */
 static int open_listener(struct server *s, const struct config_listener *l, int inherited,
                          struct error *why)
@@ -422,7 +397,8 @@ static int open_listener(struct server *s, const struct config_listener *l, int 
     struct sockaddr_storage address;
 
     if (find_address(l, inherited, &address, why) != 0 ||
-        check_is_meant(s->config, l, (const struct sockaddr *)&address, why) != 0)
+        (!address_is_local((const struct sockaddr *)&address) &&
+         config_check_open(s->config, l, why) != 0))
         return -1;
     to->server = s;
     to->door.role = (enum http_role)l->role;

@@ -230,6 +230,17 @@ static int name_socket(struct listener *l, struct error *why)
     return 0;
 }
 
+/* What can be done about a bind that failed, as far as that can be told. */
+static const char *bind_fault(int error)
+{
+    if (error == EADDRINUSE)
+        return "already in use: end the program that listens there, or choose another address";
+    if (error == EACCES)
+        return "permission denied: a port below 1024 needs CAP_NET_BIND_SERVICE, or a socket that "
+               "systemd opens";
+    return strerror(error);
+}
+
 static int bind_tcp(struct listener *l, struct sockaddr_storage *address, socklen_t length,
                     const struct listener_options *options, struct error *why)
 {
@@ -240,7 +251,7 @@ static int bind_tcp(struct listener *l, struct sockaddr_storage *address, sockle
     set_tcp_options(l->fd, options->user_timeout_ms);
     if (bind(l->fd, (const struct sockaddr *)address, length) != 0)
         return error_set(why, "cannot bind %.*s: %s", SLICE_ARG(options->address),
-                         strerror(errno));
+                         bind_fault(errno));
     return name_socket(l, why);
 }
 
