@@ -2,7 +2,8 @@
  * same well-formed answers come out, and nothing stays behind.
  *
  * The first byte seeds the lengths of the pieces; the second says whether a PROXY header is
- * awaited. The rest is what a client sends before it closes its side. */
+ * awaited. The rest is what a client sends before it closes its side; once more where there is no
+ * room for bytes that wait, which may end it sooner. */
 #include <errno.h>
 #include <ev.h>
 #include <stdint.h>
@@ -23,6 +24,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n);
 static struct stats stats;
 static struct loop *loop;
 static struct http_server *server;
+static struct http_limits limits = {60000, 60000, 60000, 512, 64, 0};
 static struct http_request *held;  /* of /later: answered at the turn's end */
 static struct http_stream *stream; /* of /stream */
 
@@ -107,7 +109,6 @@ static const struct http_route routes[] = {
 
 static void set_up(void)
 {
-    static const struct http_limits limits = {60000, 60000, 60000, 512, 64, 0};
     struct error why;
 
     log_setup(LOG_ERROR, LOG_TEXT, STDERR_FILENO, false);
@@ -227,6 +228,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n)
     must(whole.len == 0 || (whole.len > 12 && memcmp(whole.p, "HTTP/1.1 ", 9) == 0));
     must(cut_refusal(&whole) == cut_refusal(&pieces));
     must(slice_equal(buf_slice(&whole), buf_slice(&pieces)));
+    buf_clear(&pieces);
+    limits.max_pending = 1;
+    talk(p, n - 2, 1 + bytes[0] % 64, (bytes[1] & 1) != 0, &pieces);
+    limits.max_pending = 0;
+    must(pieces.len == 0 || (pieces.len > 12 && memcmp(pieces.p, "HTTP/1.1 ", 9) == 0));
     buf_fini(&whole);
     buf_fini(&pieces);
     return 0;
