@@ -328,6 +328,24 @@ class Words(unittest.TestCase):
         self.assertGreater(len(named), 10)
         self.assertEqual(named - targets, set())
 
+    def test_links_lead_somewhere(self):
+        def anchor(heading):
+            text = re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", heading.strip().lower())
+            return re.sub(r"[^\w\- ]", "", text).replace(" ", "-")
+
+        for name, text in TEXTS.items():
+            text = re.sub(r"^```.*?^```", "", text, flags=re.S | re.M)
+            for link in re.findall(r'\]\(([^)\s]+)\)|(?:src|srcset|href)="([^"]+)"', text):
+                link = "".join(link)
+                if link.startswith(("http:", "https:")):
+                    continue
+                file, _, part = link.partition("#")
+                path = (ROOT / name).parent / file if file else ROOT / name
+                self.assertTrue(path.exists(), f"{name}: {link}")
+                if part:
+                    headings = re.findall(r"^#+ (.*)$", path.read_text(encoding="utf-8"), re.M)
+                    self.assertIn(part, [anchor(each) for each in headings], f"{name}: {link}")
+
     def test_the_tour_of_the_source_passes_by_every_file(self):
         tour = TEXTS["docs/architecture.md"]
         files = [*ROOT.glob("src/*/*.[cS]"), *ROOT.glob("include/*/*.*")]
