@@ -15,14 +15,14 @@ REAL = "sh dirname sed env cp cmp cat grep".split()
 
 BUILD_PROGRAMS = "make cc pkg-config".split()
 BUILD_HEADERS = "stdlib.h ev.h cjson/cJSON.h curl/curl.h lmdb.h liburing.h openssl/evp.h".split()
-TEST_PROGRAMS = ("clang valgrind gcovr python3 curl promtool slowhttptest nginx haproxy caddy "
-                 "systemd-analyze dh lintian man groff node npm chromium").split()
+TEST_PROGRAMS = ("clang valgrind gcovr python3 curl openssl promtool slowhttptest nginx haproxy "
+                 "caddy systemd-analyze dh lintian man groff node npm chromium").split()
 TEST_HEADERS = ["cmocka.h"]
 
 BUILD_PACKAGES = ("make gcc libc6-dev pkg-config libev-dev libcjson-dev libcurl4-openssl-dev "
                   "liblmdb-dev liburing-dev libssl-dev libjs-chart.js").split()
 TEST_PACKAGES = ("libcmocka-dev clang valgrind gcovr python3 python3-yaml python3-jsonschema "
-                 "curl prometheus slowhttptest nginx haproxy caddy systemd debhelper "
+                 "curl openssl prometheus slowhttptest nginx haproxy caddy systemd debhelper "
                  "build-essential lintian "
                  "man-db groff-base nodejs npm").split()
 
@@ -215,7 +215,7 @@ class Missing(Deps):
                 ("libclang_rt.fuzzer-x86_64.a", "libclang-rt-14-dev"), ("bin/gcovr", "gcovr"),
                 (f"modules/{MODULES[0]}", "python3-yaml"),
                 (f"modules/{MODULES[1]}", "python3-jsonschema"), ("bin/curl", "curl"),
-                ("bin/node", "nodejs"), ("bin/chromium", "chromium")):
+                ("bin/openssl", "openssl"), ("bin/node", "nodejs"), ("bin/chromium", "chromium")):
             with self.subTest(package):
                 aside = (self.home / path).rename(self.home / "aside")
                 self.log.write_text("")
