@@ -157,6 +157,7 @@ struct notification_manager {
     uint32_t emitted_ms;            /* the clock in milliseconds, read once in a turn with
                                      * entries, ... */
     bool is_emitting;               /* ... as it was in this one */
+    bool has_served_at_once;        /* in this turn: what was published alone */
     uint32_t written_us;            /* the clock of options.read_us when it was last read, ... */
     uint32_t unread_writes;         /* ... and how many writes may follow before it is read again */
     uint64_t next_client;           /* mixed into an id */

@@ -25,11 +25,14 @@ enum {
 /* ---- what the journal says ---- */
 
 /* What was published alone goes at once to few streams: they have it before the publisher has its
- * answer, and nothing comes with it that they could share system calls with. */
-static void serve_directly(struct channel *channel, struct message *m, bool is_alone)
+ * answer. What else comes in the same turn shares system calls at its end. */
+static void serve_directly(struct notification_manager *nm, struct channel *channel,
+                           struct message *m, bool is_alone)
 {
-    bool is_at_once = is_alone && channel->count <= CLIENTS_AT_ONCE;
+    bool is_at_once = is_alone && channel->count <= CLIENTS_AT_ONCE && !nm->has_served_at_once;
     struct list *next;
+
+    nm->has_served_at_once |= is_at_once;
 
     for (struct list *at = channel->clients.next; at != &channel->clients; at = next) {
         next = at->next; /* a delivery ends at most its own client */
@@ -106,7 +109,7 @@ static void on_entry(void *ctx, const struct journal_entry *entry)
         streams = channel->count;
         entry->message->streams = streams;
         if (streams <= DIRECT_CLIENTS || fanout_start(nm, channel, entry->message) != 0)
-            serve_directly(channel, entry->message,
+            serve_directly(nm, channel, entry->message,
                            entry->origin != NULL && entry->origin->is_alone);
     }
     if (history_bytes(nm->window) / 2 > nm->options.window_bytes)
@@ -346,6 +349,7 @@ bool manager_turn_end(struct notification_manager *nm, uint64_t now_ms)
 
     nm->now_ms = now_ms;
     nm->is_emitting = false;
+    nm->has_served_at_once = false;
     manager_read_clock_soon(nm);
     if (has_walk)
         walk_on(nm);
