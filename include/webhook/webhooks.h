@@ -20,7 +20,8 @@ enum {
     WEBHOOK_HEADERS = 4,
     WEBHOOK_IN_FLIGHT = 16,             /* requests under way at a time */
     WEBHOOK_RETRY_MS = 1000,            /* after a failure, doubled with each that follows ... */
-    WEBHOOK_DOUBLINGS = 8,              /* ... so many times, and up to half as much more */
+    WEBHOOK_DOUBLINGS = 8,              /* ... so many times, and up to half as much more; */
+    WEBHOOK_PAUSE_DOUBLINGS = 6,        /* so many where the receiver is at fault, not the event */
     WEBHOOK_MOST_ASKED_MS = 10 * 60 * 1000, /* that a Retry-After is heeded */
 };
 

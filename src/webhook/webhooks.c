@@ -22,9 +22,8 @@
 #include "event_priv.h"
 
 enum {
-    WAITS = WEBHOOK_DOUBLINGS + 2, /* the grace, and one for each number of attempts */
+    WAITS = WEBHOOK_DOUBLINGS + 2, /* the grace, and one for each length of backoff */
     MOVES_A_TICK = 2000,           /* of each list: what comes at once for many is spread */
-    MOST_PAUSE_DOUBLINGS = 6,      /* about a minute: so late it is seen that a receiver is back */
 };
 
 struct news {
@@ -67,8 +66,8 @@ struct webhooks {
     uint64_t events;             /* numbered so far */
     struct hash_table users;     /* struct news, but for the opening */
     struct list ready;
-    struct list waiting[WAITS];  /* for the end of their grace, or for their nth attempt: each in the
-                                  * order in which it is due, but for the jitter */
+    struct list waiting[WAITS];  /* for the end of their grace, or for another attempt: each in the
+                                  * order in which they are due, but for the jitter */
     struct news *opening;        /* until it was told: nothing else is before */
     struct news *under_way[WEBHOOK_IN_FLIGHT]; /* by tag; NULL: free */
     size_t in_flight;
@@ -290,7 +289,7 @@ static void leave_alone(struct webhooks *w, const struct post_answer *answer)
                                                                        : WEBHOOK_MOST_ASKED_MS;
 
     if (now_ms >= w->pause_until_ms)
-        w->pause_until_ms = now_ms + backoff_ms(w, ++w->failures, MOST_PAUSE_DOUBLINGS);
+        w->pause_until_ms = now_ms + backoff_ms(w, ++w->failures, WEBHOOK_PAUSE_DOUBLINGS);
     if (w->pause_until_ms < now_ms + asked_ms)
         w->pause_until_ms = now_ms + asked_ms;
 }
@@ -300,23 +299,27 @@ static bool is_expired(const struct webhooks *w, const struct news *n)
     return w->time.now_ms - n->since_ms >= w->options.keep_trying_ms;
 }
 
-static void try_later(struct webhooks *w, struct news *n)
+static void try_later(struct webhooks *w, struct news *n, unsigned most_doublings)
 {
+    size_t wait;
+
     n->tries++;
-    n->due_ms = w->time.now_ms + backoff_ms(w, n->tries, WEBHOOK_DOUBLINGS);
+    wait = n->tries <= most_doublings ? n->tries : most_doublings + 1;
+    n->due_ms = w->time.now_ms + backoff_ms(w, n->tries, most_doublings);
     if (n != w->opening)
-        list_add_last(&w->waiting[n->tries < WAITS ? n->tries : WAITS - 1], &n->link);
+        list_add_last(&w->waiting[wait], &n->link);
 }
 
 static void on_failed(struct webhooks *w, struct news *n, const struct post_answer *answer)
 {
+    bool is_own = is_about_event(answer->status);
     uint64_t count;
 
     w->stats->webhook_attempts_failed++;
     if (log_gate_opens(&w->failed_gate, w->time.now_ms, &count))
         log_event(LOG_WARNING, "webhooks are not delivered", log_text("reason", answer->why_not),
                   log_u64("count", count));
-    if (!is_about_event(answer->status) || answer->retry_after_ms > 0)
+    if (!is_own || answer->retry_after_ms > 0)
         leave_alone(w, answer);
     n->is_uncertain = true;
     if (n->has_turned)
@@ -324,7 +327,7 @@ static void on_failed(struct webhooks *w, struct news *n, const struct post_answ
     else if (is_expired(w, n))
         drop(w, n, DROP_EXPIRED);
     else
-        try_later(w, n);
+        try_later(w, n, is_own ? WEBHOOK_DOUBLINGS : WEBHOOK_PAUSE_DOUBLINGS);
 }
 
 /* Source: Standard Webhooks, "Delivery success and failure". */
