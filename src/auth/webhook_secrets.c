@@ -54,7 +54,7 @@ static bool decode(struct slice text, struct secret *out)
 
 static int add_secret(struct webhook_secrets *s, struct slice text, struct error *why)
 {
-    static const struct slice prefix = SLICE_LITERAL("whsec_");
+    const struct slice prefix = SLICE_LITERAL("whsec_");
 
     if (text.n < prefix.n || memcmp(text.p, prefix.p, prefix.n) != 0)
         return error_set(why, "does not begin with whsec_; " CURE);

@@ -15,7 +15,7 @@ import subprocess
 import threading
 import time
 
-from harness import BIN, DEADLINE, ROOT, OneDaemonATest, main, run, wait_for
+from harness import BIN, DEADLINE, ROOT, OneDaemonATest, main, quote, run, wait_for
 
 SECRETS = [f"whsec_{base64.b64encode(bytes([n]) * 32).decode()}" for n in (1, 2)]
 CURE = "`(printf whsec_; openssl rand -base64 32) >FILE` makes one"
@@ -143,13 +143,13 @@ class Told(Case):
     def test_who_comes_and_who_goes_signed_and_in_order(self):
         receiver = self.receiver()
         daemon = self.start_told(receiver.url, "webhooks.grace=0")
-        first, second = self.open("älice", daemon), self.open("älice", daemon)
+        first, second = self.open(quote("älice"), daemon), self.open(quote("älice"), daemon)
         receiver.wait(2)
         first.close()
         daemon.wait_streams("älice", 1)
         second.close()
         events = receiver.wait(3)
-        self.open("älice", daemon)
+        self.open(quote("älice"), daemon)
         events = receiver.wait(4)
         self.assertEqual(receiver.told(), [
             ("presence.reset", None), ("user.online", "älice"), ("user.offline", "älice"),
@@ -235,7 +235,7 @@ class Told(Case):
 
         receiver = self.receiver(behave=behave)
         daemon = self.start_told(receiver.url, "server.drain_time=20s")
-        self.open("u", daemon).close()
+        self.open("u", daemon)
         self.assertTrue(begun.wait(DEADLINE))
         daemon.process.send_signal(signal.SIGTERM)
         wait_for(lambda: "draining" in daemon.log_text(), "the drain")

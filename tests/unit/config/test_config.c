@@ -124,7 +124,7 @@ static void a_wrong_path_is_told_what_it_should_be(void **state)
                        "allow_anonymous\n");
     assert_set_refused(".heartbeat", "1s",
                        "-o: []: unknown section; there are listener.NAME, streams, journal, "
-                       "publish, auth, issuer.NAME, limits, http, log and server\n");
+                       "publish, auth, issuer.NAME, limits, http, webhooks, log and server\n");
     assert_set_refused("issuers.a.issuer", "x",
                        "-o: [issuers.a]: unknown section; did you mean [issuer.NAME]?\n");
     assert_set_refused("issuer.issuer", "x",

@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include "base/json.h"
+#include <sys/stat.h>
 #include "support/cm.h"
 #include "support/scratch.h"
 
@@ -65,6 +65,7 @@ static inline struct webhook_secrets *make_secrets(void)
     assert_non_null(file);
     assert_true(fputs("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw\n", file) >= 0);
     assert_int_equal(fclose(file), 0);
+    assert_int_equal(chmod(path, 0600), 0);
     assert_int_equal(webhook_secrets_open(&secrets, path, &why), 0);
     scratch_remove(folder);
     return secrets;
