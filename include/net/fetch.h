@@ -51,6 +51,6 @@ struct fetch_post {
 /* Begins to post; all of `post` is borrowed for the call. Of an answer's body at most
  * limits->max_bytes are read, and dropped. Connections are kept for the posts that follow.
  * Returns as fetcher_get. */
-int fetcher_post(struct fetcher *f, const struct fetch_post *post, const struct fetch_limits *limits,
-                 posted_fn *on_posted, void *ctx, size_t tag);
+int fetcher_post(struct fetcher *f, const struct fetch_post *post,
+                 const struct fetch_limits *limits, posted_fn *on_posted, void *ctx, size_t tag);
 #endif

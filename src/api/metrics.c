@@ -76,9 +76,9 @@ static const struct family families[] = {
      "result", false, 2,
      {{"taken", STAT(reloads)}, {"refused", STAT(reloads_refused)}}},
     {PREFIX "webhook_events_total", "counter",
-     "News for webhooks by what became of it: delivered; cancelled, as it had turned back before it "
-     "was told; or dropped: expired after webhooks.keep_trying, queue-full, gone since the receiver "
-     "answered 410, out-of-memory.",
+     "News for webhooks by what became of it: delivered; cancelled, as it had turned back before "
+     "it was told; or dropped: expired after webhooks.keep_trying, queue-full, gone since the "
+     "receiver answered 410, out-of-memory.",
      "result", false, 6,
      {{"delivered", STAT(webhook_events_delivered)},
       {"cancelled", STAT(webhook_events_cancelled)},

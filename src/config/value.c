@@ -63,7 +63,7 @@ static const struct type {
     [CONFIG_TEXT] = {store_text, NULL, "a text of ", " without control characters"},
     [CONFIG_URL] = {store_url, NULL, "", ", such as https://id.example.com/jwks.json, without a "
                                          "password in it"},
-    [CONFIG_WEB_URL] = {store_url, NULL, "", ", such as https://app.example.com/webhooks, without a "
+    [CONFIG_WEB_URL] = {store_url, NULL, "", ", such as https://app.example.com/hook, without a "
                                              "password in it"},
     [CONFIG_ORIGINS] = {store_list, NULL, "", ""},
     [CONFIG_HOSTS] = {store_list, NULL, "", ""},

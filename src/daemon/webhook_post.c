@@ -1,4 +1,4 @@
-/* webhook_post.c - webhooks with what they stand between: the configuration, the manager, libcurl. */
+/* webhook_post.c - what webhooks stand between: the configuration, the manager, libcurl. */
 #include <errno.h>
 #include "base/log.h"
 #include "net/loop.h"

@@ -327,8 +327,8 @@ static bool prepare_post(struct fetch *fetch, const struct fetch_post *post)
            curl_easy_setopt(fetch->easy, CURLOPT_COPYPOSTFIELDS, post->body.p) == CURLE_OK;
 }
 
-int fetcher_post(struct fetcher *f, const struct fetch_post *post, const struct fetch_limits *limits,
-                 posted_fn *on_posted, void *ctx, size_t tag)
+int fetcher_post(struct fetcher *f, const struct fetch_post *post,
+                 const struct fetch_limits *limits, posted_fn *on_posted, void *ctx, size_t tag)
 {
     struct fetch *fetch = fetch_create(post->url, limits, ctx, tag);
 

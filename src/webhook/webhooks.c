@@ -27,7 +27,7 @@ enum {
 };
 
 struct news {
-    struct list link;     /* in waiting or ready; in none while it is under way, or is the opening */
+    struct list link;     /* in waiting or ready; in none while under way, or for the opening */
     uint64_t number;      /* of the event: the same in all its attempts */
     uint64_t since_ms;    /* when it happened, ... */
     uint64_t at_ms;       /* ... and the same since 1970 */

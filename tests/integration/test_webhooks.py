@@ -440,7 +440,8 @@ class Page(Case):
 
     def assert_refuses_forged(self, port, secret):
         """What is signed with another secret, and what is old."""
-        body = b'{"type":"user.online","timestamp":"2030-01-01T00:00:00.000Z","data":{"user":"eve"}}'
+        body = json.dumps({"type": "user.online", "timestamp": "2030-01-01T00:00:00.000Z",
+                           "data": {"user": "eve"}}).encode()
         now = int(time.time())
         for at, signer in ((now, SECRETS[0]), (now - 3600, secret)):
             head = "\r\n".join([

@@ -384,7 +384,7 @@ static void the_status_is_what_counts(void **state)
     assert_posted("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello", 4, 200, "");
     assert_posted("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhello", 100, 200, "");
     assert_posted("HTTP/1.1 500 Oh\r\nContent-Length: 0\r\n\r\n", 100, 500, "the answer is 500");
-    assert_posted("HTTP/1.1 307 There\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n",
+    assert_posted("HTTP/1.1 307 Oh\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n",
                   100, 307, "redirects are not followed");
     assert_posted("", 100, 0, "Empty reply");
 }
