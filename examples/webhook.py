@@ -45,6 +45,7 @@ class Presence:
     def __init__(self):
         self.online = set()
         self.since = {}                             # user: time of the event that was taken last
+        self.reset_at = ""
         self.taken = collections.OrderedDict()      # ids of events
         self.lock = threading.Lock()
 
@@ -58,9 +59,10 @@ class Presence:
             if event["type"] == "presence.reset":   # the daemon has started: nobody is, unless told
                 self.online.clear()
                 self.since.clear()
+                self.reset_at = event["timestamp"]
                 return
             user = event["data"].get("user")
-            if self.since.get(user, "") > event["timestamp"]:
+            if self.since.get(user, self.reset_at) > event["timestamp"]:
                 return                              # one that was slow, and is not true any more
             self.since[user] = event["timestamp"]
             if event["type"] == "user.online":

@@ -13,7 +13,7 @@ static void add_body(struct buf *b, const struct event *event)
 
     clock_format(event->at_ms, at);
     buf_printf(b, "{\"type\":\"%s\",\"timestamp\":\"%s\",\"data\":{",
-               event->user.n == 0  ? "presence.reset"
+               event->user.n == 0 ? "presence.reset"
                : event->is_online ? "user.online"
                                   : "user.offline",
                at);

@@ -61,6 +61,7 @@ struct webhooks {
     webhook_send_fn *send;
     void *ctx;
     struct webhook_time time;    /* of the last tick or answer */
+    uint64_t at_ms;              /* of the last event, since 1970 */
     uint64_t key[2];             /* by chance: for ids, and for the jitter ... */
     uint64_t draws;              /* ... with how often it was asked for */
     uint64_t events;             /* numbered so far */
@@ -136,12 +137,15 @@ static void drop(struct webhooks *w, struct news *n, enum drop reason)
     forget(w, n);
 }
 
-/* It happens now. */
+/* It happens now. Receivers may order events by their time: a clock that is set back stands still
+ * for them. */
 static void date(struct webhooks *w, struct news *n, bool is_online)
 {
+    if (w->at_ms < w->time.wall_ms)
+        w->at_ms = w->time.wall_ms;
     n->is_online = is_online;
     n->since_ms = w->time.now_ms;
-    n->at_ms = w->time.wall_ms;
+    n->at_ms = w->at_ms;
 }
 
 /* Makes an event of what is true. */
@@ -262,10 +266,10 @@ static void send_some(struct webhooks *w)
 static void on_delivered(struct webhooks *w, struct news *n)
 {
     w->stats->webhook_events_delivered++;
-    if (w->failures > 0)
+    if (w->failures > 0 && w->time.now_ms >= w->pause_until_ms) {
         log_info("webhooks are delivered again");
-    w->failures = 0;
-    w->pause_until_ms = 0;
+        w->failures = 0;
+    }
     n->is_uncertain = false;
     if (n->has_turned && n->is_online != n->says_online) {
         stage(w, n);

@@ -272,6 +272,42 @@ static void retry_after_is_heeded_within_bounds(void **state)
     world_end();
 }
 
+static void what_was_under_way_does_not_end_a_pause_that_was_asked_for(void **state)
+{
+    struct request *first;
+    struct request *second;
+
+    (void)state;
+    world_begin();
+    online("alice");
+    online("bob");
+    tick();
+    first = expect("user.online", "alice");
+    second = expect("user.online", "bob");
+    answer_with(first, 429, 30000);
+    answer(second, 200);
+    online("carol");
+    pass(29900);
+    assert_quiet();
+    pass(200);
+    answer(next_request(), 200);
+    answer(next_request(), 200);
+    assert_int_equal(w.stats.webhook_users_waiting, 0);
+    world_end();
+}
+
+static void times_of_events_do_not_go_back(void **state)
+{
+    (void)state;
+    world_begin();
+    told_online("alice");
+    w.time.wall_ms -= 3600000;
+    told_online("bob");
+    assert_non_null(strstr(w.requests[2].body, "2026-01-01T00:00:00.000Z"));
+    assert_string_equal(w.requests[2].headers[2], "webhook-timestamp: 1767222000");
+    world_end();
+}
+
 static void what_could_not_be_told_is_dropped_and_what_comes_next_is_told(void **state)
 {
     (void)state;
@@ -468,6 +504,8 @@ int main(void)
         cmocka_unit_test(a_receiver_that_does_not_answer_is_asked_by_one_request),
         cmocka_unit_test(what_one_event_meets_does_not_hold_up_others),
         cmocka_unit_test(retry_after_is_heeded_within_bounds),
+        cmocka_unit_test(what_was_under_way_does_not_end_a_pause_that_was_asked_for),
+        cmocka_unit_test(times_of_events_do_not_go_back),
         cmocka_unit_test(what_could_not_be_told_is_dropped_and_what_comes_next_is_told),
         cmocka_unit_test(who_waits_behind_a_receiver_that_is_gone_for_long_is_dropped_too),
         cmocka_unit_test(the_queue_has_a_bound),
