@@ -250,21 +250,21 @@ class Told(Case):
 
 class Trouble(Case):
     def test_an_answer_500_is_tried_again_as_the_same_event(self):
-        answers = {"u": [500, 500]}
+        answers = {"u": [500]}
         receiver = self.receiver(behave=lambda e: (answers.get(e.user) or [204]).pop())
         daemon = self.start_told(receiver.url)
         self.open("u", daemon)
         daemon.wait_log(FAILING, reason="the answer is 500")
         self.open("v", daemon)  # is not held up
-        events = wait_for(lambda: len([e for e in receiver.events if e.user == "u"]) == 3
-                          and receiver.events, "three attempts")
+        events = wait_for(lambda: len([e for e in receiver.events if e.user == "u"]) == 2
+                          and receiver.events, "two attempts")
         attempts = [e for e in events if e.user == "u"]
         self.assertEqual({(e.id, e.body) for e in attempts}, {(attempts[0].id, attempts[0].body)})
         self.assertLess(receiver.told().index(("user.online", "v")),
                         events.index(attempts[-1]))
         for event in attempts:
             self.assert_signed(event, SECRETS[0])
-        self.wait_stat(daemon, "webhook_attempts_failed", 2)
+        self.wait_stat(daemon, "webhook_attempts_failed", 1)
 
     def test_a_receiver_that_comes_later(self):
         with socket.socket() as taken:
@@ -411,36 +411,37 @@ class Page(Case):
         make, receive, check, serve, listen, ask = commands
         folder = pathlib.Path(self.scratch())
         shutil.copytree(ROOT / "examples", folder / "examples")
-        (folder / "sse-notify").symlink_to(BIN)
+        (folder / "sse-notify").symlink_to(pathlib.Path(BIN).resolve())
         env = os.environ | {"PATH": f"{folder}:{os.environ['PATH']}"}
         subprocess.run(["sh", "-ec", make], cwd=folder, env=env, check=True, timeout=DEADLINE)
-        with subprocess.Popen(["sh", "-c", f"exec {receive} --listen localhost:0"], cwd=folder,
-                              env=env, stdout=subprocess.PIPE, text=True) as receiver:
-            self.addCleanup(receiver.kill)
-            port = receiver.stdout.readline().rstrip("/\n").rpartition(":")[2]
-            (folder / "sse-notify.conf").write_text(config.replace("8001", port))
-            subprocess.run(["sh", "-ec", check], cwd=folder, env=env, check=True, timeout=DEADLINE,
-                           stdout=subprocess.DEVNULL)
-            self.assertTrue(serve.endswith("serve -c sse-notify.conf"), serve)
-            daemon = self.start("webhooks.grace=0", cwd=folder,
-                                arguments=serve.split()[2:])
+        receiver = subprocess.Popen(["sh", "-c", f"exec {receive} --listen localhost:0"],
+                                    cwd=folder, env=env, stdout=subprocess.PIPE, text=True)
+        self.addCleanup(receiver.stdout.close)
+        self.addCleanup(receiver.wait, DEADLINE)
+        self.addCleanup(receiver.kill)
+        port = receiver.stdout.readline().rstrip("/\n").rpartition(":")[2]
+        (folder / "sse-notify.conf").write_text(config.replace("8001", port))
+        subprocess.run(["sh", "-ec", check], cwd=folder, env=env, check=True, timeout=DEADLINE,
+                       stdout=subprocess.DEVNULL)
+        self.assertTrue(serve.endswith("serve -c sse-notify.conf"), serve)
+        self.assertIn("alice", listen)
+        daemon = self.start("webhooks.grace=0", cwd=folder, arguments=serve.split()[2:])
 
-            def shown(command):
-                command = command.replace("8080", str(daemon.port)).replace("8001", port)
-                return subprocess.run(["sh", "-c", command], cwd=folder, env=env, text=True,
-                                      stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-                                      timeout=DEADLINE, check=False).stdout
+        def online():
+            command = ask.replace("8001", port)
+            done = subprocess.run(["sh", "-c", command], cwd=folder, env=env, check=True,
+                                  timeout=DEADLINE, stdout=subprocess.PIPE,
+                                  stderr=subprocess.DEVNULL)
+            return json.loads(done.stdout)
 
-            self.assertIn("alice", listen)
-            self.open("bob", daemon)
-            stream = self.open("alice", daemon)
-            wait_for(lambda: json.loads(shown(ask)) == ["alice", "bob"], "both")
-            stream.close()
-            wait_for(lambda: json.loads(shown(ask)) == ["bob"], "bob alone")
-            self.assert_refuses_forged(int(port), (folder / "secret").read_text().strip())
-            self.assertEqual(json.loads(shown(ask)), ["bob"])
-            self.wait_stat(daemon, "webhook_attempts_failed", 0)
-            receiver.kill()
+        self.open("bob", daemon)
+        stream = self.open("alice", daemon)
+        wait_for(lambda: online() == ["alice", "bob"], "both")
+        stream.close()
+        wait_for(lambda: online() == ["bob"], "bob alone")
+        self.assert_refuses_forged(int(port), (folder / "secret").read_text().strip())
+        self.assertEqual(online(), ["bob"])
+        self.wait_stat(daemon, "webhook_attempts_failed", 0)
 
     def assert_refuses_forged(self, port, secret):
         """What is signed with another secret, and what is old."""
