@@ -31,7 +31,8 @@ struct news {
     uint64_t number;      /* of the event: the same in all its attempts */
     uint64_t since_ms;    /* when it happened, ... */
     uint64_t at_ms;       /* ... and the same since 1970 */
-    uint64_t due_ms;      /* of the next attempt */
+    uint64_t first_ms;    /* when the first attempt was due, ... */
+    uint64_t due_ms;      /* ... and when the next one is */
     uint32_t tries;
     uint16_t name_length; /* 0: the opening */
     bool is_online;       /* what is true */
@@ -154,7 +155,7 @@ static void stage(struct webhooks *w, struct news *n)
     n->number = ++w->events;
     n->tries = 0;
     n->has_turned = false;
-    n->due_ms = n->since_ms + (n->is_online ? 0 : w->options.grace_ms);
+    n->first_ms = n->due_ms = n->since_ms + (n->is_online ? 0 : w->options.grace_ms);
     list_add_last(n->due_ms <= w->time.now_ms ? &w->ready : &w->waiting[0], &n->link);
 }
 
@@ -300,7 +301,7 @@ static void leave_alone(struct webhooks *w, const struct post_answer *answer)
 
 static bool is_expired(const struct webhooks *w, const struct news *n)
 {
-    return w->time.now_ms - n->since_ms >= w->options.keep_trying_ms;
+    return w->time.now_ms - n->first_ms >= w->options.keep_trying_ms;
 }
 
 static void try_later(struct webhooks *w, struct news *n, unsigned most_doublings)
@@ -440,7 +441,7 @@ struct webhooks *webhooks_create(const struct webhooks_options *options,
     }
     date(w, w->opening, false);
     w->opening->number = ++w->events;
-    w->opening->due_ms = time.now_ms;
+    w->opening->first_ms = w->opening->due_ms = time.now_ms;
     return w;
 }
 

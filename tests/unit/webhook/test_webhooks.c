@@ -332,6 +332,21 @@ static void what_could_not_be_told_is_dropped_and_what_comes_next_is_told(void *
     world_end();
 }
 
+static void what_waited_for_its_grace_was_not_tried_meanwhile(void **state)
+{
+    static const struct webhooks_options options = {GRACE_MS, GRACE_MS / 10, QUEUE};
+
+    (void)state;
+    world_begin();
+    webhooks_change_options(w.w, &options);
+    told_online("alice");
+    offline("alice");
+    pass(GRACE_MS);
+    answer(expect("user.offline", "alice"), 200);
+    assert_int_equal(w.stats.webhook_events_expired, 0);
+    world_end();
+}
+
 static void who_waits_behind_a_receiver_that_is_gone_for_long_is_dropped_too(void **state)
 {
     (void)state;
@@ -507,6 +522,7 @@ int main(void)
         cmocka_unit_test(what_was_under_way_does_not_end_a_pause_that_was_asked_for),
         cmocka_unit_test(times_of_events_do_not_go_back),
         cmocka_unit_test(what_could_not_be_told_is_dropped_and_what_comes_next_is_told),
+        cmocka_unit_test(what_waited_for_its_grace_was_not_tried_meanwhile),
         cmocka_unit_test(who_waits_behind_a_receiver_that_is_gone_for_long_is_dropped_too),
         cmocka_unit_test(the_queue_has_a_bound),
         cmocka_unit_test(a_receiver_that_is_gone_for_good_gets_nothing_more),
