@@ -13,7 +13,7 @@
 enum {
     DIRECT_CLIENTS = 64, /* a channel of up to so many is served at once, a larger one in slices */
     CLIENTS_AT_ONCE = 4,
-    FLUSHES_A_TURN = 256,
+    FLUSHES_A_TURN = 128, /* a millisecond or two: those of streams that come back are long */
     VISITS_A_TURN = 128, /* of a fan-out: about a millisecond of system calls ... */
     SHARED_VISITS = 256, /* ... and of sends that share them */
     WINDOW_STEPS = 8000, /* each is up to a microsecond: what expires is long out of the cache */
