@@ -165,6 +165,8 @@ struct notification_manager {
     uint64_t drain_end_ms;          /* 0: not draining */
     uint64_t drain_ms;
     uint64_t drain_due;             /* streams still to be ended of the share that is due */
+    manager_online_fn *on_online;   /* or NULL */
+    void *online_ctx;
     manager_revoked_fn *is_revoked; /* while `clients` is walked for it, or NULL */
     void *revoked_ctx;
     bool has_walk;                  /* `clients` is walked, for the one above or for memory */

@@ -244,6 +244,7 @@ void notification_manager_destroy(struct notification_manager *nm)
 {
     if (nm == NULL)
         return;
+    nm->on_online = NULL;
     while (nm->everyone != NULL && nm->everyone->count > 0)
         client_release(channel_client(nm->everyone, nm->everyone->clients.next),
                        (enum client_close)(CLOSE_BYE + BYE_SHUTDOWN));
@@ -274,6 +275,12 @@ void manager_send_notification(struct notification_manager *nm, const struct not
     history_fetch(nm->window, n->to);
     channel_fetch(nm, n->to, false);
     journal_append(nm->journal, n, wall_ms, append);
+}
+
+void manager_watch_users(struct notification_manager *nm, manager_online_fn *on_online, void *ctx)
+{
+    nm->on_online = on_online;
+    nm->online_ctx = ctx;
 }
 
 /* Ends the streams that are due by now, or so many of them that no turn is long. */

@@ -728,6 +728,42 @@ static void a_peer_that_fails_is_freed_and_others_go_on(void **state)
     fake_sink_fini(&sound);
 }
 
+static void note_online(void *ctx, struct slice user, bool is_online)
+{
+    struct buf *heard = ctx;
+
+    buf_printf(heard, "%s%.*s ", is_online ? "+" : "-", SLICE_ARG(user));
+}
+
+static void users_are_watched_from_their_first_stream_to_their_last(void **state)
+{
+    struct fake_sink sinks[4] = {{.room = 0}};
+    struct buf heard = {0};
+    struct client *first;
+
+    (void)state;
+    for (size_t i = 0; i < 4; i++)
+        sinks[i].room = FAKE_SINK_ENDLESS;
+    world_begin(8, OVERFLOW_CATCHUP, 100, 1 << 20);
+    open_at(&sinks[0], "before", NULL);
+    manager_watch_users(w.nm, note_online, &heard);
+    first = open_at(&sinks[1], "alice", NULL);
+    open_at(&sinks[2], "alice", NULL);
+    client_on_closed(first);
+    settle();
+    assert_slice(buf_slice(&heard), "+alice ");
+    manager_kick(w.nm, slice_of("alice"), 0);
+    settle();
+    assert_slice(buf_slice(&heard), "+alice -alice ");
+    open_at(&sinks[3], "bob", NULL);
+    assert_int_equal(w.stats.users_online, 2);
+    world_end(); /* the manager's own end is no news */
+    assert_slice(buf_slice(&heard), "+alice -alice +bob ");
+    buf_fini(&heard);
+    for (size_t i = 0; i < 4; i++)
+        fake_sink_fini(&sinks[i]);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -754,6 +790,7 @@ int main(void)
         cmocka_unit_test(a_stream_that_reads_nothing_is_ended_with_its_token_all_the_same),
         cmocka_unit_test(a_client_is_found_by_its_id_until_it_ends),
         cmocka_unit_test(a_peer_that_fails_is_freed_and_others_go_on),
+        cmocka_unit_test(users_are_watched_from_their_first_stream_to_their_last),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
