@@ -17,6 +17,7 @@ enum config_type {
     CONFIG_ADDRESS,  /* char *, NULL until set */
     CONFIG_TEXT,     /* char *, NULL when empty */
     CONFIG_URL,      /* char *, NULL when empty */
+    CONFIG_WEB_URL,  /* the same; may be http of other machines */
     CONFIG_ORIGINS,  /* struct config_list */
     CONFIG_HOSTS,    /* struct config_list */
     CONFIG_NETWORKS, /* struct config_list */

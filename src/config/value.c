@@ -63,6 +63,8 @@ static const struct type {
     [CONFIG_TEXT] = {store_text, NULL, "a text of ", " without control characters"},
     [CONFIG_URL] = {store_url, NULL, "", ", such as https://id.example.com/jwks.json, without a "
                                          "password in it"},
+    [CONFIG_WEB_URL] = {store_url, NULL, "", ", such as https://app.example.com/hook, without a "
+                                             "password in it"},
     [CONFIG_ORIGINS] = {store_list, NULL, "", ""},
     [CONFIG_HOSTS] = {store_list, NULL, "", ""},
     [CONFIG_NETWORKS] = {store_list, NULL, "", ""},
@@ -104,6 +106,9 @@ void config_option_allowed(const struct config_option *o, struct buf *out)
         break;
     case CONFIG_URL:
         buf_add_text(out, "an https URL, or an http one of this machine");
+        break;
+    case CONFIG_WEB_URL:
+        buf_add_text(out, "an https or http URL");
         break;
     case CONFIG_ORIGINS:
         buf_printf(out, "up to %d origins such as https://app.example.com, separated by spaces or "
@@ -409,9 +414,8 @@ static bool is_own_host(struct slice host)
            (is_ip(host, AF_INET) && memcmp(host.p, "127.", 4) == 0);
 }
 
-/* Keys must come unchanged: over TLS, or from this machine. A password in the URL would be in the
- * log, too. */
-static bool is_url(struct slice text)
+/* A password in the URL would be in the log, too. */
+static bool is_url(struct slice text, bool takes_plain)
 {
     bool is_tls = text.n > 8 && strncasecmp(text.p, "https://", 8) == 0;
     bool is_plain = text.n > 7 && strncasecmp(text.p, "http://", 7) == 0;
@@ -430,15 +434,15 @@ static bool is_url(struct slice text)
         host.n = (size_t)(colon - host.p);
     if (host.n == 0 || memchr(host.p, '@', host.n) != NULL)
         return false;
-    return is_tls || is_own_host(host);
+    return is_tls || takes_plain || is_own_host(host);
 }
 
+/* Keys must come unchanged: over TLS, or from this machine. What is signed may go in plain text. */
 static int store_url(const struct config_option *o, struct slice text, void *field,
                      struct error *detail)
 {
-    (void)o;
     (void)detail;
-    if (text.n > 0 && (text.n > 2000 || !is_url(text)))
+    if (text.n > 0 && (text.n > 2000 || !is_url(text, o->type == CONFIG_WEB_URL)))
         return -EINVAL;
     return put_text(text, field);
 }
@@ -607,6 +611,7 @@ bool value_is_same(const struct config_option *o, const void *a, const void *b)
     case CONFIG_ADDRESS:
     case CONFIG_TEXT:
     case CONFIG_URL:
+    case CONFIG_WEB_URL:
         memcpy(&texts[0], a, sizeof texts[0]);
         memcpy(&texts[1], b, sizeof texts[1]);
         return is_same_text(texts[0], texts[1]);
@@ -637,6 +642,7 @@ void value_free(const struct config_option *o, void *field)
     case CONFIG_ADDRESS:
     case CONFIG_TEXT:
     case CONFIG_URL:
+    case CONFIG_WEB_URL:
         memcpy(&text, field, sizeof text);
         free(text);
         memset(field, 0, sizeof text);
@@ -728,6 +734,11 @@ static void print_words(const struct config_option *o, uint64_t value, struct bu
     }
 }
 
+static bool is_url_type(const struct config_option *o)
+{
+    return o->type == CONFIG_URL || o->type == CONFIG_WEB_URL;
+}
+
 static void print_text(const struct config_option *o, const void *field, struct buf *out)
 {
     const char *text;
@@ -735,7 +746,7 @@ static void print_text(const struct config_option *o, const void *field, struct 
     memcpy(&text, field, sizeof text);
     if (text == NULL)
         return;
-    if (o->type != CONFIG_URL || strchr(text, '?') == NULL) {
+    if (!is_url_type(o) || strchr(text, '?') == NULL) {
         buf_add_text(out, text);
         return;
     }
@@ -782,6 +793,7 @@ int value_print(const struct config_option *o, const void *field, struct buf *ou
     case CONFIG_ADDRESS:
     case CONFIG_TEXT:
     case CONFIG_URL:
+    case CONFIG_WEB_URL:
         print_text(o, field, out);
         break;
     case CONFIG_HOSTS:
