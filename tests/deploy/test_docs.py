@@ -39,7 +39,7 @@ NOT_RUN = {
 }
 PAGE_MAKERS = ("--example", "--reference", "--manual")  # of check-config, not in its help
 # Run by another file, which takes all of the page's blocks.
-ELSEWHERE = {"docs/tutorial.md": "test_tutorial.py"}
+ELSEWHERE = {"docs/tutorial.md": "test_tutorial.py", "docs/webhooks.md": "test_webhooks.py"}
 RUN = []  # (page, how the block begins), of those that the tests below run
 
 
