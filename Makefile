@@ -13,7 +13,7 @@ HARDEN   ?= -fstack-protector-strong -D_FORTIFY_SOURCE=2 -fPIE
 CPPFLAGS += -iquote include -D_GNU_SOURCE -DSSE_NOTIFY_VERSION='"$(VERSION)"'
 CFLAGS   += -std=c11 $(OPT) $(WARN) $(HARDEN) $(SANITIZE) -fno-common
 LDFLAGS  += $(SANITIZE) -pie -Wl,-z,relro -Wl,-z,now
-LDLIBS   += -lev -lcjson -lcurl -llmdb -lpthread -lm
+LDLIBS   += -lev -lcjson -lcurl -llmdb -lhiredis -lpthread -lm
 
 include third_party/llhttp.mk
 
@@ -34,6 +34,9 @@ $(BUILD)/%.o: %.c
 	@mkdir -p $(@D)
 	@echo "  CC    $<"
 	$(Q)$(CC) $(CPPFLAGS) $(LLHTTP_CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
+
+# Its file is taken into the object by the assembler, of which no dependency file tells.
+$(BUILD)/src/journal/redis.o: src/journal/redis.lua
 
 include $(wildcard mk/*.mk)
 

@@ -42,7 +42,7 @@ enum config_overflow {
 };
 #define CONFIG_MIN_DISK_BYTES ((uint64_t)1 << 20)
 
-enum config_journal_type { CONFIG_JOURNAL_DISK, CONFIG_JOURNAL_MEMORY };
+enum config_journal_type { CONFIG_JOURNAL_DISK, CONFIG_JOURNAL_MEMORY, CONFIG_JOURNAL_REDIS };
 enum config_sync { CONFIG_SYNC_ALWAYS, CONFIG_SYNC_INTERVAL, CONFIG_SYNC_NEVER };
 
 struct config_list {
@@ -79,6 +79,10 @@ struct config_journal {
     uint64_t keep_per_user;        /* messages */
     uint64_t keep_bytes;           /* of a journal on disk at least 1 MiB */
     uint64_t window_bytes;         /* after config_check at most keep_bytes */
+    char *redis_url;               /* never NULL, nor is the prefix */
+    char *redis_prefix;
+    uint64_t redis_timeout_ms;
+    char *node_name;               /* after config_check not NULL */
 };
 
 struct config_publish {

@@ -429,10 +429,23 @@ static int default_path(struct config *cfg, struct config_errors *errors)
     return 0;
 }
 
+static int name_node(struct config *cfg, struct config_errors *errors)
+{
+    char host[256] = "node";
+
+    if (cfg->journal.node_name != NULL)
+        return 0;
+    (void)gethostname(host, sizeof host - 1);
+    cfg->journal.node_name = strdup(host);
+    return cfg->journal.node_name == NULL ? config_no_memory(errors) : 0;
+}
+
 static int check_journal(struct config *cfg, struct config_errors *errors)
 {
     char size[VALUE_FORMAT_SIZE];
 
+    if (name_node(cfg, errors) != 0)
+        return -1;
     if (cfg->journal.window_bytes > cfg->journal.keep_bytes)
         cfg->journal.window_bytes = cfg->journal.keep_bytes;
     if (cfg->journal.type != CONFIG_JOURNAL_DISK)

@@ -7,6 +7,7 @@
 static const struct journal_ops *const implementations[] = {
     &journal_memory_ops,
     &journal_disk_ops,
+    &journal_redis_ops,
 };
 
 struct journal *journal_open(const char *type, const struct journal_options *options,

@@ -269,6 +269,7 @@ static bool catch_up_step(struct client *c)
 
 void client_catch_up(struct client *c)
 {
+    client_tell_break(c);
     while (!c->is_dead && c->is_behind && !c->is_ending &&
            c->ring.count < c->nm->options.queue &&
            (c->reading == NULL || !c->reading->is_under_way) && catch_up_step(c))

@@ -171,6 +171,42 @@ void client_tell_gap(struct client *c, const char *reason, struct slice after, u
     tell_and_unref(c, encode_gap(c, reason, after, resumed_at));
 }
 
+/* A gap that the client has done nothing for: where there is no room it is owed. */
+static void tell_of_journal(struct client *c, const char *epoch, uint64_t resumed_at)
+{
+    char after[ID_TEXT_SIZE];
+    size_t n = id_format(epoch, c->cursor, after);
+
+    c->cursor = resumed_at;
+    if (c->ring.count >= c->nm->options.queue + CONTROL_ROOM) {
+        c->owes_gap = true;
+        return;
+    }
+    c->nm->stats->gaps_expired++;
+    client_tell_gap(c, "expired", slice_make(after, n), resumed_at);
+}
+
+void client_tell_break(struct client *c)
+{
+    struct notification_manager *nm = c->nm;
+
+    if (c->is_dead || c->is_ending || c->break_parity == nm->break_parity)
+        return;
+    c->break_parity = nm->break_parity;
+    client_stop_reading(c); /* a page that is under way may be of what is no more */
+    tell_of_journal(c, nm->last_epoch, c->cursor > nm->break_seq ? c->cursor : nm->break_seq);
+}
+
+void client_tell_lost(struct client *c)
+{
+    if (c->is_dead || c->is_ending || c->is_behind)
+        return;
+    if (!list_is_empty(&c->nm->fanouts))
+        client_update(c); /* what a walk owes it comes first */
+    if (!c->is_dead && !c->is_behind)
+        tell_of_journal(c, c->nm->epoch, c->nm->head);
+}
+
 /* Tells the gap for a retract that was not told. Without memory for it the client owes it still. */
 static void pay_debt(struct client *c)
 {
@@ -397,6 +433,7 @@ void client_deliver(struct client *c, struct message *m)
 
 bool client_update(struct client *c)
 {
+    client_tell_break(c);
     if (c->is_dead || c->is_behind || c->is_ending || c->cursor >= c->nm->head)
         return false;
     client_set_behind(c, true);
@@ -560,7 +597,7 @@ static int join(struct client *c, const struct client_options *o)
 static bool place_cursor(struct client *c, const struct client_options *o)
 {
     bool is_known = o->resume.n > 0 && id_parse(o->resume, c->nm->epoch, &c->cursor) == 0 &&
-                    c->cursor <= c->nm->head;
+                    (c->cursor <= c->nm->head || c->nm->is_shared);
 
     c->since = c->nm->head;
     if (o->resume.n == 0 && !o->from_earliest) {
@@ -603,6 +640,7 @@ static struct client *client_create(struct notification_manager *nm,
     c->nm = nm;
     c->ops = o->ops;
     c->sink = o->sink;
+    c->break_parity = nm->break_parity;
     c->id = new_client_id(nm);
     c->opened_ms = now_ms;
     c->written_ms = now_ms;

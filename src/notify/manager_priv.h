@@ -66,6 +66,7 @@ struct client {
     bool owes_gap : 1;              /* a retract found no room or memory: a gap is due for it */
     bool is_blocked : 1;            /* the socket took less than was given: want_write is on */
     bool is_ending : 1;             /* its bye is queued: nothing more is */
+    bool break_parity : 1;          /* as the manager's: it was told of the last break */
     bool is_dirty : 1;              /* in the list of those to be flushed, or freed */
     bool is_dead : 1;               /* gone, and freed at its turn in that list */
     struct channel *user;
@@ -84,8 +85,13 @@ struct notification_manager {
     struct journal *journal;
     struct stats *stats;
     char epoch[EPOCH_SIZE];
+    char last_epoch[EPOCH_SIZE];    /* the one before the last break */
     uint64_t head;                  /* newest number heard */
     bool is_up;
+    bool was_up;                    /* at least once */
+    bool is_shared;                 /* the journal has other daemons, which may be ahead of us */
+    bool break_parity;              /* turned over with each break: see the client's */
+    uint64_t break_seq;             /* what is up to it is of the epoch before; 0: nothing is */
     const char *down_reason;        /* while not is_up */
     struct history *window;
     struct hash_table users;        /* struct channel */
@@ -161,6 +167,13 @@ void client_set_behind(struct client *c, bool is_behind);
 
 /* Ends the client for want of memory. */
 void client_cut_for_memory(struct client *c);
+
+/* Where the journal's continuity has broken since it was opened: tells it, once. The client may be
+ * dead afterwards. */
+void client_tell_break(struct client *c);
+
+/* Tells one that is live that something was lost that it has not got. It may be dead afterwards. */
+void client_tell_lost(struct client *c);
 
 /* Queues one notification of its own; false: there was no room, or the client is dead. */
 bool client_queue(struct client *c, struct message *m);

@@ -1,0 +1,178 @@
+/* redis_page.c - pages of what is kept, for streams that the window cannot serve. */
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include "redis_priv.h"
+
+/* A page under way: it may come back when nobody wants it any more. */
+struct redis_read {
+    struct redis *r;
+    struct journal_read *read;   /* NULL: cancelled */
+    size_t channel_count;
+    struct channel_name channels[JOURNAL_MAX_CHANNELS];
+    char *names;                 /* what the channels' names are cut from */
+};
+
+static void read_free(struct redis_read *job)
+{
+    free(job->names);
+    free(job);
+}
+
+static void fail(struct redis_read *job, int status)
+{
+    struct journal_page page = {.status = status};
+    struct journal_read *read = job->read;
+
+    read_free(job);
+    if (read != NULL)
+        read->on_page(read, &page);
+}
+
+/* The highest number lost of a channel of which the reader knew of none that high. */
+static uint64_t lost_anew(const struct journal_read *read, const redisReply *lost)
+{
+    uint64_t highest = 0;
+
+    for (size_t i = 0; i < lost->elements && i < read->channel_count; i++) {
+        uint64_t number = redis_number(lost->element[i]);
+
+        if (read->known != NULL && number <= read->known[i])
+            continue;
+        if (read->known != NULL)
+            read->known[i] = number;
+        if (number > highest)
+            highest = number;
+    }
+    return highest;
+}
+
+/* Encodes the entries. One that makes no sense is left out; without memory the page ends there. */
+static size_t encode(const struct redis_read *job, const redisReply *entries,
+                     struct message **messages, struct journal_page *page)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < entries->elements; i++) {
+        const redisReply *e = entries->element[i];
+        uint64_t seq;
+        uint64_t place;
+
+        if (e->type != REDIS_REPLY_ARRAY || e->elements != 3)
+            continue;
+        seq = redis_number(e->element[0]);
+        place = redis_number(e->element[2]);
+        if (place >= job->channel_count)
+            continue;
+        messages[n] = redis_encode(job->r, seq, job->channels[place], redis_text(e->element[1]));
+        if (messages[n] == NULL) {
+            page->covered = seq - 1;
+            page->status = n == 0 ? -ENOMEM : 0;
+            break;
+        }
+        n++;
+    }
+    return n;
+}
+
+static void give_page(struct redis_read *job, const redisReply *reply)
+{
+    struct journal_page page = {.covered = redis_number(reply->element[0])};
+    const redisReply *entries = reply->element[2];
+    struct journal_read *read = job->read;
+    struct message **messages = calloc(entries->elements + 1, sizeof(struct message *));
+
+    if (messages == NULL) {
+        fail(job, -ENOMEM);
+        return;
+    }
+    page.messages = messages;
+    page.count = encode(job, entries, messages, &page);
+    page.lost = lost_anew(read, reply->element[1]);
+    job->r->stats->journal_reads++;
+    read_free(job);
+    read->on_page(read, &page);
+    for (size_t i = 0; i < page.count; i++)
+        message_unref(messages[i]);
+    free(messages);
+}
+
+static void on_page(redisAsyncContext *ac, void *data, void *ctx)
+{
+    struct redis_read *job = ctx;
+    const redisReply *reply = data;
+
+    /* Where the connection has ended hiredis calls back without a reply. */
+    if (ac->data == NULL || reply == NULL || job->read == NULL)
+        fail(job, -EAGAIN);
+    else if (!redis_reply_is_good(job->r, reply) || reply->type != REDIS_REPLY_ARRAY ||
+             reply->elements != 3)
+        fail(job, -EAGAIN);
+    else
+        give_page(job, reply);
+}
+
+static struct redis_read *read_create(struct redis *r, struct journal_read *read)
+{
+    struct redis_read *job = calloc(1, sizeof *job);
+    size_t names = 0;
+    char *at;
+
+    for (size_t i = 0; i < read->channel_count; i++)
+        names += REDIS_CHANNEL_SIZE;
+    at = job == NULL ? NULL : malloc(names);
+    if (at == NULL) {
+        free(job);
+        return NULL;
+    }
+    *job = (struct redis_read){.r = r, .read = read, .names = at};
+    job->channel_count = read->channel_count;
+    for (size_t i = 0; i < read->channel_count; i++) {
+        struct slice text = redis_channel_write(read->channels[i], at);
+
+        (void)redis_channel_read(text, &job->channels[i]);
+        at += REDIS_CHANNEL_SIZE;
+    }
+    read->job = job;
+    return job;
+}
+
+static int ask(struct redis *r, struct redis_read *job, const struct journal_read *read)
+{
+    struct slice arguments[4 + JOURNAL_MAX_CHANNELS];
+    uint64_t numbers[] = {read->after, r->emitted, read->max_entries, read->max_bytes};
+    char texts[4][24];
+
+    for (size_t i = 0; i < 4; i++)
+        arguments[i] = slice_make(texts[i], (size_t)(format_u64(texts[i], numbers[i]) - texts[i]));
+    for (size_t i = 0; i < read->channel_count; i++) /* the letter stands before the name */
+        arguments[4 + i] = slice_make(job->channels[i].name.p - 1, job->channels[i].name.n + 1);
+    return redis_call(r, on_page, job, "page", 4 + read->channel_count, arguments);
+}
+
+void redis_do_read(struct journal *j, struct journal_read *read)
+{
+    struct redis *r = (struct redis *)j;
+    struct journal_page page = {.status = -EAGAIN};
+    struct redis_read *job;
+
+    assert(read->channel_count >= 1 && read->channel_count <= JOURNAL_MAX_CHANNELS);
+    if (r->state == REDIS_UP) {
+        job = read_create(r, read);
+        page.status = job == NULL ? -ENOMEM : ask(r, job, read);
+        if (page.status == 0)
+            return;
+        if (job != NULL)
+            read_free(job);
+    }
+    read->on_page(read, &page);
+}
+
+void redis_do_cancel(struct journal *j, struct journal_read *read)
+{
+    struct redis_read *job = read->job;
+
+    (void)j;
+    job->read = NULL; /* it is freed when it comes back */
+}
