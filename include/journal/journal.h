@@ -127,8 +127,8 @@ struct journal_status {
     size_t bytes;
 };
 
-/* Opens the journal of that type ("memory", "disk", "redis"). `stats` and `ev` are borrowed for its life;
- * `events` are not called before journal_start. NULL on failure, with `why`. */
+/* Opens the journal of that type ("memory", "disk", "redis"). `stats` and `ev` are borrowed for its
+ * life; `events` are not called before journal_start. NULL on failure, with `why`. */
 struct journal *journal_open(const char *type, const struct journal_options *options,
                              struct ev_loop *ev, struct stats *stats, struct error *why);
 

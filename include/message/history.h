@@ -81,8 +81,8 @@ uint64_t history_lost_transient(const struct history *h, struct history_log *con
 uint64_t history_lost_anew(const struct history *h, struct history_log *const *logs, size_t count,
                            uint64_t *known);
 
-/* Entries up to `seq` are kept elsewhere, or nowhere, and will not be added: they count as lost, for
- * all. Only before anything is added. */
+/* Entries up to `seq` are kept elsewhere, or nowhere, and will not be added: they count as lost,
+ * for all. Only before anything is added. */
 void history_begin_at(struct history *h, uint64_t seq);
 
 /* The same for one channel, at any time. Without memory it is so for all. */

@@ -1,9 +1,9 @@
 /* redis.c - the journal that many daemons share: a Redis Stream holds the record.
  *
- * Two connections: one for the script (redis.lua), by which every change is made, and one that hears
- * what all nodes have written, in order; that is the only way to the streams. When either is lost
- * both are given up and all begins anew: what is there (adopt), what was lost meanwhile, then on
- * from the last entry that was heard. */
+ * Two connections: one for the script (redis.lua), by which every change is made, and one that
+ * hears what all nodes have written, in order; that is the only way to the streams. When either is
+ * lost both are given up and all begins anew: what is there (adopt), what was lost meanwhile, then
+ * on from the last entry that was heard. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -307,11 +307,16 @@ static void on_swept(redisAsyncContext *ac, void *data, void *ctx)
     if (ac->data == NULL || reply == NULL)
         return;
     r->is_sweeping = false;
-    if (redis_reply_is_good(r, reply) && redis_number(reply) >= SWEEP_STEPS)
+    if (!redis_reply_is_good(r, reply) || reply->elements != 4)
+        return;
+    r->entries = redis_number(reply->element[1]);
+    r->bytes = redis_number(reply->element[2]);
+    r->evicted = redis_number(reply->element[3]);
+    if (redis_number(reply->element[0]) >= SWEEP_STEPS)
         r->next_sweep_ms = r->now_ms; /* there is more */
 }
 
-/* Every node does it, so that it is done while any is there: what another has done costs nothing. */
+/* Every node does it, so that it is done while any is there; what is done already costs nothing. */
 static void sweep(struct redis *r)
 {
     char keep[24];

@@ -353,7 +353,8 @@ function operations.losses(after, most)
   return lost
 end
 
--- Takes what has outlived its time: keep in ms, how many at most. Answers how many.
+-- Takes what has outlived its time: keep in ms, how many at most. Answers {how many, entries, bytes,
+-- evicted}.
 function operations.sweep(keep, most)
   local ms = now_us() / 1000
   local due = call('ZRANGEBYSCORE', EXPIRES, '-inf', text(ms), 'LIMIT', 0, most)
@@ -375,7 +376,8 @@ function operations.sweep(keep, most)
     first = call('XRANGE', LOG, '-', '+', 'COUNT', 1)[1]
   end
   settle(freed)
-  return tonumber(most) - left
+  local s = call('HMGET', META, 'entries', 'bytes', 'evicted')
+  return {tonumber(most) - left, s[1], s[2], s[3]}
 end
 
 if ARGV[1] == 'append' then

@@ -1,8 +1,8 @@
 /* redis_priv.h - the parts of the journal in Redis, shared by its files.
  *
  * redis_url.c reads the URL, redis_link.c keeps one connection, redis_append.c writes, redis_tail.c
- * hears what all nodes have written, redis_page.c reads pages, and redis.c holds them together. What
- * is done in Redis is all in redis.lua. */
+ * hears what all nodes have written, redis_page.c reads pages, and redis.c holds them together.
+ * What is done in Redis is all in redis.lua. */
 #ifndef JOURNAL_REDIS_PRIV_H
 #define JOURNAL_REDIS_PRIV_H
 #include <ev.h>
@@ -58,7 +58,8 @@ void redis_link_close(struct redis_link *link);
 void redis_link_fail(struct redis_link *link, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
-/* A command of `count` parts, of which `fn` hears. Returns 0, or -ENOMEM (-ENOTCONN): it does not. */
+/* A command of `count` parts. `fn` hears of it once, with a NULL reply if the connection ends; but
+ * not where this returns -ENOMEM or -ENOTCONN instead of 0. */
 int redis_link_send(struct redis_link *link, redisCallbackFn *fn, void *ctx, size_t count,
                     const struct slice *parts);
 

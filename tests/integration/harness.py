@@ -78,7 +78,7 @@ class Daemon:
                    "server.drain_time=500ms", *self.options]
         return [*self.limit, *WRAP, BIN, "serve", *self.arguments] + [x for o in options for x in ("-o", o)]
 
-    def start(self):
+    def start(self, is_ready=True):
         self.lines = []
         self.process = subprocess.Popen(self.command(), env=self.env, stdin=subprocess.DEVNULL,
                                         stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
@@ -87,7 +87,8 @@ class Daemon:
         self.reader.start()
         address = self.wait_log("listening")["address"]
         self.port = int(address.rpartition(":")[2])
-        wait_for(lambda: self.get("/readyz").status == 200, "readiness")
+        if is_ready:
+            wait_for(lambda: self.get("/readyz").status == 200, "readiness")
         return self
 
     def _read(self, pipe):

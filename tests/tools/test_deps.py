@@ -14,14 +14,14 @@ DEPS = pathlib.Path(__file__).resolve().parents[2] / "tools" / "deps"
 REAL = "sh dirname sed env cp cmp cat grep".split()
 
 BUILD_PROGRAMS = "make cc pkg-config".split()
-BUILD_HEADERS = "stdlib.h ev.h cjson/cJSON.h curl/curl.h lmdb.h".split()
-TEST_PROGRAMS = "clang valgrind gcovr python3 curl node npm chromium".split()
+BUILD_HEADERS = "stdlib.h ev.h cjson/cJSON.h curl/curl.h lmdb.h hiredis/hiredis.h".split()
+TEST_PROGRAMS = "clang valgrind gcovr python3 curl redis-server node npm chromium".split()
 TEST_HEADERS = ["cmocka.h"]
 
 BUILD_PACKAGES = ("make gcc libc6-dev pkg-config libev-dev libcjson-dev libcurl4-openssl-dev "
-                  "liblmdb-dev").split()
+                  "liblmdb-dev libhiredis-dev").split()
 TEST_PACKAGES = ("libcmocka-dev clang valgrind gcovr python3 python3-yaml python3-jsonschema curl "
-                 "nodejs npm").split()
+                 "redis-server nodejs npm").split()
 
 LOGGED = 'echo "${0##*/} $*" >>"$LOG"\n'
 
@@ -202,11 +202,12 @@ class Missing(Deps):
                 ("usr/include/ev.h", "libev-dev"), ("usr/include/cjson/cJSON.h", "libcjson-dev"),
                 ("usr/include/curl/curl.h", "libcurl4-openssl-dev"),
                 ("usr/include/lmdb.h", "liblmdb-dev"),
+                ("usr/include/hiredis/hiredis.h", "libhiredis-dev"),
                 ("usr/share/llhttp/llhttp.c", "node-llhttp"), ("bin/pkg-config", "pkg-config"),
                 ("usr/include/cmocka.h", "libcmocka-dev"), ("bin/valgrind", "valgrind"),
                 ("libclang_rt.fuzzer-x86_64.a", "libclang-rt-14-dev"), ("bin/gcovr", "gcovr"),
                 (f"modules/{MODULES[0]}", "python3-yaml"),
-                (f"modules/{MODULES[1]}", "python3-jsonschema"), ("bin/curl", "curl"),
+                (f"modules/{MODULES[1]}", "python3-jsonschema"), ("bin/curl", "curl"), ("bin/redis-server", "redis-server"),
                 ("bin/node", "nodejs"), ("bin/chromium", "chromium")):
             with self.subTest(package):
                 aside = (self.home / path).rename(self.home / "aside")
