@@ -353,6 +353,16 @@ function operations.losses(after, most)
   return lost
 end
 
+-- after which number, after which id of the log, most losses, most entries: for a node that finds
+-- numbers missing in what it hears. Answers {lost_all, transient, {channel, number, ...},
+-- {{id, {fields}}...}}, all as of one moment.
+function operations.catch_up(after, id, most_lost, most)
+  local m = call('HMGET', META, 'lost_all', 'transient')
+  return {m[1] or '0', m[2] or '0',
+          call('ZRANGEBYSCORE', LOST, '(' .. after, '+inf', 'WITHSCORES', 'LIMIT', 0, most_lost),
+          call('XRANGE', LOG, '(' .. id, '+', 'COUNT', most)}
+end
+
 -- Takes what has outlived its time: keep in ms, how many at most. Answers {how many, entries, bytes,
 -- evicted}.
 function operations.sweep(keep, most)

@@ -165,19 +165,30 @@ static void hear_entry(struct redis *r, const struct redis_entry *e)
     }
 }
 
-static void hear(struct redis *r, const redisReply *entries)
+/* Whether numbers are missing before this one: they may have been taken away by somebody's wish, or
+ * by a bound before we were there to hear of them, or never given out at all. */
+static bool is_behind_hole(const struct redis *r, const struct redis_entry *e)
+{
+    return e->seq > r->emitted + !e->is_control;
+}
+
+/* Returns false where it stops before a hole. */
+static bool hear(struct redis *r, const redisReply *entries, bool may_skip)
 {
     for (size_t i = 0; i < entries->elements; i++) {
         struct redis_entry e;
 
         if (!read_entry(entries->element[i], &e))
             continue;
+        if (!may_skip && is_behind_hole(r, &e))
+            return false;
         snprintf(r->tail_id, sizeof r->tail_id, "%.*s", SLICE_ARG(e.id));
         if (e.is_control)
             hear_control(r, &e);
         else
             hear_entry(r, &e);
     }
+    return true;
 }
 
 /* ---- the tail ---- */
@@ -219,24 +230,81 @@ static void come_up(struct redis *r)
     r->base.events->on_up(r->base.ctx);
 }
 
+static void hear_on(struct redis *r, size_t count)
+{
+    if (r->state == REDIS_TAILING && count < READ_ENTRIES)
+        come_up(r);
+    if (r->state == REDIS_UP || r->state == REDIS_TAILING)
+        listen_on(r, r->state == REDIS_UP);
+}
+
+static void tell_losses(struct redis *r, const redisReply *lost, bool is_all)
+{
+    if (is_all) { /* whose they were is not known, or they are very many */
+        r->base.events->on_break(r->base.ctx, r->emitted);
+        return;
+    }
+    for (size_t i = 0; i + 1 < lost->elements; i += 2) {
+        struct channel_name channel;
+
+        if (redis_channel_read(redis_text(lost->element[i]), &channel))
+            r->base.events->on_lost(r->base.ctx, channel, redis_number(lost->element[i + 1]));
+    }
+}
+
+static void on_caught_up(redisAsyncContext *ac, void *data, void *ctx)
+{
+    const redisReply *reply = data;
+    struct redis *r = ctx;
+
+    if (ac->data == NULL || reply == NULL || !redis_reply_is_good(r, reply))
+        return;
+    if (reply->elements != 4) {
+        redis_go_down(r, "it answers what nobody understands");
+        return;
+    }
+    r->tail_heard_ms = r->now_ms;
+    tell_losses(r, reply->element[2],
+                reply->element[2]->elements >= 2 * LOSSES ||
+                    redis_number(reply->element[0]) > r->emitted ||
+                    redis_number(reply->element[1]) > r->emitted);
+    (void)hear(r, reply->element[3], true);
+    hear_on(r, reply->element[3]->elements);
+}
+
+/* What is lost in a hole and what comes behind it, as of one moment. */
+static void catch_up(struct redis *r)
+{
+    char after[24];
+    char losses[24];
+    char entries[24];
+    struct slice arguments[] = {
+        slice_make(after, (size_t)(format_u64(after, r->emitted) - after)),
+        slice_of(r->tail_id),
+        slice_make(losses, (size_t)(format_u64(losses, LOSSES) - losses)),
+        slice_make(entries, (size_t)(format_u64(entries, READ_ENTRIES) - entries)),
+    };
+
+    if (redis_call(r, on_caught_up, r, "catch_up", 4, arguments) != 0)
+        redis_go_down(r, "out of memory");
+}
+
 static void on_heard(redisAsyncContext *ac, void *data, void *ctx)
 {
     const redisReply *reply = data;
     struct redis *r = ctx;
-    size_t count = 0;
+    const redisReply *entries = NULL;
 
     if (ac->data == NULL || reply == NULL || !redis_reply_is_good(r, reply))
         return;
     r->tail_heard_ms = r->now_ms;
     if (reply->type == REDIS_REPLY_ARRAY && reply->elements == 1 &&
-        reply->element[0]->elements == 2) {
-        count = reply->element[0]->element[1]->elements;
-        hear(r, reply->element[0]->element[1]);
-    }
-    if (r->state == REDIS_TAILING && count < READ_ENTRIES)
-        come_up(r);
-    if (r->state == REDIS_UP || r->state == REDIS_TAILING)
-        listen_on(r, r->state == REDIS_UP);
+        reply->element[0]->elements == 2)
+        entries = reply->element[0]->element[1];
+    if (entries != NULL && !hear(r, entries, false))
+        catch_up(r);
+    else
+        hear_on(r, entries == NULL ? 0 : entries->elements);
 }
 
 void redis_on_tail_ready(struct redis *r)

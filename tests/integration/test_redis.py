@@ -134,6 +134,26 @@ class Bounds(Case):
             self.assertEqual(stream.take(5), ["7", "8", "9", "10", "11"])
             stream.expect_quiet(node, "u")
 
+    def test_a_node_that_is_too_slow_for_the_bounds_tells_what_it_has_not_heard(self):
+        a, b = [self.node("journal.keep_per_user=5", "journal.redis_timeout=1min")
+                for _ in range(2)]
+        stream, other = self.open("u", b), self.open("v", b)
+        b.process.send_signal(signal.SIGSTOP)
+        for i in range(40):
+            a.notify(user="u", data=i)
+        a.notify(user="v", data="v")
+        b.process.send_signal(signal.SIGCONT)
+        heard = []
+        event = stream.next()
+        while event.event != "gap":
+            heard.append(int(event.data))
+            event = stream.next()
+        self.assert_gap(event, "expired")
+        self.assertEqual(heard, list(range(len(heard))))
+        self.assertEqual(stream.take(5), ["35", "36", "37", "38", "39"])
+        stream.expect_quiet(b, "u")
+        self.assertEqual(other.take(1), ["v"])
+
     def test_all_that_is_kept_stays_within_its_bytes(self):
         node = self.node("journal.keep_bytes=64KiB", "journal.keep_per_user=1000")
         start = self.open("u", node)
