@@ -219,7 +219,7 @@ static void server(int id, int n)
                                  .cq_entries = (unsigned)batch * 4};
     int have_ring = io_uring_queue_init_params((unsigned)batch, &ring, &pr) == 0, registered = 0;
 #endif
-    /* warm up, see ssebench; the first mode of a run is still dearer than later ones */
+    /* warm up, see loadgen/publish.c; the first mode of a run is still dearer than later ones */
     uint64_t warm = 0;
     for (int k2 = 0; k2 < 3; k2++) {
         while (atomic_load(&S->go) != 3 && atomic_load(&S->go) != 2)
@@ -322,7 +322,8 @@ static void client(int id, int n, int infl)
             if (f < 0)
                 die("socket");
             struct sockaddr_in s = {.sin_family = AF_INET};
-            s.sin_addr.s_addr = htonl(0x7f020001u + (unsigned)id);
+            /* one address for 10,000: the system looks long for a free port when there are few */
+            s.sin_addr.s_addr = htonl(0x7f020001u + (unsigned)id + (unsigned)(next / 10000) * 256);
             setsockopt(f, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &one, sizeof one);
             if (bind(f, (struct sockaddr *)&s, sizeof s) < 0)
                 die("bind");
@@ -515,6 +516,10 @@ int main(int argc, char **argv)
            ((double)m0.avail - (double)m1.avail) / (double)up,
            ((double)m1.sockmem - (double)m0.sockmem) / (double)up,
            ((double)m1.slab - (double)m0.slab) / (double)up / 2, use_epoll ? "with" : "without");
+    printf("{\"tool\":\"rawlimit\",\"mode\":\"connect\",\"conns\":%d,\"conns_per_s\":%.0f,"
+           "\"server_us_per_conn\":%.4f,\"slab_per_conn\":%.1f}\n",
+           N, (double)up / dt, (double)cc / 1e3 / (double)up,
+           ((double)m1.slab - (double)m0.slab) / (double)up);
     fflush(stdout);
     static const char *const names[] = {"",         "send",  "uring", "uring-fixed",
                                         "uring-zc", "write", "writev"};

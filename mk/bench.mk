@@ -1,20 +1,34 @@
-# The load generator, the kernel's limit, and what the daemon costs beside it.
+# What the daemon costs, measured with its own load generator beside bare programs and others.
 
-BENCH_BIN := build/bench/ssebench build/bench/rawlimit
+BENCH_BIN := build/bench/rawlimit build/bench/rawdisk
 
+build/bench/rawdisk: BENCH_LIBS := -llmdb -lpthread
+ifeq ($(shell pkg-config --exists 'liburing >= 2.3' 2>/dev/null && echo yes),yes)
+build/bench/rawlimit: BENCH_LIBS := -DWITH_URING -luring
+endif
 build/bench/%: bench/%.c
 	@mkdir -p $(@D)
 	@echo "  CC    $<"
-	$(Q)$(CC) -std=gnu11 -O2 -D_GNU_SOURCE -Wall -Wextra -o $@ $<
+	$(Q)$(CC) -std=gnu11 -O2 -D_GNU_SOURCE -Wall -Wextra -o $@ $< $(BENCH_LIBS)
 
-# Five minutes, into docs/performance.md; one minute, to the terminal only.
-.PHONY: bench bench-quick bench-selftest
-bench: deps $(BIN) $(BENCH_BIN)
+.PHONY: bench bench-streams bench-journal bench-quick bench-programs bench-deps
+bench-deps:
+	@tools/deps build bench
+
+bench-programs: $(BIN) $(BENCH_BIN)
+
+# Ten minutes and five, into docs/performance.*
+bench: bench-streams bench-journal
+
+bench-streams: bench-deps
+	@$(MAKE) --no-print-directory $(JOBS) bench-programs
 	$(Q)bench/run --write $(ARGS)
 
-bench-quick: deps $(BIN) $(BENCH_BIN)
-	$(Q)bench/run --rounds 2 --secs 2 $(ARGS)
+bench-journal: bench-deps
+	@$(MAKE) --no-print-directory $(JOBS) bench-programs
+	$(Q)bench/journal --write $(ARGS)
 
-# Does the generator see what is lost, doubled, swapped, misrouted or late?
-bench-selftest: $(BENCH_BIN)
-	$(Q)python3 bench/selftest.py
+# A minute and a half, to the terminal: how is this beside the committed figures?
+bench-quick: deps
+	@$(MAKE) --no-print-directory $(JOBS) bench-programs
+	$(Q)bench/run --quick $(ARGS)

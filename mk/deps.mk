@@ -2,9 +2,12 @@
 # tools/deps first and the real work in a second make: only that one finds what was installed
 # (third_party/llhttp.mk asks pkg-config while it is read).
 
-.PHONY: deps test-deps
+.PHONY: deps guard-deps test-deps
 deps:
 	@tools/deps build
+
+guard-deps:
+	@tools/deps build guard
 
 test-deps:
 	@tools/deps build test

@@ -1,4 +1,4 @@
-# tests/unit/*/test_out_of_memory: its own malloc, calloc and realloc stand before those of the
+# tests/unit/*/test_out_of_memory: its own functions that allocate stand before those of the
 # system, and fail when it says so.
 $(BUILD)/tests/unit/%/test_out_of_memory: LDFLAGS += \
-    -Wl,--wrap=malloc -Wl,--wrap=calloc -Wl,--wrap=realloc
+    -Wl,--wrap=malloc -Wl,--wrap=calloc -Wl,--wrap=realloc -Wl,--wrap=posix_memalign

@@ -29,17 +29,21 @@ unit-programs: $(UNIT_BIN)
 fuzz-programs: $(FUZZ_BIN)
 
 # All of src and tests once through the compiler for its warnings alone.
-SYNTAX := $(SRC:%=$(BUILD)/%.syntax) $(UNIT_SRC:%=$(BUILD)/%.syntax) $(FUZZ_SRC:%=$(BUILD)/%.syntax)
-syntax: $(SYNTAX)
+CHECKED := $(SRC) $(UNIT_SRC) $(FUZZ_SRC) $(wildcard tests/support/*.c) tests/faults/faults.c
+syntax: $(CHECKED:%=$(BUILD)/%.syntax)
 $(BUILD)/%.c.syntax: %.c
 	$(Q)$(CC) $(CPPFLAGS) -iquote src -iquote tests $(LLHTTP_CPPFLAGS) $(CFLAGS) -fsyntax-only $<
 
-.PHONY: test lint unit integration asan valgrind fuzz fuzz-corpus browser coverage
+.PHONY: test lint unit integration asan tsan valgrind fuzz fuzz-corpus browser coverage torture
 test: test-deps
 	@FUZZ_SECONDS=$(FUZZ_SECONDS) tests/run
 
-lint unit integration asan valgrind fuzz browser coverage: test-deps
+lint unit integration asan tsan valgrind fuzz browser coverage: test-deps
 	@FUZZ_SECONDS=$(FUZZ_SECONDS) tests/run $@
+
+# A hundred kills and more, some minutes; `tests/run torture` is a short run of it.
+torture: test-deps $(BIN)
+	@SSE_NOTIFY_BIN=$(abspath $(BIN)) tests/torture/torture.py
 
 fuzz-corpus:
 	@tests/run --keep-corpus

@@ -78,4 +78,7 @@ static inline struct slice buf_slice(const struct buf *b)
 
 /* Writes `value` in decimal at `p` (at least 20 bytes); returns the end. No terminator. */
 char *format_u64(char *p, uint64_t value);
+
+/* The same in hexadecimal, of at least `least` digits (at most 16, and as many bytes at `p`). */
+char *format_hex(char *p, uint64_t value, unsigned least);
 #endif

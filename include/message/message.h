@@ -27,6 +27,10 @@ struct message {
  * framing written and the body's bytes left to the caller. NULL without memory. */
 struct message *message_create(size_t body_length);
 
+/* Writes a chunk's size line (RFC 9112 7.1) at `p`; returns its end. */
+enum { MESSAGE_SIZE_LINE = 2 * sizeof(size_t) + 2 };
+char *message_put_size_line(char *p, size_t size);
+
 static inline struct message *message_ref(struct message *m)
 {
     m->refs++;

@@ -15,7 +15,9 @@ struct sock;
 
 enum { NET_READ = 1, NET_WRITE = 2 };
 
-struct sock_ops {
+/* What all socks of one owner share. */
+struct sock_owner {
+    struct loop *loop;
     /* NET_READ, NET_WRITE: of those wanted; an error or a hang-up is both, and reading or writing
      * then tells which. */
     void (*on_event)(struct sock *s, unsigned events);
@@ -23,15 +25,20 @@ struct sock_ops {
 };
 
 struct sock {
-    struct wheel_node timer;
-    struct loop *loop;
-    const struct sock_ops *ops;
-    uint32_t postponed; /* its place among those whose events are put off, from 1; 0: not there */
-    ev_io io; /* the descriptor comes last, next to what its owner has behind it */
+    struct wheel_node timer; /* its `tag`: the place among those whose events are put off, from 1;
+                              * 0: not there */
+    ev_io io;                /* its `data`: the sock's owner. The descriptor comes last, next to
+                              * what that has behind it */
 };
 
-/* Takes `fd`, which must be connected and non-blocking. No event is wanted yet. */
-void sock_open(struct sock *s, struct loop *loop, int fd, const struct sock_ops *ops);
+/* Takes `fd`, which must be connected and non-blocking. No event is wanted yet. `owner` is borrowed
+ * for the sock's life. */
+void sock_open(struct sock *s, struct sock_owner *owner, int fd);
+
+static inline struct sock_owner *sock_owner(const struct sock *s)
+{
+    return s->io.data;
+}
 
 /* Stops the watcher and the deadline and closes the descriptor. */
 void sock_close(struct sock *s);

@@ -1,4 +1,4 @@
-/* wheel.h - deadlines of very many things at the cost of two pointers each.
+/* wheel.h - deadlines of very many things at the cost of two pointers and a number each.
  *
  * A hashed timing wheel (Varghese, Lauck 1987, scheme 6): slots of WHEEL_TICK_MS; a node further
  * away than one turn waits in its slot. Adding, moving and removing are O(1), and moving to a later
@@ -15,7 +15,8 @@ enum { WHEEL_TICK_MS = 100, WHEEL_SLOTS = 1024 };
 struct wheel_node {
     struct wheel_node *next; /* NULL: in no wheel */
     struct wheel_node *prev;
-    uint64_t due_ms;
+    uint32_t due_tick;       /* the first at or after its time: for 13 years of uptime */
+    uint32_t tag;            /* the owner's, for whatever it likes */
 };
 
 typedef void wheel_due_fn(struct wheel_node *node, uint64_t now_ms);

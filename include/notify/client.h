@@ -45,7 +45,7 @@ struct client_options {
     bool is_chunked;              /* frame for HTTP/1.1 */
     bool has_ping_events;         /* heartbeat=event: a heartbeat that a page can see */
     struct slice user_agent;      /* cut at 256 bytes */
-    const struct client_sink *ops;
+    const struct client_sink *ops; /* the same for all clients of a manager */
     void *sink;
     struct slice head;            /* response head, written before the stream's first bytes */
 };

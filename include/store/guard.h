@@ -8,8 +8,8 @@
 
 /* Runs work(ctx) and returns what it returns. As soon as a page cannot be had it is ended: -EIO, or
  * -EBADMSG where guard_fail was called, and *is_cut, which is false otherwise. What was under way
- * is left as it stood then: nothing but closing may be done with the store. Guards of one thread do
- * not nest. */
+ * is left as it stood then: nothing but closing may be done with the store. Of guards within one
+ * another the innermost is ended. */
 int guard_run(int (*work)(void *ctx), void *ctx, bool *is_cut);
 
 /* Ends the work of this thread, if it is under a guard; else it returns. */

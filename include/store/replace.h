@@ -17,8 +17,8 @@ void store_unlock(struct store_lock *lock);
 /* Whether a process has the directory open for writing now. */
 bool store_is_locked(const char *path);
 
-/* Returns 0 where there is a store's file in the directory, be it damaged; -1 with `why` (NULL is
- * allowed). */
+/* Returns 0 where there is a store's file in the directory, be it damaged or empty; -1 with `why`
+ * (NULL is allowed). */
 int store_find(const char *path, struct error *why);
 
 /* Removes the table that processes which have the store open share: none may. It is made again. */

@@ -48,12 +48,15 @@ struct store_state {
 };
 
 /* Opens the directory for writing and takes its lock. What an earlier process could have handed out
- * without recording it counts as lost to all (see store_reserve). The store must be sound: see
- * store_check in check.h. NULL, with a sentence in `why` that names the cause and its cure: another
- * process holds it (and which), a newer format, no permission, no room. */
+ * without recording it counts as lost to all (see store_reserve). The file is checked first; where
+ * it is damaged that is logged, what is whole of it goes into a new one, and has a new epoch if
+ * anything is lost (see store_repair in check.h). NULL, with a sentence in `why` that names the
+ * cause and its cure: another process holds it (and which), it is of a newer format or somebody
+ * else's, no permission, no room. */
 struct store *store_open(const struct store_options *options, struct error *why);
 
-/* Opens for reading beside a process that may be writing: for tools. Never makes a store. */
+/* Opens for reading beside a process that may be writing: for tools. Never makes a store, and
+ * neither checks nor repairs one. */
 struct store *store_open_read_only(const char *path, struct error *why);
 
 /* Closes; a store that was written to remembers that nothing is missing, unless store_note_loss was

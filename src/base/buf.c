@@ -60,6 +60,17 @@ char *format_u64(char *p, uint64_t value)
     return p + n;
 }
 
+char *format_hex(char *p, uint64_t value, unsigned least)
+{
+    unsigned digits = (64 - (unsigned)__builtin_clzll(value | 1) + 3) / 4;
+
+    if (digits < least)
+        digits = least;
+    for (unsigned i = digits; i > 0; value >>= 4)
+        p[--i] = "0123456789abcdef"[value & 15];
+    return p + digits;
+}
+
 int buf_add_u64(struct buf *b, uint64_t value)
 {
     char digits[20];

@@ -25,6 +25,9 @@ static struct {
     struct buf pending;
     uint64_t dropped;
     uint64_t dropped_told; /* of those, already logged */
+    uint64_t second;       /* that `time` is of */
+    size_t time_length;    /* 0: there was no line yet */
+    char time[CLOCK_TEXT_SIZE];
 } sink = {.level = LOG_WARNING, .fd = STDERR_FILENO};
 
 static const char *const level_names[] = {"debug", "info", "warning", "error"};
@@ -103,63 +106,125 @@ void log_drain(int max_ms)
         write_out(max_ms);
 }
 
+/* A byte that stands for itself in a quoted value. */
+static bool is_bare(unsigned char c, bool is_utf8)
+{
+    return c >= 0x20 && c != '"' && c != '\\' && (c < 0x7f || (c >= 0x80 && is_utf8));
+}
+
+static void add_escaped_byte(struct buf *b, unsigned char c)
+{
+    char text[6] = {'\\', (char)c};
+
+    if (c == '"' || c == '\\') {
+        buf_add(b, text, 2);
+    } else if (c < 0x80) {
+        text[1] = 'u';
+        format_hex(text + 2, c, 4);
+        buf_add(b, text, 6);
+    } else {
+        buf_add_text(b, "\xef\xbf\xbd");
+    }
+}
+
 static void add_json_escaped(struct buf *b, struct slice s)
 {
     bool is_utf8 = slice_is_utf8(s);
+    size_t run = 0; /* from here on all is as it is */
 
     buf_add_char(b, '"');
     for (size_t i = 0; i < s.n; i++) {
-        unsigned char c = (unsigned char)s.p[i];
-
-        if (c == '"' || c == '\\')
-            buf_printf(b, "\\%c", c);
-        else if (c < 0x20 || c == 0x7f)
-            buf_printf(b, "\\u%04x", c);
-        else if (c >= 0x80 && !is_utf8)
-            buf_add_text(b, "\xef\xbf\xbd");
-        else
-            buf_add_char(b, (char)c);
+        if (is_bare((unsigned char)s.p[i], is_utf8))
+            continue;
+        buf_add(b, s.p + run, i - run);
+        add_escaped_byte(b, (unsigned char)s.p[i]);
+        run = i + 1;
     }
+    buf_add(b, s.p + run, s.n - run);
     buf_add_char(b, '"');
+}
+
+static bool is_plain_word(struct slice s)
+{
+    for (size_t i = 0; i < s.n; i++)
+        if (s.p[i] <= ' ' || s.p[i] >= 0x7f || s.p[i] == '"' || s.p[i] == '=' || s.p[i] == '\\')
+            return false;
+    return s.n > 0;
 }
 
 /* As it is where it is one plain word, else quoted: a value can never forge a field or a line. */
 static void add_text_value(struct buf *b, struct slice s)
 {
-    bool is_plain = s.n > 0;
-
-    for (size_t i = 0; i < s.n && is_plain; i++)
-        is_plain = s.p[i] > ' ' && s.p[i] < 0x7f && strchr("\"=\\", s.p[i]) == NULL;
-    if (is_plain)
+    if (is_plain_word(s))
         buf_add_slice(b, s);
     else
         add_json_escaped(b, s);
 }
 
+/* The time of now. Of a second's many lines only the thousandths differ. */
+static struct slice time_text(void)
+{
+    uint64_t now_ms = clock_wall_ms();
+    unsigned ms = (unsigned)(now_ms % 1000);
+    char *digits;
+
+    if (now_ms / 1000 != sink.second || sink.time_length == 0) {
+        clock_format(now_ms, sink.time);
+        sink.time_length = strlen(sink.time);
+        sink.second = now_ms / 1000;
+    }
+    digits = sink.time + sink.time_length - sizeof "000Z" + 1;
+    digits[0] = (char)('0' + ms / 100);
+    digits[1] = (char)('0' + ms / 10 % 10);
+    digits[2] = (char)('0' + ms % 10);
+    return slice_make(sink.time, sink.time_length);
+}
+
+static void add_field(struct buf *b, const struct log_field *f)
+{
+    bool is_json = sink.format == LOG_JSON;
+    char hex[16];
+
+    buf_add_text(b, is_json ? ",\"" : " ");
+    buf_add_text(b, f->key);
+    buf_add_text(b, is_json ? "\":" : "=");
+    if (f->type == LOG_FIELD_U64) {
+        buf_add_u64(b, f->number);
+    } else if (f->type == LOG_FIELD_HEX) {
+        format_hex(hex, f->number, sizeof hex);
+        buf_add_text(b, is_json ? "\"" : "");
+        buf_add(b, hex, sizeof hex);
+        buf_add_text(b, is_json ? "\"" : "");
+    } else if (is_json) {
+        add_json_escaped(b, f->text);
+    } else {
+        add_text_value(b, f->text);
+    }
+}
+
+/* Put together by hand: a request has a line, and printf took longer for it than all the rest. */
 static void add_line(struct buf *b, enum log_level level, struct slice message,
                      const struct log_field *fields, size_t count)
 {
-    char when[CLOCK_TEXT_SIZE];
+    static const char blanks[] = "        "; /* a level has seven letters at most */
+    struct slice name = slice_of(level_names[level]);
 
-    clock_format(clock_wall_ms(), when);
     if (sink.format == LOG_JSON) {
-        buf_printf(b, "{\"time\":\"%s\",\"level\":\"%s\",\"message\":", when, level_names[level]);
+        buf_add_text(b, "{\"time\":\"");
+        buf_add_slice(b, time_text());
+        buf_add_text(b, "\",\"level\":\"");
+        buf_add_slice(b, name);
+        buf_add_text(b, "\",\"message\":");
         add_json_escaped(b, message);
     } else {
-        buf_printf(b, "%s %-7s %.*s", when, level_names[level], SLICE_ARG(message));
+        buf_add_slice(b, time_text());
+        buf_add_char(b, ' ');
+        buf_add_slice(b, name);
+        buf_add(b, blanks, sizeof blanks - 1 - name.n);
+        buf_add_slice(b, message);
     }
-    for (size_t i = 0; i < count; i++) {
-        buf_printf(b, sink.format == LOG_JSON ? ",\"%s\":" : " %s=", fields[i].key);
-        if (fields[i].type == LOG_FIELD_U64)
-            buf_add_u64(b, fields[i].number);
-        else if (fields[i].type == LOG_FIELD_HEX)
-            buf_printf(b, sink.format == LOG_JSON ? "\"%016llx\"" : "%016llx",
-                       (unsigned long long)fields[i].number);
-        else if (sink.format == LOG_JSON)
-            add_json_escaped(b, fields[i].text);
-        else
-            add_text_value(b, fields[i].text);
-    }
+    for (size_t i = 0; i < count; i++)
+        add_field(b, &fields[i]);
     buf_add_text(b, sink.format == LOG_JSON ? "}\n" : "\n");
 }
 

@@ -2,6 +2,7 @@
 #include "base/slice.h"
 
 #include <errno.h>
+#include "base/word.h"
 
 struct slice slice_trim(struct slice s)
 {
@@ -107,7 +108,15 @@ size_t slice_utf8_prefix(struct slice s)
 
 bool slice_has_control(struct slice s)
 {
-    for (size_t i = 0; i < s.n; i++)
+    size_t i = 0;
+
+    for (; s.n - i >= WORD_SIZE; i += WORD_SIZE) {
+        uint64_t w = word_load(s.p + i);
+
+        if ((word_below(w, 0x20) | word_equal(w, 0x7f)) != 0)
+            return true;
+    }
+    for (; i < s.n; i++)
         if ((unsigned char)s.p[i] < 0x20 || s.p[i] == 0x7f)
             return true;
     return false;

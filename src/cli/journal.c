@@ -13,10 +13,12 @@ static const struct {
     int (*run)(int argc, char **argv);
     const char *help;
 } commands[] = {
+    {"check", journal_check, "whether it is whole"},
     {"stats", journal_stats, "what is in it"},
     {"export", journal_export, "write it as lines of JSON"},
     {"import", journal_import, "read such lines"},
     {"backup", journal_backup, "copy it, also while the daemon runs"},
+    {"repair", journal_repair, "save what is whole of a damaged one"},
     {"compact", journal_compact, "make its file as small as it can be"},
 };
 
@@ -38,11 +40,12 @@ static void print_help(FILE *to)
           to);
 }
 
-/* A file that is damaged can lead LMDB to where there is nothing. To look at all of it first would
- * keep a daemon from starting for as long as that takes. */
+/* A file that is damaged can lead LMDB to where there is nothing. Those that only read do not look
+ * at all of it first. */
 static void on_fault(int signal_number)
 {
-    static const char text[] = "sse-notify journal: the file is damaged and cannot be read on\n";
+    static const char text[] = "sse-notify journal: the file is damaged and cannot be read on (see "
+                               "'sse-notify journal check')\n";
 
     (void)signal_number;
     (void)!write(STDERR_FILENO, text, sizeof text - 1);

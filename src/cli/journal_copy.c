@@ -127,8 +127,10 @@ static int compact(const struct command *command, const char *path, struct store
     struct store_survey after;
     struct error why = {.text = ""};
     struct buf out = {0};
-    int code = survey(command, path, &before);
+    int code = journal_require_whole(command, path, lock);
 
+    if (code == 0)
+        code = survey(command, path, &before);
     if (code == 0)
         code = copy(command, path, store_draft(lock), false);
     if (code != 0)

@@ -372,6 +372,8 @@ static int survey(struct import *i, struct store_survey *out)
     *out = (struct store_survey){.keys = 0};
     if (store_find(i->place.path, NULL) != 0)
         return 0;
+    if (journal_require_whole(i->command, i->place.path, i->lock) != 0)
+        return -1;
     store = store_open_read_only(i->place.path, &why);
     if (store == NULL) {
         complain(i->command, "%s", why.text);

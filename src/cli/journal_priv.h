@@ -8,6 +8,8 @@
 #include "base/buf.h"
 #include "config/config.h"
 
+struct store_lock; /* store/replace.h */
+
 /* One file each; argv[0] is the command's own name. */
 int journal_check(int argc, char **argv);
 int journal_stats(int argc, char **argv);
@@ -44,6 +46,11 @@ int journal_place_find(struct journal_place *place, const struct command *comman
 int journal_place_configure(struct journal_place *place);
 
 void journal_place_fini(struct journal_place *place);
+
+/* Before the journal is replaced by what is read from it; with the lock. Returns 0, or the exit
+ * code after a complaint. */
+int journal_require_whole(const struct command *command, const char *path,
+                          const struct store_lock *lock);
 
 /* ---- how far it is ---- */
 

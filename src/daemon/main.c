@@ -13,6 +13,7 @@ static const struct {
     {"send", command_send, "send a notification"},
     {"tail", command_tail, "follow a user's stream and print what comes"},
     {"journal", command_journal, "check, export, back up or repair the journal on disk"},
+    {"bench", command_bench, "measure what streams and notifications cost on this machine"},
     {"check-config", command_check_config, "check the configuration and end"},
     {"version", command_version, "print the version"},
 };

@@ -2,6 +2,7 @@
  * came from outside, asks the loop for what the state needs. Nothing is freed here but bytes. */
 #include "conn_priv.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stddef.h>
 #include <stdlib.h>
@@ -24,9 +25,14 @@ static void enter(struct conn *c, enum conn_state next)
     c->state = (uint8_t)next;
 }
 
+static uint64_t now_ms(const struct conn *c)
+{
+    return loop_now_ms(conn_server(c)->socks.loop);
+}
+
 static uint64_t in_ms(const struct conn *c, uint64_t ms)
 {
-    return loop_now_ms(c->server->loop) + ms;
+    return now_ms(c) + ms;
 }
 
 /* ---- bytes in waiting ---- */
@@ -42,6 +48,7 @@ static void drop_bytes(struct conn *c)
 {
     if (c->bytes == NULL)
         return;
+    assert(!c->is_resumed); /* the list of those goes through them */
     buf_fini(&c->bytes->out);
     buf_fini(&c->bytes->stash);
     free(c->bytes);
@@ -61,63 +68,52 @@ static void stash(struct conn *c, const char *p, size_t n)
         conn_cut_for_memory(c);
 }
 
+/* For one that has bytes in its stash. */
 static void ask_resume(struct conn *c)
 {
+    struct http_server *server = conn_server(c);
+
     if (c->is_resumed)
         return;
     c->is_resumed = true;
-    c->next_resumed = c->server->resumed;
-    c->server->resumed = c;
-    loop_wake(c->server->loop);
+    c->bytes->next_resumed = server->resumed;
+    server->resumed = c;
+    loop_wake(server->socks.loop);
 }
 
 /* ---- the end ---- */
 
-static void unlink_conn(struct conn *c)
-{
-    struct http_server *server = c->server;
-
-    if (c->prev != NULL)
-        c->prev->next = c->next;
-    else
-        server->all = c->next;
-    if (c->next != NULL)
-        c->next->prev = c->prev;
-    if (server->to_drain == c)
-        server->to_drain = c->next;
-    server->count--;
-    server->stats->connections_open--;
-    c->prev = NULL;
-    c->next = server->dead;
-    server->dead = c;
-}
-
 void conn_cut(struct conn *c)
 {
+    struct http_server *server = conn_server(c);
     enum conn_state was = (enum conn_state)c->state;
-    struct http_request *r = c->request;
+    struct http_stream stream = was == CONN_STREAMING ? c->stream : (struct http_stream){0};
+    struct http_request *r = was == CONN_STREAMING ? NULL : c->request;
 
     if (was == CONN_DEAD)
         return;
     enter(c, CONN_DEAD);
-    unlink_conn(c);
     sock_close(&c->sock);
-    drop_bytes(c);
-    c->request = NULL;
+    if (was != CONN_STREAMING && !c->is_resumed)
+        drop_bytes(c);
+    c->next_dead = server->dead;
+    server->dead = c;
+    server->count--;
+    server->stats->connections_open--;
     if (r != NULL) {
         if (was == CONN_HANDLING && r->on_abandoned != NULL)
             r->on_abandoned(r->abandoned_ctx);
-        server_put_request(c->server, r);
+        server_put_request(server, r);
     }
-    if (was == CONN_STREAMING && c->stream.events != NULL)
-        c->stream.events->on_closed(c->stream.ctx);
+    if (stream.events != NULL)
+        stream.events->on_closed(stream.ctx);
 }
 
 void conn_cut_for_memory(struct conn *c)
 {
     if (c->state == CONN_DEAD)
         return;
-    c->server->stats->out_of_memory++;
+    conn_server(c)->stats->out_of_memory++;
     conn_cut(c);
 }
 
@@ -137,7 +133,7 @@ void conn_linger(struct conn *c)
 
 bool conn_may_keep(const struct conn *c)
 {
-    return !c->server->is_draining;
+    return !conn_server(c)->is_draining;
 }
 
 /* All of the answer is written. */
@@ -148,12 +144,12 @@ static void on_flushed(struct conn *c)
         return;
     }
     enter(c, CONN_READING);
-    sock_deadline(&c->sock, in_ms(c, c->server->limits->idle_timeout_ms));
+    sock_deadline(&c->sock, in_ms(c, conn_server(c)->limits->idle_timeout_ms));
     if (c->is_feeding)
         return; /* conn_feed goes on itself */
     if (stashed(c) > 0)
         ask_resume(c);
-    else if (c->has_end || c->server->is_draining)
+    else if (c->has_end || conn_server(c)->is_draining)
         conn_linger(c);
 }
 
@@ -197,7 +193,7 @@ static void log_answer(struct conn *c, const struct http_request *r, int status,
     log_event(LOG_INFO, "request",
               log_slice("method", m->method.n == 0 ? slice_of("-") : h1_slice(m, m->method)),
               log_slice("path", path), log_u64("status", (uint64_t)status), log_text("peer", peer),
-              log_u64("bytes", bytes), log_u64("ms", loop_now_ms(c->server->loop) - r->began_ms));
+              log_u64("bytes", bytes), log_u64("ms", now_ms(c) - r->began_ms));
 }
 
 static void end_request(struct conn *c)
@@ -205,8 +201,8 @@ static void end_request(struct conn *c)
     struct http_request *r = c->request;
 
     c->request = NULL;
-    c->server->stats->requests++;
-    server_put_request(c->server, r);
+    conn_server(c)->stats->requests++;
+    server_put_request(conn_server(c), r);
 }
 
 void conn_answer(struct conn *c, int status, struct slice head, struct slice body, bool is_kept)
@@ -214,7 +210,7 @@ void conn_answer(struct conn *c, int status, struct slice head, struct slice bod
     int error = send_answer(c, head, body);
 
     if (status >= 400)
-        c->server->stats->requests_refused++;
+        conn_server(c)->stats->requests_refused++;
     log_answer(c, c->request, status, head.n + body.n);
     end_request(c);
     c->is_kept = is_kept;
@@ -238,12 +234,10 @@ struct http_stream *conn_open_stream(struct conn *c, const struct http_stream_ev
     c->peer = c->request->peer; /* a proxy's client, where the proxy is believed */
     end_request(c);
     drop_bytes(c);
-    c->stream.events = events;
-    c->stream.ctx = ctx;
+    c->stream = (struct http_stream){events, ctx};
+    c->has_end = false; /* the socket tells it again */
     enter(c, CONN_STREAMING);
     sock_deadline(&c->sock, 0);
-    if (c->has_end)
-        ask_resume(c); /* no event will tell it again */
     if (!c->is_feeding)
         conn_settle(c);
     return &c->stream;
@@ -262,7 +256,7 @@ static void answer_options(struct http_request *r, unsigned methods)
 
 static void route(struct conn *c, struct http_request *r)
 {
-    struct http_server *server = c->server;
+    struct http_server *server = conn_server(c);
     struct router_match match;
     char allow[ROUTER_ALLOW_SIZE];
 
@@ -287,7 +281,7 @@ static void route(struct conn *c, struct http_request *r)
 
 static void dispatch(struct conn *c)
 {
-    struct http_server *server = c->server;
+    struct http_server *server = conn_server(c);
     struct http_request *r = c->request;
 
     if (request_on_done(r) != 0) {
@@ -302,14 +296,14 @@ static void dispatch(struct conn *c)
 
 static bool begin_request(struct conn *c)
 {
-    struct http_request *r = server_take_request(c->server);
+    struct http_request *r = server_take_request(conn_server(c));
 
     if (r == NULL)
         return false;
     r->conn = c;
     r->peer = c->peer;
     r->role = (enum http_role)c->role;
-    r->began_ms = loop_now_ms(c->server->loop);
+    r->began_ms = now_ms(c);
     c->request = r;
     return true;
 }
@@ -374,7 +368,7 @@ static bool step(struct conn *c, const char **p, size_t *n)
 static void set_read_deadline(struct conn *c)
 {
     struct http_request *r = c->request;
-    const struct http_limits *limits = c->server->limits;
+    const struct http_limits *limits = conn_server(c)->limits;
 
     if (!r->has_head && r->awaits == AWAITS_NOTHING) {
         r->awaits = AWAITS_HEAD;
@@ -429,7 +423,7 @@ static void on_end(struct conn *c)
 
 static void on_readable(struct conn *c)
 {
-    struct http_server *server = c->server;
+    struct http_server *server = conn_server(c);
     ssize_t n = sock_read(&c->sock, server->read, sizeof server->read);
 
     if (n == -EAGAIN)
@@ -465,7 +459,7 @@ static void on_readable(struct conn *c)
 
 static void on_writable(struct conn *c)
 {
-    struct conn_bytes *b = c->bytes;
+    struct conn_bytes *b;
     ssize_t taken;
 
     if (c->state == CONN_STREAMING && c->wants_write) {
@@ -474,6 +468,7 @@ static void on_writable(struct conn *c)
     }
     if (c->state != CONN_FLUSHING)
         return;
+    b = c->bytes;
     taken = sock_write(&c->sock, b->out.p + b->sent, b->out.len - b->sent);
     if (taken < 0) {
         if (taken != -EAGAIN)
@@ -492,7 +487,7 @@ static void on_writable(struct conn *c)
     on_flushed(c);
 }
 
-static void on_event(struct sock *s, unsigned events)
+void conn_on_event(struct sock *s, unsigned events)
 {
     struct conn *c = conn_of_sock(s);
 
@@ -505,7 +500,7 @@ static void on_event(struct sock *s, unsigned events)
 
 static void on_read_timeout(struct conn *c)
 {
-    struct stats *stats = c->server->stats;
+    struct stats *stats = conn_server(c)->stats;
 
     if (c->request == NULL) {
         if (stashed(c) == 0) {
@@ -521,7 +516,7 @@ static void on_read_timeout(struct conn *c)
     }
 }
 
-static void on_deadline(struct sock *s, uint64_t now_ms)
+void conn_on_deadline(struct sock *s, uint64_t at_ms)
 {
     struct conn *c = conn_of_sock(s);
 
@@ -533,11 +528,11 @@ static void on_deadline(struct sock *s, uint64_t now_ms)
     case CONN_DEAD:
         break;
     case CONN_FLUSHING:
-        c->server->stats->timeouts_write++;
+        conn_server(c)->stats->timeouts_write++;
         conn_cut(c);
         break;
     case CONN_STREAMING:
-        c->stream.events->on_deadline(c->stream.ctx, now_ms);
+        c->stream.events->on_deadline(c->stream.ctx, at_ms);
         break;
     case CONN_LINGERING:
         conn_cut(c);
@@ -545,8 +540,6 @@ static void on_deadline(struct sock *s, uint64_t now_ms)
     }
     conn_settle(c);
 }
-
-const struct sock_ops conn_ops = {on_event, on_deadline};
 
 static unsigned wanted(const struct conn *c)
 {
@@ -557,7 +550,7 @@ static unsigned wanted(const struct conn *c)
     case CONN_FLUSHING:
         return NET_WRITE;
     case CONN_STREAMING:
-        return (c->has_end ? 0u : NET_READ) | (c->wants_write ? NET_WRITE : 0u);
+        return NET_READ | (c->wants_write ? NET_WRITE : 0u);
     case CONN_LINGERING:
         return NET_READ;
     case CONN_DEAD:
@@ -576,7 +569,7 @@ void conn_begin(struct conn *c)
 {
     on_readable(c);
     if (c->state == CONN_READING && c->request == NULL)
-        sock_deadline(&c->sock, in_ms(c, c->server->limits->idle_timeout_ms));
+        sock_deadline(&c->sock, in_ms(c, conn_server(c)->limits->idle_timeout_ms));
     conn_settle(c);
 }
 
@@ -584,8 +577,8 @@ void conn_resume(struct conn *c)
 {
     struct buf bytes;
 
-    if (c->state == CONN_STREAMING && c->has_end)
-        conn_cut(c);
+    if (c->state == CONN_DEAD)
+        drop_bytes(c);
     if (c->state != CONN_READING || c->bytes == NULL)
         return;
     bytes = c->bytes->stash;

@@ -4,7 +4,9 @@
  * response.c and stream.c answer. */
 #ifndef HTTP_CONN_PRIV_H
 #define HTTP_CONN_PRIV_H
+#include <stddef.h>
 #include "base/buf.h"
+#include "base/pool.h"
 #include "http/response.h"
 #include "http/server.h"
 #include "net/sock.h"
@@ -31,7 +33,7 @@ enum conn_state {
     CONN_FLUSHING,  /* the socket did not take the answer at once */
     CONN_STREAMING, /* it is an open stream, which has no request any more */
     CONN_LINGERING, /* our end is sent: awaits the peer's, so that the answer is not lost */
-    CONN_DEAD,      /* closed; on the reap list, freed at the end of the turn */
+    CONN_DEAD,      /* closed; on the list of the dead, freed at the end of the turn */
 };
 
 /* Bytes in waiting: there only while there are some. */
@@ -39,6 +41,7 @@ struct conn_bytes {
     struct buf out;   /* of the answer, from `sent` on not taken yet */
     size_t sent;
     struct buf stash; /* came after the request that is being handled */
+    struct conn *next_resumed; /* in the server's list of those to go on with */
 };
 
 struct http_stream {
@@ -46,41 +49,44 @@ struct http_stream {
     void *ctx;
 };
 
+/* Every byte is there once for each stream. */
 struct conn {
     struct sock sock;
-    struct http_stream stream;  /* beside the descriptor: a write to a stream needs nothing else */
-    struct http_server *server;
-    struct conn *next;          /* in the server's list of all, or in its reap list */
-    struct conn *prev;
-    struct conn *next_resumed;  /* in the server's list of those to go on with */
-    struct http_request *request; /* being read or handled, else NULL */
-    struct conn_bytes *bytes;   /* NULL: none wait */
+    union {
+        struct {                       /* not streaming: */
+            struct http_request *request; /* being read or handled, else NULL */
+            struct conn_bytes *bytes;     /* NULL: none wait */
+        };
+        struct http_stream stream;     /* streaming; beside the descriptor, as a write to a stream
+                                        * needs nothing else */
+        struct conn *next_dead;        /* dead: in the server's list of those */
+    };
+    uint32_t lingered;          /* bytes thrown away in lingering */
     struct peer peer;
     uint8_t state;              /* enum conn_state */
-    uint8_t role;
+    uint8_t role : 2;
     bool is_feeding : 1;        /* conn_feed is running: it goes on itself */
-    bool is_resumed : 1;        /* in the list of those to go on with */
+    bool is_resumed : 1;        /* in the list of those to go on with; has bytes, even if dead */
     bool has_end : 1;           /* the peer has sent its end */
     bool is_kept : 1;           /* flushing: reading comes after it */
     bool wants_write : 1;       /* streaming: on_writable is asked for */
-    uint32_t lingered;          /* bytes thrown away in lingering */
 };
 
 struct http_server {
-    struct loop *loop;
+    struct sock_owner socks;
     const struct http_limits *limits;
     struct router *router;
     http_filter *filter;
     void *ctx;
     struct stats *stats;
-    struct conn *all;           /* doubly linked */
+    struct pool conns;          /* struct conn */
     struct conn *dead;
     struct conn *resumed;
-    size_t count;               /* of `all` */
+    size_t count;               /* connections that are not dead */
     struct http_request *pool;
     size_t pool_count;
     bool is_draining;
-    struct conn *to_drain;      /* of `all`: it and those behind it are yet to be looked at */
+    bool has_to_drain;          /* the walk of `conns` looks for idle ones to close */
     struct buf head;            /* the response head being made */
     uint64_t date_checked_ms;   /* loop_now_ms of the last look at the clock */
     uint64_t date_s;            /* the second that `date_line` is of */
@@ -89,13 +95,21 @@ struct http_server {
     char read[READ_SIZE];
 };
 
+static inline struct http_server *conn_server(const struct conn *c)
+{
+    return (struct http_server *)(void *)((char *)sock_owner(&c->sock) -
+                                          offsetof(struct http_server, socks));
+}
+
 /* ---- server.c ---- */
 struct http_request *server_take_request(struct http_server *server); /* NULL: no memory */
 void server_put_request(struct http_server *server, struct http_request *r);
 struct slice server_date_line(struct http_server *server); /* RFC 9110 6.6.1, of now, with CRLF */
 
 /* ---- conn.c ---- */
-extern const struct sock_ops conn_ops;
+/* What the server's socks call. */
+void conn_on_event(struct sock *s, unsigned events);
+void conn_on_deadline(struct sock *s, uint64_t now_ms);
 
 /* What a new connection does first: a request may be there already. */
 void conn_begin(struct conn *c);

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include "base/word.h"
 #include "request_priv.h"
 
 struct http_request *request_create(size_t max_head, size_t max_body)
@@ -93,8 +94,11 @@ static bool is_escape(struct slice s, size_t at)
 
 bool percent_is_valid(struct slice s)
 {
-    for (size_t i = 0; i < s.n; i++)
-        if (s.p[i] == '%' && !is_escape(s, i))
+    const char *end = s.p + s.n;
+    const char *at = s.p;
+
+    while (at < end && (at = memchr(at, '%', (size_t)(end - at))) != NULL)
+        if (!is_escape(s, (size_t)(at++ - s.p)))
             return false;
     return true;
 }
@@ -116,7 +120,15 @@ size_t percent_decode(struct slice s, bool is_query, char *out)
 
 static bool has_odd_byte(struct slice s)
 {
-    for (size_t i = 0; i < s.n; i++)
+    size_t i = 0;
+
+    for (; s.n - i >= WORD_SIZE; i += WORD_SIZE) {
+        uint64_t w = word_load(s.p + i);
+
+        if ((word_below(w, 0x21) | word_high(w) | word_equal(w, 0x7f) | word_equal(w, '#')) != 0)
+            return true;
+    }
+    for (; i < s.n; i++)
         if ((unsigned char)s.p[i] <= 0x20 || (unsigned char)s.p[i] >= 0x7f || s.p[i] == '#')
             return true;
     return false;

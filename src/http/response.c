@@ -100,7 +100,7 @@ void response_begin(struct buf *b, struct http_request *r, int status)
     buf_add_char(b, ' ');
     buf_add_text(b, http_status_title(status));
     buf_add_text(b, "\r\n");
-    buf_add_slice(b, server_date_line(r->conn->server));
+    buf_add_slice(b, server_date_line(conn_server(r->conn)));
 }
 
 void response_end(struct buf *b, struct http_request *r, const char *content_type,
@@ -132,7 +132,7 @@ static void respond(struct http_request *r, int status, const char *content_type
     struct conn *c = r->conn;
     const struct h1_message *m = h1_message(r->reader);
     bool is_kept = may_keep && m->is_persistent && conn_may_keep(c);
-    struct buf *b = &c->server->head;
+    struct buf *b = &conn_server(c)->head;
 
     buf_clear(b);
     response_begin(b, r, status);

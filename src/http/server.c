@@ -1,4 +1,4 @@
-/* server.c - `all` holds every connection but the dead, which wait in `dead` for the turn's end. */
+/* server.c - `conns` holds every connection; the dead wait in `dead` for the turn's end. */
 #include "http/server.h"
 
 #include <stdio.h>
@@ -18,13 +18,13 @@ static void reap(struct http_server *server)
 
     server->dead = NULL;
     while (c != NULL) {
-        struct conn *next = c->next;
+        struct conn *next = c->next_dead;
 
         if (c->is_resumed) {
-            c->next = server->dead;
+            c->next_dead = server->dead;
             server->dead = c;
         } else {
-            free(c);
+            pool_give(&server->conns, c);
         }
         c = next;
     }
@@ -35,18 +35,34 @@ static bool is_idle(const struct conn *c)
     return c->state == CONN_READING && c->request == NULL && c->bytes == NULL;
 }
 
-/* Closes some of the connections that were idle when the drain began: to close one takes some
- * microseconds. Returns whether more are to be looked at. */
+/* Closes some of the connections that are idle: to close one takes some microseconds. Returns
+ * whether more are to be looked at. */
 static bool drain_some(struct http_server *server)
 {
-    for (int n = 0; n < LOOKS_A_TURN && server->to_drain != NULL; n++) {
-        struct conn *c = server->to_drain;
+    for (int n = 0; n < LOOKS_A_TURN && server->has_to_drain; n++) {
+        struct conn *c = pool_walk_next(&server->conns);
 
-        server->to_drain = c->next;
-        if (is_idle(c) && !c->is_feeding)
+        if (c == NULL)
+            server->has_to_drain = false;
+        else if (is_idle(c) && !c->is_feeding)
             conn_cut(c);
     }
-    return server->to_drain != NULL;
+    return server->has_to_drain;
+}
+
+/* Goes on with the connections that asked for it. */
+static void resume_all(struct http_server *server)
+{
+    struct conn *c = server->resumed;
+
+    server->resumed = NULL;
+    while (c != NULL) {
+        struct conn *next = c->bytes->next_resumed;
+
+        c->is_resumed = false;
+        conn_resume(c);
+        c = next;
+    }
 }
 
 /* Goes on with the connections whose handler answered late: here, and not within that answer, so
@@ -54,17 +70,10 @@ static bool drain_some(struct http_server *server)
 static bool on_turn_end(void *ctx)
 {
     struct http_server *server = ctx;
-    struct conn *c = server->resumed;
-    bool has_more = c != NULL; /* hooks before this one may have to follow up on the requests */
+    /* Hooks before this one may have to follow up on the requests. */
+    bool has_more = server->resumed != NULL;
 
-    server->resumed = NULL;
-    while (c != NULL) {
-        struct conn *next = c->next_resumed;
-
-        c->is_resumed = false;
-        conn_resume(c);
-        c = next;
-    }
+    resume_all(server);
     has_more |= drain_some(server);
     reap(server);
     return has_more;
@@ -78,7 +87,8 @@ struct http_server *http_server_create(struct loop *loop, const struct http_limi
 
     if (server == NULL)
         return NULL;
-    server->loop = loop;
+    server->socks = (struct sock_owner){loop, conn_on_event, conn_on_deadline};
+    pool_init(&server->conns, sizeof(struct conn));
     server->limits = limits;
     server->filter = filter;
     server->ctx = ctx;
@@ -95,13 +105,15 @@ struct http_server *http_server_create(struct loop *loop, const struct http_limi
 
 void http_server_destroy(struct http_server *server)
 {
+    struct conn *c;
+
     if (server == NULL)
         return;
-    while (server->all != NULL)
-        conn_cut(server->all);
-    for (struct conn *c = server->resumed; c != NULL; c = c->next_resumed)
-        c->is_resumed = false;
-    reap(server);
+    pool_walk_start(&server->conns);
+    while ((c = pool_walk_next(&server->conns)) != NULL)
+        conn_cut(c);
+    resume_all(server);
+    pool_fini(&server->conns);
     while (server->pool != NULL) {
         struct http_request *r = server->pool;
 
@@ -116,7 +128,7 @@ void http_server_destroy(struct http_server *server)
 void http_server_accept(struct http_server *server, int fd, const struct peer *peer,
                         enum http_role role)
 {
-    struct conn *c = calloc(1, sizeof *c);
+    struct conn *c = pool_take(&server->conns);
 
     server->stats->connections_accepted++;
     if (c == NULL) {
@@ -124,25 +136,21 @@ void http_server_accept(struct http_server *server, int fd, const struct peer *p
         close(fd);
         return;
     }
-    c->server = server;
     c->peer = *peer;
-    c->role = (uint8_t)role;
-    c->next = server->all;
-    if (c->next != NULL)
-        c->next->prev = c;
-    server->all = c;
+    c->role = (unsigned)role & 3;
     server->count++;
     server->stats->connections_open++;
-    sock_open(&c->sock, server->loop, fd, &conn_ops);
+    sock_open(&c->sock, &server->socks, fd);
     conn_begin(c);
 }
 
 void http_server_drain(struct http_server *server)
 {
     server->is_draining = true;
-    server->to_drain = server->all;
+    server->has_to_drain = true;
+    pool_walk_start(&server->conns);
     if (drain_some(server))
-        loop_wake(server->loop);
+        loop_wake(server->socks.loop);
 }
 
 size_t http_server_connections(const struct http_server *server)
@@ -192,7 +200,7 @@ struct slice server_date_line(struct http_server *server)
     static const char days[7][4] = {"Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"};
     static const char months[12][4] = {"Jan", "Feb", "Mar", "Apr", "May", "Jun",
                                        "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
-    uint64_t now_ms = loop_now_ms(server->loop);
+    uint64_t now_ms = loop_now_ms(server->socks.loop);
     uint64_t now_s;
     time_t seconds;
     struct tm tm;
@@ -201,7 +209,7 @@ struct slice server_date_line(struct http_server *server)
     if (now_ms == server->date_checked_ms)
         return server->date_line;
     server->date_checked_ms = now_ms;
-    now_s = loop_wall_ms(server->loop) / 1000;
+    now_s = loop_wall_ms(server->socks.loop) / 1000;
     if (now_s == server->date_s)
         return server->date_line;
     server->date_s = now_s;

@@ -68,7 +68,7 @@ void http_stream_close(struct http_stream *s, bool is_graceful)
 
     if (c->state != CONN_STREAMING)
         return; /* the peer was quicker, and on_closed is running */
-    s->events = NULL;
+    c->stream = (struct http_stream){NULL, NULL}; /* on_closed is not called; no bytes wait */
     if (is_graceful)
         conn_linger(c);
     else
@@ -83,7 +83,7 @@ void http_stream_set_ctx(struct http_stream *s, void *ctx)
 
 void *http_stream_server_ctx(const struct http_stream *s)
 {
-    return const_conn_of(s)->server->ctx;
+    return conn_server(const_conn_of(s))->ctx;
 }
 
 const struct peer *http_stream_peer(const struct http_stream *s)

@@ -301,7 +301,8 @@ static void note_broken(struct disk *d, int why)
         return;
     d->is_broken = true;
     d->trouble = why;
-    log_error("%s (%s): nothing is written to it or read from it until the next start",
+    log_error("%s (%s): nothing is written to it or read from it until the next start, which "
+              "repairs it",
               reason, d->options.path);
     d->base.events->on_down(d->base.ctx, reason);
 }

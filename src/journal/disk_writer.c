@@ -70,7 +70,7 @@ static int write_removal(struct disk *d, struct op *op)
     /* A second try may find that the first one was not in vain. */
     if (status == 0 && count > op->count)
         op->count = count;
-    return status;
+    return status == -EBADMSG ? -EIO : status; /* it may be this one record alone */
 }
 
 static int write_op(struct disk *d, struct op *op)
@@ -279,7 +279,7 @@ static void report(struct work *w, int status)
 }
 
 /* With the lock, which it gives back for as long as it takes. A file that is not what it was is not
- * touched any more. */
+ * touched any more: the next start repairs it. */
 static int run_attempt(struct work *w)
 {
     struct disk *d = w->d;
@@ -292,7 +292,7 @@ static int run_attempt(struct work *w)
     pthread_mutex_unlock(&d->lock);
     status = guard_run(attempt, w, &is_cut);
     pthread_mutex_lock(&d->lock);
-    if (is_cut || status == -EUCLEAN) {
+    if (is_cut || status == -EUCLEAN || status == -EBADMSG) {
         status = d->broke = status == -EUCLEAN ? -EIO : status;
         d->is_held = false;
         pthread_cond_signal(&d->to_reader); /* to tell all that wait */

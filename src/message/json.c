@@ -318,6 +318,34 @@ static size_t string_end(struct slice text, size_t at)
     return (size_t)(quote + 1 - text.p);
 }
 
+/* Behind the object or array that starts at `at` of a checked text, in which the brackets outside
+ * of strings are all that matters. */
+static size_t container_end(struct slice text, size_t at)
+{
+    size_t depth = 0;
+
+    for (;;) {
+        switch (text.p[at]) {
+        case '"':
+            at = string_end(text, at);
+            continue;
+        case '{':
+        case '[':
+            depth++;
+            break;
+        case '}':
+        case ']':
+            depth--;
+            break;
+        default:
+            break;
+        }
+        at++;
+        if (depth == 0)
+            return at;
+    }
+}
+
 /* Behind the value that starts at `at` of a checked text. */
 static size_t value_end(struct slice text, size_t at)
 {
@@ -325,7 +353,9 @@ static size_t value_end(struct slice text, size_t at)
 
     if (text.p[at] == '"')
         return string_end(text, at);
-    (void)scan_value(&s);
+    if (text.p[at] == '{' || text.p[at] == '[')
+        return container_end(text, at);
+    (void)scan_scalar(&s);
     return s.at;
 }
 

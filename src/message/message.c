@@ -3,28 +3,17 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include "base/buf.h"
 
-enum { SIZE_LINE = 2 * sizeof(size_t) + 2 };
-
-/* Writes a chunk's size line (RFC 9112 7.1) at the end of `line`; returns its length. Every
- * notification has one, and printf takes as long for it as encoding all the rest. */
-static size_t put_size_line(char line[SIZE_LINE], size_t size)
+char *message_put_size_line(char *p, size_t size)
 {
-    char *p = line + SIZE_LINE;
-
-    *--p = '\n';
-    *--p = '\r';
-    do {
-        *--p = "0123456789abcdef"[size & 15];
-        size >>= 4;
-    } while (size > 0);
-    return (size_t)(line + SIZE_LINE - p);
+    return slice_put(format_hex(p, size, 1), SLICE_LITERAL("\r\n"));
 }
 
 struct message *message_create(size_t body_length)
 {
-    char size_line[SIZE_LINE];
-    size_t prefix = put_size_line(size_line, body_length);
+    char size_line[MESSAGE_SIZE_LINE];
+    size_t prefix = (size_t)(message_put_size_line(size_line, body_length) - size_line);
     size_t length = prefix + body_length + 2;
     struct message *m;
 
@@ -39,7 +28,7 @@ struct message *message_create(size_t body_length)
         .body_at = (uint32_t)prefix,
         .body_length = (uint32_t)body_length,
     };
-    memcpy(m->wire, size_line + SIZE_LINE - prefix, prefix);
+    memcpy(m->wire, size_line, prefix);
     memcpy(m->wire + prefix + body_length, "\r\n", 2);
     return m;
 }

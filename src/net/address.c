@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/un.h>
+#include "base/buf.h"
 
 static const uint8_t v4_mapped[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
 
@@ -44,6 +45,17 @@ static bool is_unix(const struct peer *peer)
     return peer->port == 0 && memcmp(peer->ip, nobody.ip, sizeof peer->ip) == 0;
 }
 
+/* Each request that is logged has an address, and inet_ntop prints. */
+static char *put_v4(char *p, const uint8_t ip[4])
+{
+    for (int i = 0; i < 4; i++) {
+        if (i > 0)
+            *p++ = '.';
+        p = format_u64(p, ip[i]);
+    }
+    return p;
+}
+
 size_t peer_format(const struct peer *peer, bool with_port, char out[PEER_TEXT_SIZE])
 {
     bool is_v4 = memcmp(peer->ip, v4_mapped, sizeof v4_mapped) == 0;
@@ -51,11 +63,20 @@ size_t peer_format(const struct peer *peer, bool with_port, char out[PEER_TEXT_S
 
     if (is_unix(peer))
         return written(snprintf(out, PEER_TEXT_SIZE, "unix"));
-    inet_ntop(is_v4 ? AF_INET : AF_INET6, is_v4 ? peer->ip + 12 : peer->ip, ip, sizeof ip);
+    if (is_v4) {
+        char *end = put_v4(out, peer->ip + 12);
+
+        if (with_port) {
+            *end++ = ':';
+            end = format_u64(end, peer->port);
+        }
+        *end = '\0';
+        return (size_t)(end - out);
+    }
+    inet_ntop(AF_INET6, peer->ip, ip, sizeof ip);
     if (!with_port)
         return written(snprintf(out, PEER_TEXT_SIZE, "%s", ip));
-    return written(snprintf(out, PEER_TEXT_SIZE, is_v4 ? "%s:%u" : "[%s]:%u", ip,
-                            (unsigned)peer->port));
+    return written(snprintf(out, PEER_TEXT_SIZE, "[%s]:%u", ip, (unsigned)peer->port));
 }
 
 static int parse_unix(struct slice text, struct slice path, struct sockaddr_storage *out,

@@ -64,7 +64,7 @@ static void drop_handled(struct loop *loop)
         if (s == NULL)
             continue;
         loop->postponed[count++] = s;
-        s->postponed = (uint32_t)count;
+        s->timer.tag = (uint32_t)count;
     }
     loop->postponed_at = 0;
     loop->postponed_count = count;
@@ -95,15 +95,15 @@ bool loop_postpone(struct loop *loop, struct sock *s)
     if (reserve_postponed(loop) != 0)
         return false;
     loop->postponed[loop->postponed_count++] = s;
-    s->postponed = (uint32_t)loop->postponed_count;
+    s->timer.tag = (uint32_t)loop->postponed_count;
     return true;
 }
 
 void loop_forget(struct loop *loop, struct sock *s)
 {
-    if (s->postponed != 0)
-        loop->postponed[s->postponed - 1] = NULL;
-    s->postponed = 0;
+    if (s->timer.tag != 0)
+        loop->postponed[s->timer.tag - 1] = NULL;
+    s->timer.tag = 0;
 }
 
 /* Handles what earlier turns have put off, the oldest first, before what this turn brings: else
@@ -115,7 +115,7 @@ static void run_postponed(struct loop *loop)
 
         if (s == NULL)
             continue;
-        s->postponed = 0;
+        s->timer.tag = 0;
         sock_on_postponed(s);
     }
     if (loop->postponed_at < loop->postponed_count)

@@ -11,14 +11,20 @@
 _Static_assert((int)NET_READ == (int)EV_READ && (int)NET_WRITE == (int)EV_WRITE,
                "our events are libev's");
 
+static struct loop *loop_of(const struct sock *s)
+{
+    return sock_owner(s)->loop;
+}
+
 static void on_io(struct ev_loop *ev, ev_io *watcher, int events)
 {
-    struct sock *s = watcher->data;
+    struct sock *s = (struct sock *)(void *)((char *)watcher - offsetof(struct sock, io));
+    struct sock_owner *owner = sock_owner(s);
 
     (void)ev;
-    if (s->postponed != 0 || (loop_is_late(s->loop) && loop_postpone(s->loop, s)))
+    if (s->timer.tag != 0 || (loop_is_late(owner->loop) && loop_postpone(owner->loop, s)))
         return;
-    s->ops->on_event(s, (unsigned)events & (NET_READ | NET_WRITE));
+    owner->on_event(s, (unsigned)events & (NET_READ | NET_WRITE));
 }
 
 /* What is wanted, as if all of it had come: to try is cheaper than to remember what was told, which
@@ -27,31 +33,31 @@ void sock_on_postponed(struct sock *s)
 {
     unsigned events = sock_wants(s);
 
-    ev_clear_pending(loop_ev(s->loop), &s->io); /* the same event, told once more */
+    ev_clear_pending(loop_ev(loop_of(s)), &s->io); /* the same event, told once more */
     if (events != 0)
-        s->ops->on_event(s, events);
+        sock_owner(s)->on_event(s, events);
 }
 
 void sock_on_due(struct wheel_node *node, uint64_t now_ms)
 {
     struct sock *s = (struct sock *)(void *)((char *)node - offsetof(struct sock, timer));
 
-    s->ops->on_deadline(s, now_ms);
+    sock_owner(s)->on_deadline(s, now_ms);
 }
 
-void sock_open(struct sock *s, struct loop *loop, int fd, const struct sock_ops *ops)
+void sock_open(struct sock *s, struct sock_owner *owner, int fd)
 {
-    *s = (struct sock){.loop = loop, .ops = ops};
+    *s = (struct sock){.timer = {0}};
     ev_init(&s->io, on_io);
     ev_io_set(&s->io, fd, 0);
-    s->io.data = s;
+    s->io.data = owner;
 }
 
 void sock_close(struct sock *s)
 {
-    ev_io_stop(loop_ev(s->loop), &s->io); /* first: libev asserts on a closed descriptor */
-    wheel_clear(loop_wheel(s->loop), &s->timer);
-    loop_forget(s->loop, s);
+    ev_io_stop(loop_ev(loop_of(s)), &s->io); /* first: libev asserts on a closed descriptor */
+    wheel_clear(loop_wheel(loop_of(s)), &s->timer);
+    loop_forget(loop_of(s), s);
     close(s->io.fd);
     s->io.fd = -1;
 }
@@ -66,19 +72,19 @@ void sock_want(struct sock *s, unsigned events)
 {
     if (events == sock_wants(s))
         return;
-    ev_io_stop(loop_ev(s->loop), &s->io);
+    ev_io_stop(loop_ev(loop_of(s)), &s->io);
     if (events == 0)
         return;
     ev_io_set(&s->io, s->io.fd, (int)events);
-    ev_io_start(loop_ev(s->loop), &s->io);
+    ev_io_start(loop_ev(loop_of(s)), &s->io);
 }
 
 void sock_deadline(struct sock *s, uint64_t due_ms)
 {
     if (due_ms == 0)
-        wheel_clear(loop_wheel(s->loop), &s->timer);
+        wheel_clear(loop_wheel(loop_of(s)), &s->timer);
     else
-        wheel_set(loop_wheel(s->loop), &s->timer, due_ms);
+        wheel_set(loop_wheel(loop_of(s)), &s->timer, due_ms);
 }
 
 ssize_t sock_read(struct sock *s, void *p, size_t n)

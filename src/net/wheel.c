@@ -1,5 +1,5 @@
 /* wheel.c - each list is circular through its head; a node is in the list of a tick that comes no
- * later than its due_ms, or in `due`, and `count` counts both. */
+ * later than its own, or in `due`, and `count` counts both. */
 #include "net/wheel.h"
 
 static void list_init(struct wheel_node *head)
@@ -46,10 +46,10 @@ void wheel_init(struct wheel *w, uint64_t now_ms, wheel_due_fn *on_due)
         list_init(&w->slots[i]);
 }
 
-/* Puts an unlinked node into the slot of the first tick at or after its time. */
+/* Puts an unlinked node into the slot of its tick. */
 static void place(struct wheel *w, struct wheel_node *node)
 {
-    uint64_t tick = node->due_ms / WHEEL_TICK_MS + (node->due_ms % WHEEL_TICK_MS != 0);
+    uint64_t tick = node->due_tick;
 
     if (tick < w->tick)
         tick = w->tick; /* its slot has been passed: the next one that is looked at */
@@ -58,15 +58,17 @@ static void place(struct wheel *w, struct wheel_node *node)
 
 void wheel_set(struct wheel *w, struct wheel_node *node, uint64_t due_ms)
 {
-    if (node->next != NULL && due_ms >= node->due_ms) {
-        node->due_ms = due_ms; /* its slot comes too early, and place is called then */
+    uint32_t tick = (uint32_t)((due_ms + WHEEL_TICK_MS - 1) / WHEEL_TICK_MS);
+
+    if (node->next != NULL && tick >= node->due_tick) {
+        node->due_tick = tick; /* its slot comes too early, and place is called then */
         return;
     }
     if (node->next != NULL)
         list_remove(node);
     else
         w->count++;
-    node->due_ms = due_ms;
+    node->due_tick = tick;
     place(w, node);
 }
 
@@ -86,7 +88,7 @@ static void fire(struct wheel *w, uint64_t now_ms, size_t *budget)
 
         list_remove(node);
         --*budget;
-        if (node->due_ms > now_ms) {
+        if (node->due_tick > now_ms / WHEEL_TICK_MS) {
             place(w, node);
             continue;
         }

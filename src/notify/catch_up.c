@@ -12,12 +12,26 @@ enum { PAGE_BYTES = 256 * 1024, MAX_CHANNELS = MAX_TOPICS + 2 };
 
 void client_stop_reading(struct client *c)
 {
-    if (c->reading == NULL)
+    struct catch_up *reading = client_reading(c);
+
+    if (reading == NULL)
         return;
-    if (c->reading->is_under_way)
-        journal_cancel(c->nm->journal, &c->reading->read);
-    free(c->reading);
-    c->reading = NULL;
+    if (reading->is_under_way)
+        journal_cancel(c->nm->journal, &reading->read);
+    free(reading);
+    c->more->reading = NULL;
+    if (c->more->topic_count > 0)
+        return;
+    free(c->more);
+    c->more = NULL;
+}
+
+/* Whether a page is on its way. */
+static bool is_reading(const struct client *c)
+{
+    const struct catch_up *reading = client_reading(c);
+
+    return reading != NULL && reading->is_under_way;
 }
 
 static void tell_gap_after_cursor(struct client *c, uint64_t resumed_at)
@@ -38,8 +52,8 @@ static size_t channel_names(const struct client *c, struct channel_name names[MA
 
     names[n++] = channel_name_of(c->user);
     names[n++] = (struct channel_name){.kind = CHANNEL_EVERYONE};
-    for (size_t i = 0; i < c->topic_count; i++)
-        names[n++] = channel_name_of(c->topics[i].channel);
+    for (size_t i = 0; i < client_topic_count(c); i++)
+        names[n++] = channel_name_of(c->more->topics[i].channel);
     return n;
 }
 
@@ -94,7 +108,7 @@ static bool misses(struct client *c, uint64_t lost, uint64_t transient)
         known = c->since; /* but what came after it was opened is its business */
     c->is_from_start = false;
     return lost > known || (transient > c->since && transient > c->cursor &&
-                            transient > c->reading->told_transient);
+                            transient > client_reading(c)->told_transient);
 }
 
 /* Queues what the window has up to number `end`; false: no room, or dead. */
@@ -182,8 +196,12 @@ static int start_reading(struct client *c)
     struct catch_up *reading =
         calloc(1, sizeof *reading + n * (sizeof names[0] + 2 * sizeof(uint64_t)));
 
-    if (reading == NULL)
+    if (reading != NULL && c->more == NULL)
+        c->more = calloc(1, sizeof *c->more);
+    if (reading == NULL || c->more == NULL) {
+        free(reading);
         return -ENOMEM;
+    }
     reading->client = c;
     reading->known = (uint64_t *)(void *)(reading->channels + n);
     reading->told = reading->known + n;
@@ -194,22 +212,25 @@ static int start_reading(struct client *c)
         .on_page = on_page,
     };
     memcpy(reading->channels, names, n * sizeof names[0]);
-    c->reading = reading;
+    c->more->reading = reading;
     return 0;
 }
 
 /* Reads a page of as much as the ring has room for. It may come before this returns. */
 static void read_journal(struct client *c)
 {
-    if (c->reading == NULL && start_reading(c) != 0) {
+    struct catch_up *reading;
+
+    if (client_reading(c) == NULL && start_reading(c) != 0) {
         client_cut_for_memory(c);
         return;
     }
-    c->reading->is_under_way = true;
-    c->reading->read.after = c->cursor;
-    c->reading->read.max_entries = c->nm->options.queue - c->ring.count;
-    c->reading->read.max_bytes = PAGE_BYTES;
-    journal_read(c->nm->journal, &c->reading->read);
+    reading = client_reading(c);
+    reading->is_under_way = true;
+    reading->read.after = c->cursor;
+    reading->read.max_entries = c->nm->options.queue - ring_count(&c->ring);
+    reading->read.max_bytes = PAGE_BYTES;
+    journal_read(c->nm->journal, &reading->read);
 }
 
 /* overflow = drop-oldest: passes over all but the newest `queue` of what it missed. */
@@ -259,7 +280,7 @@ static bool catch_up_step(struct client *c)
     lost = lost_to(c, logs, count, history_lost(c->nm->window, logs, count));
     if (lost > c->cursor) {
         read_journal(c);
-        return !c->is_dead && !c->reading->is_under_way && c->cursor > before;
+        return !c->is_dead && !is_reading(c) && c->cursor > before;
     }
     c->is_from_start = false; /* nothing was lost so far: all that goes now does */
     if (queue_from_window(c, logs, count, UINT64_MAX))
@@ -271,8 +292,7 @@ void client_catch_up(struct client *c)
 {
     client_tell_break(c);
     while (!c->is_dead && c->is_behind && !c->is_ending &&
-           c->ring.count < c->nm->options.queue &&
-           (c->reading == NULL || !c->reading->is_under_way) && catch_up_step(c))
+           ring_count(&c->ring) < c->nm->options.queue && !is_reading(c) && catch_up_step(c))
         ;
     if (!c->is_dead && c->is_behind && c->cursor >= c->nm->head)
         set_live(c); /* its ring is full, but of all that there is */

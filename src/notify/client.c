@@ -61,13 +61,12 @@ static void leave_channels(struct client *c)
 {
     struct notification_manager *nm = c->nm;
 
-    for (size_t i = 0; i < c->topic_count; i++) {
-        channel_remove(c->topics[i].channel, &c->topics[i].link);
-        channel_release(nm, c->topics[i].channel);
+    for (size_t i = 0; i < client_topic_count(c); i++) {
+        channel_remove(c->more->topics[i].channel, &c->more->topics[i].link);
+        channel_release(nm, c->more->topics[i].channel);
     }
-    free(c->topics);
-    c->topics = NULL;
-    c->topic_count = 0;
+    free(c->more);
+    c->more = NULL;
     if (c->user == NULL)
         return; /* it was never quite there */
     channel_remove(nm->everyone, &c->in_everyone);
@@ -85,12 +84,12 @@ void client_release(struct client *c, const char *reason)
     if (c->user != NULL)
         log_event(LOG_INFO, "stream closed", log_hex("client", c->id),
                   log_slice("user", channel_name_of(c->user).name), log_text("reason", reason),
-                  log_u64("delivered", c->delivered), log_u64("queued", c->ring.count),
+                  log_u64("delivered", c->delivered), log_u64("queued", ring_count(&c->ring)),
                   log_u64("ms", nm->now_ms - c->opened_ms));
+    client_stop_reading(c);
     leave_channels(c);
     nm->ending -= c->is_ending;
     client_set_behind(c, false);
-    client_stop_reading(c);
     ring_clear(&c->ring);
     intern_unref(&nm->user_agents, c->user_agent);
     nm->stats->streams_open--;
@@ -101,7 +100,7 @@ void client_release(struct client *c, const char *reason)
 
 static void finish(struct client *c, bool is_graceful, const char *reason)
 {
-    const struct client_sink *ops = c->ops;
+    const struct client_sink *ops = c->nm->sink_ops;
     void *sink = c->sink;
 
     client_release(c, reason);
@@ -178,7 +177,7 @@ static void tell_of_journal(struct client *c, const char *epoch, uint64_t resume
     size_t n = id_format(epoch, c->cursor, after);
 
     c->cursor = resumed_at;
-    if (c->ring.count >= c->nm->options.queue + CONTROL_ROOM) {
+    if (ring_count(&c->ring) >= c->nm->options.queue + CONTROL_ROOM) {
         c->owes_gap = true;
         return;
     }
@@ -230,10 +229,9 @@ bool client_queue(struct client *c, struct message *m)
     int status = ring_push(&c->ring, m, c->nm->options.queue);
 
     if (status == 0) {
-        if (c->ops->expect != NULL)
-            c->ops->expect(c->sink);
+        if (c->nm->sink_ops->expect != NULL)
+            c->nm->sink_ops->expect(c->sink);
         c->cursor = m->seq;
-        client_mark_dirty(c);
     } else if (status == -ENOMEM) {
         client_cut_for_memory(c);
     }
@@ -249,7 +247,7 @@ static int gather(struct client *c, struct iovec iov[MAX_IOV], size_t *total)
     int n = 0;
 
     *total = 0;
-    for (uint32_t i = 0; i < c->ring.count && n < MAX_IOV && *total < FLUSH_BYTES;) {
+    for (uint32_t i = 0; i < ring_count(&c->ring) && n < MAX_IOV && *total < FLUSH_BYTES;) {
         struct message *m = ring_at(&c->ring, i);
         struct slice wire = message_wire(m, c->is_chunked);
         size_t skip = i == 0 ? c->offset : 0;
@@ -271,7 +269,7 @@ static void note_written(struct client *c, size_t bytes)
     struct stats *stats = c->nm->stats;
 
     stats->bytes_streamed += bytes;
-    c->written_ms = c->nm->now_ms;
+    c->written_ms = (uint32_t)c->nm->now_ms;
     while (bytes > 0) {
         struct message *m = ring_at(&c->ring, 0);
         size_t left = message_wire(m, c->is_chunked).n - c->offset;
@@ -301,7 +299,7 @@ static bool write_some(struct client *c, size_t *written)
 
     if (n == 0)
         return true;
-    taken = c->ops->writev(c->sink, iov, n);
+    taken = c->nm->sink_ops->writev(c->sink, iov, n);
     if (taken < 0 && taken != -EAGAIN) {
         c->nm->stats->streams_closed_by_peer++;
         finish(c, false, "peer");
@@ -311,7 +309,7 @@ static bool write_some(struct client *c, size_t *written)
         note_written(c, (size_t)taken);
     if (taken < (ssize_t)total) {
         c->is_blocked = true;
-        c->ops->want_write(c->sink);
+        c->nm->sink_ops->want_write(c->sink);
         return false;
     }
     *written += total;
@@ -324,13 +322,13 @@ static void unqueue(struct client *c)
 {
     uint32_t first = c->offset > 0 ? 1 : 0;
 
-    while (first < c->ring.count && ring_at(&c->ring, first)->seq == 0)
+    while (first < ring_count(&c->ring) && ring_at(&c->ring, first)->seq == 0)
         first++;
-    if (first == c->ring.count)
+    if (first == ring_count(&c->ring))
         return;
     c->cursor = ring_at(&c->ring, first)->seq - 1;
     client_stop_reading(c); /* a page that is under way goes on from too far */
-    for (uint32_t i = c->ring.count; i > first; i--)
+    for (uint32_t i = ring_count(&c->ring); i > first; i--)
         if (ring_at(&c->ring, i - 1)->seq > 0 || ring_at(&c->ring, i - 1)->is_gap)
             ring_remove(&c->ring, i - 1);
 }
@@ -360,7 +358,7 @@ static void check_room(struct client *c)
         c->nm->options.overflow == OVERFLOW_CATCHUP)
         return;
     client_catch_up(c);
-    if (!c->is_dead && c->is_behind && c->ring.count >= c->nm->options.queue)
+    if (!c->is_dead && c->is_behind && ring_count(&c->ring) >= c->nm->options.queue)
         overflow(c);
 }
 
@@ -372,11 +370,11 @@ static size_t flush(struct client *c, size_t budget)
     size_t written = 0;
 
     while (!c->is_blocked && write_some(c, &written)) {
-        if (c->ring.count == 0) {
+        if (ring_is_empty(&c->ring)) {
             pay_debt(c);
             client_catch_up(c);
         }
-        if (c->is_dead || c->ring.count == 0)
+        if (c->is_dead || ring_is_empty(&c->ring))
             break;
         if (written >= budget) {
             client_mark_dirty(c);
@@ -408,7 +406,7 @@ void clients_flush(struct notification_manager *nm, size_t most)
             nm->dirty_end = &nm->dirty;
         c->is_dirty = false;
         if (c->is_dead)
-            free(c);
+            pool_give(&nm->clients, c);
         else
             cost += flush(c, FLUSH_BYTES) / BYTES_A_FLUSH;
     }
@@ -416,25 +414,47 @@ void clients_flush(struct notification_manager *nm, size_t most)
 
 /* ---- what comes for it ---- */
 
+/* Whether it takes what comes, and has not got that of number `seq` yet. */
+static bool lacks(const struct client *c, uint64_t seq)
+{
+    return !c->is_dead && !c->is_behind && !c->is_ending && c->cursor < seq;
+}
+
+/* Queues the one that a live client lacks. It may be dead or behind afterwards. */
+static void queue_or_overflow(struct client *c, struct message *m)
+{
+    if (ring_count(&c->ring) >= c->nm->options.queue && !c->is_blocked)
+        flush(c, SIZE_MAX); /* full of what came in this turn: it is not slow */
+    if (!c->is_dead && !c->is_behind && !client_queue(c, m) && !c->is_dead)
+        overflow(c);
+}
+
 void client_deliver(struct client *c, struct message *m)
 {
-    if (c->is_dead || c->is_behind || c->is_ending || m->seq <= c->cursor)
+    if (!lacks(c, m->seq))
         return;
     if (!list_is_empty(&c->nm->fanouts)) { /* a walk may owe it something older */
         client_update(c);
         return;
     }
-    if (c->ring.count >= c->nm->options.queue && !c->is_blocked)
-        flush(c, SIZE_MAX); /* full of what came in this turn: it is not slow */
-    if (c->is_dead || c->is_behind || client_queue(c, m) || c->is_dead)
-        return;
-    overflow(c);
+    queue_or_overflow(c, m);
+    client_mark_dirty(c);
+}
+
+bool client_write(struct client *c, struct message *m)
+{
+    if (!lacks(c, m->seq))
+        return false;
+    queue_or_overflow(c, m);
+    if (!c->is_dead)
+        flush(c, SIZE_MAX);
+    return true;
 }
 
 bool client_update(struct client *c)
 {
     client_tell_break(c);
-    if (c->is_dead || c->is_behind || c->is_ending || c->cursor >= c->nm->head)
+    if (!lacks(c, c->nm->head))
         return false;
     client_set_behind(c, true);
     client_catch_up(c);
@@ -476,7 +496,7 @@ void client_end(struct client *c, enum client_bye reason)
         return;
     c->is_ending = true;
     nm->ending++;
-    c->ops->deadline(c->sink, nm->now_ms + CUT_AFTER_MS);
+    c->nm->sink_ops->deadline(c->sink, nm->now_ms + CUT_AFTER_MS);
 }
 
 /* ---- its own clock and socket ---- */
@@ -491,16 +511,22 @@ void *client_sink(const struct client *c)
     return c->sink;
 }
 
+/* For how long nothing has left. */
+static uint32_t idle_ms(const struct client *c)
+{
+    return (uint32_t)c->nm->now_ms - c->written_ms;
+}
+
 static void set_deadline(struct client *c)
 {
     const struct manager_options *o = &c->nm->options;
-    uint64_t due = c->written_ms + o->heartbeat_ms;
+    uint64_t due = c->nm->now_ms + o->heartbeat_ms;
 
-    if (due <= c->nm->now_ms)
-        due = c->nm->now_ms + o->heartbeat_ms;
+    if (idle_ms(c) < o->heartbeat_ms)
+        due -= idle_ms(c);
     if (o->max_age_ms > 0 && c->opened_ms + o->max_age_ms < due)
         due = c->opened_ms + o->max_age_ms;
-    c->ops->deadline(c->sink, due);
+    c->nm->sink_ops->deadline(c->sink, due);
 }
 
 void client_on_deadline(struct client *c, uint64_t now_ms)
@@ -516,7 +542,7 @@ void client_on_deadline(struct client *c, uint64_t now_ms)
         client_end(c, BYE_MAX_AGE);
         return;
     }
-    if (c->ring.count == 0 && now_ms - c->written_ms >= nm->options.heartbeat_ms) {
+    if (ring_is_empty(&c->ring) && idle_ms(c) >= nm->options.heartbeat_ms) {
         nm->stats->heartbeats++;
         tell_and_unref(c, message_ref(c->has_ping_events ? nm->ping : nm->heartbeat));
         if (c->is_dead)
@@ -553,8 +579,8 @@ static uint64_t new_client_id(struct notification_manager *nm)
 
 static bool has_topic(const struct client *c, struct slice topic)
 {
-    for (size_t i = 0; i < c->topic_count; i++)
-        if (slice_equal(channel_name_of(c->topics[i].channel).name, topic))
+    for (size_t i = 0; i < client_topic_count(c); i++)
+        if (slice_equal(channel_name_of(c->more->topics[i].channel).name, topic))
             return true;
     return false;
 }
@@ -563,11 +589,11 @@ static int join_topics(struct client *c, const struct client_options *o)
 {
     if (o->topic_count == 0)
         return 0;
-    c->topics = calloc(o->topic_count, sizeof *c->topics);
-    if (c->topics == NULL)
+    c->more = calloc(1, sizeof *c->more + o->topic_count * sizeof c->more->topics[0]);
+    if (c->more == NULL)
         return -ENOMEM;
     for (size_t i = 0; i < o->topic_count; i++) {
-        struct topic_link *t = &c->topics[c->topic_count];
+        struct topic_link *t = &c->more->topics[c->more->topic_count];
 
         if (has_topic(c, o->topics[i]))
             continue;
@@ -576,7 +602,7 @@ static int join_topics(struct client *c, const struct client_options *o)
         if (t->channel == NULL)
             return -ENOMEM;
         channel_add(t->channel, &t->link);
-        c->topic_count++;
+        c->more->topic_count++;
     }
     return 0;
 }
@@ -632,23 +658,24 @@ static int queue_preamble(struct client *c, const struct client_options *o)
 static struct client *client_create(struct notification_manager *nm,
                                     const struct client_options *o, uint64_t now_ms)
 {
-    struct client *c = calloc(1, sizeof *c);
+    struct client *c = pool_take(&nm->clients);
     size_t n = o->user_agent.n > MAX_USER_AGENT ? MAX_USER_AGENT : o->user_agent.n;
 
     if (c == NULL)
         return NULL;
     c->nm = nm;
-    c->ops = o->ops;
+    assert(nm->sink_ops == NULL || nm->sink_ops == o->ops);
+    nm->sink_ops = o->ops;
     c->sink = o->sink;
     c->break_parity = nm->break_parity;
     c->id = new_client_id(nm);
     c->opened_ms = now_ms;
-    c->written_ms = now_ms;
+    c->written_ms = (uint32_t)now_ms;
     c->is_chunked = o->is_chunked;
     c->has_ping_events = o->has_ping_events;
     c->user_agent = intern_ref(&nm->user_agents, slice_make(o->user_agent.p, n));
     if (c->user_agent == NULL) {
-        free(c);
+        pool_give(&nm->clients, c);
         return NULL;
     }
     return c;

@@ -7,11 +7,13 @@
 #include <errno.h>
 #include <stdlib.h>
 #include "manager_priv.h"
+#include "message/message.h"
 
 struct fanout {
     struct list link;       /* in the manager's fanouts */
     struct channel *channel;
     struct list *next;      /* the next to visit; the list's head is passed over */
+    struct message *only;   /* all that its live clients lack, or NULL where more may be owed */
     struct list *stop;      /* coming here ends the walk ... */
     bool is_round;          /* ... unless nothing was visited since `stop` was set */
 };
@@ -27,7 +29,7 @@ static void pin(struct notification_manager *nm, const struct channel *channel, 
         history_pin(nm->window, channel_name_of(channel), is_pinned);
 }
 
-int fanout_start(struct notification_manager *nm, struct channel *channel)
+int fanout_start(struct notification_manager *nm, struct channel *channel, struct message *m)
 {
     struct fanout *f = channel->fanout;
 
@@ -36,9 +38,14 @@ int fanout_start(struct notification_manager *nm, struct channel *channel)
         if (f == NULL)
             return -ENOMEM;
         f->channel = channel;
+        if (m != NULL && list_is_empty(&nm->fanouts)) /* else another walk may owe them something older */
+            f->only = message_ref(m);
         f->next = channel->clients.next;
         channel->fanout = f;
         list_add_last(&nm->fanouts, &f->link);
+    } else {
+        message_unref(f->only);
+        f->only = NULL;
     }
     pin(nm, channel, true); /* each time: the row may be a new one */
     f->stop = f->next;
@@ -51,6 +58,7 @@ void fanout_end(struct notification_manager *nm, struct fanout *f)
     pin(nm, f->channel, false);
     f->channel->fanout = NULL;
     list_remove(&f->link);
+    message_unref(f->only);
     free(f);
 }
 
@@ -75,7 +83,11 @@ static bool step(struct fanout *f, bool *has_cost)
         return false;
     f->is_round = false;
     f->next = at->next; /* before the visit: it may end the client */
-    if (at != &f->channel->clients)
+    if (at == &f->channel->clients)
+        return true;
+    if (f->only != NULL && !f->only->is_withdrawn)
+        *has_cost = client_write(channel_client(f->channel, at), f->only);
+    else
         *has_cost = client_update(channel_client(f->channel, at));
     return true;
 }

@@ -7,6 +7,7 @@
 #include "base/hash.h"
 #include "base/intern.h"
 #include "base/list.h"
+#include "base/pool.h"
 #include "message/history.h"
 #include "notify/notification_manager.h"
 #include "notify/ring.h"
@@ -40,8 +41,15 @@ struct catch_up {
     struct channel_name channels[];
 };
 
-/* What a delivery looks at comes first, then what a visit of a fan-out does besides: of one of very
- * many streams all of it is cold. */
+/* What most clients are without: topics, and pages that are read for them. */
+struct client_more {
+    struct catch_up *reading;       /* NULL unless the journal is read for it */
+    size_t topic_count;
+    struct topic_link topics[];
+};
+
+/* What a delivery looks at comes first, in 64 bytes, then what a visit of a fan-out does besides:
+ * of one of very many streams all of it is cold. Every byte is there once for each stream. */
 struct client {
     struct list in_user;
     struct notification_manager *nm;
@@ -49,12 +57,7 @@ struct client {
     struct ring ring;
     uint64_t cursor;                /* number up to which all that is its own was queued */
     void *sink;
-    const struct client_sink *ops;
-    uint64_t last_seq;              /* number of the last notification written whole */
-    uint64_t written_ms;            /* when bytes last left */
     uint32_t offset;                /* bytes of the oldest message in the ring that were written */
-    uint32_t delivered;             /* notifications written whole */
-    uint8_t topic_count;
     uint8_t bye;                    /* enum client_bye, while is_ending */
     bool is_chunked : 1;
     bool has_ping_events : 1;
@@ -69,11 +72,12 @@ struct client {
     bool break_parity : 1;          /* as the manager's: it was told of the last break */
     bool is_dirty : 1;              /* in the list of those to be flushed, or freed */
     bool is_dead : 1;               /* gone, and freed at its turn in that list */
+    uint64_t last_seq;              /* number of the last notification written whole */
+    uint32_t written_ms;            /* when bytes last left, modulo 2^32 */
+    uint32_t delivered;             /* notifications written whole */
     struct channel *user;
-    struct topic_link *topics;      /* topic_count of them; NULL without topics */
-    struct catch_up *reading;       /* NULL unless the journal is read for it */
+    struct client_more *more;       /* NULL: nothing of it */
     uint64_t since;                 /* newest number when it was opened */
-    uint64_t told;                  /* number up to which losses with a ttl of 0 are told */
     struct list in_everyone;
     struct interned *user_agent;
     uint64_t id;
@@ -97,6 +101,8 @@ struct notification_manager {
     struct hash_table users;        /* struct channel */
     struct hash_table topics;
     struct channel *everyone;
+    struct pool clients;            /* struct client */
+    const struct client_sink *sink_ops; /* of all clients; NULL before the first */
     struct intern_table user_agents;
     struct client *dirty;           /* the first to be flushed */
     struct client **dirty_end;
@@ -141,9 +147,24 @@ static inline struct channel_name channel_name_of(const struct channel *channel)
     return (struct channel_name){channel->kind, slice_make(channel->name, channel->name_length)};
 }
 
+static inline size_t client_topic_count(const struct client *c)
+{
+    return c->more == NULL ? 0 : c->more->topic_count;
+}
+
+/* NULL: the journal is not read for it. */
+static inline struct catch_up *client_reading(const struct client *c)
+{
+    return c->more == NULL ? NULL : c->more->reading;
+}
+
 /* ---- client.c ---- */
 /* The newest entry of one of its channels: queued if it is live. May end the client. */
 void client_deliver(struct client *c, struct message *m);
+
+/* The same for one of which it is known that a live client lacks nothing older: queued and written
+ * at once. Returns whether it cost anything. May end the client. */
+bool client_write(struct client *c, struct message *m);
 
 /* All that it has not got yet of its channels: queued and written as far as it goes, if it is
  * live. Returns whether it cost anything. May end the client. */
@@ -175,7 +196,8 @@ void client_tell_break(struct client *c);
 /* Tells one that is live that something was lost that it has not got. It may be dead afterwards. */
 void client_tell_lost(struct client *c);
 
-/* Queues one notification of its own; false: there was no room, or the client is dead. */
+/* Queues one notification of its own, for a flush to come; false: there was no room, or the client
+ * is dead. */
 bool client_queue(struct client *c, struct message *m);
 
 /* Tells of a loss: what came behind `after` up to some number at or over `resumed_at` is not to be
@@ -195,8 +217,9 @@ void client_catch_up(struct client *c);
 void client_stop_reading(struct client *c);
 
 /* ---- fanout.c ---- */
-/* Every client of the channel gets what is new, in slices, from manager_turn_end on. */
-int fanout_start(struct notification_manager *nm, struct channel *channel);
+/* Every client of the channel gets what is new, of which `m` is the newest (NULL: it is a break that
+ * is told), in slices, from manager_turn_end on. Returns 0 or -ENOMEM. */
+int fanout_start(struct notification_manager *nm, struct channel *channel, struct message *m);
 
 /* Walks on, for at most `most` clients that cost something. */
 void fanouts_run(struct notification_manager *nm, size_t most);

@@ -88,7 +88,7 @@ static void on_break(void *ctx, uint64_t seq)
     if (nm->head < seq)
         nm->head = seq;
     nm->break_parity = !nm->break_parity;
-    if (nm->everyone->count > 0 && fanout_start(nm, nm->everyone) != 0)
+    if (nm->everyone->count > 0 && fanout_start(nm, nm->everyone, NULL) != 0)
         for (struct list *at = nm->everyone->clients.next; at != &nm->everyone->clients;) {
             struct client *c = channel_client(nm->everyone, at);
 
@@ -120,7 +120,7 @@ static void on_entry(void *ctx, const struct journal_entry *entry)
     channel = channel_find(nm, entry->to);
     if (channel != NULL && channel->count > 0) {
         streams = channel->count;
-        if (streams <= DIRECT_CLIENTS || fanout_start(nm, channel) != 0)
+        if (streams <= DIRECT_CLIENTS || fanout_start(nm, channel, entry->message) != 0)
             serve_directly(channel, entry->message);
     }
     if (history_bytes(nm->window) / 2 > nm->options.window_bytes)
@@ -229,6 +229,7 @@ struct notification_manager *notification_manager_create(const struct manager_op
     nm->down_reason = "it is not open yet";
     list_init(&nm->fanouts);
     intern_init(&nm->user_agents);
+    pool_init(&nm->clients, sizeof(struct client));
     if (create_parts(nm) != 0) {
         notification_manager_destroy(nm);
         return NULL;
@@ -246,6 +247,7 @@ void notification_manager_destroy(struct notification_manager *nm)
     while (!list_is_empty(&nm->fanouts))
         fanouts_run(nm, 1);
     clients_flush(nm, SIZE_MAX);
+    pool_fini(&nm->clients);
     channels_fini(nm);
     intern_fini(&nm->user_agents);
     history_destroy(nm->window);
@@ -364,7 +366,7 @@ size_t manager_presence(const struct notification_manager *nm, struct slice user
             .id = c->id,
             .opened_ms = c->opened_ms,
             .user_agent = c->user_agent->text,
-            .queued = c->ring.count,
+            .queued = ring_count(&c->ring),
             .is_lagging = c->is_behind || c->is_blocked,
             .last_seq = c->last_seq,
             .sink = c->sink,

@@ -95,8 +95,6 @@ int store_find(const char *path, struct error *why)
         return error_set(why, "journal.path = %s: %s%s%s", path,
                          errno == ENOENT ? "there is no journal (" : "cannot read ", file,
                          errno == ENOENT ? " is missing)" : "");
-    if (info.st_size == 0)
-        return error_set(why, "journal.path = %s: %s is empty", path, file);
     return 0;
 }
 
@@ -223,9 +221,8 @@ const char *store_draft(const struct store_lock *lock)
     return lock->draft;
 }
 
-/* Keeps every process from opening the old store, and fails where one has it open: it would go on
- * by the numbers of the old one. The file is LMDB's table of readers, and each of them holds a
- * shared lock on its first byte. */
+/* Keeps every process from opening the old store, and fails where one has it open. The file is
+ * LMDB's table of readers, and each of them holds a shared lock on its first byte. */
 static int keep_readers_out(const char *readers, int *fd, struct error *why)
 {
     struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_len = 1};
@@ -252,7 +249,7 @@ static int sync_file(const char *file)
     return code;
 }
 
-int store_replace(struct store_lock *lock, struct error *why)
+int directory_replace(const char *path, bool in_any_case, struct error *why)
 {
     char readers[MAX_FILE];
     char from[MAX_FILE];
@@ -261,13 +258,15 @@ int store_replace(struct store_lock *lock, struct error *why)
     int code;
     int status;
 
-    snprintf(readers, sizeof readers, "%s/" READERS_FILE, lock->path);
-    snprintf(from, sizeof from, "%s/" DATA_FILE, lock->draft);
-    snprintf(to, sizeof to, "%s/" DATA_FILE, lock->path);
+    snprintf(readers, sizeof readers, "%s/" READERS_FILE, path);
+    snprintf(from, sizeof from, "%s/" DRAFT "/" DATA_FILE, path);
+    snprintf(to, sizeof to, "%s/" DATA_FILE, path);
     code = sync_file(from);
     if (code != 0)
         return error_set(why, "cannot write %s: %s", from, strerror(code));
-    status = keep_readers_out(readers, &fd, why);
+    status = keep_readers_out(readers, &fd, in_any_case ? NULL : why);
+    if (in_any_case)
+        status = 0;
     if (status == 0 && rename(from, to) != 0)
         status = error_set(why, "cannot rename %s to %s: %s", from, to, strerror(errno));
     if (status == 0)
@@ -276,6 +275,16 @@ int store_replace(struct store_lock *lock, struct error *why)
         close(fd);
     if (status != 0)
         return status;
-    code = directory_sync(lock->path);
-    return code == 0 ? 0 : error_set(why, "cannot write %s: %s", lock->path, strerror(code));
+    code = directory_sync(path);
+    return code == 0 ? 0 : error_set(why, "cannot write %s: %s", path, strerror(code));
+}
+
+int store_replace(struct store_lock *lock, struct error *why)
+{
+    return directory_replace(lock->path, false, why);
+}
+
+const char *store_locked_path(const struct store_lock *lock)
+{
+    return lock->path;
 }

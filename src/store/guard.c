@@ -1,5 +1,5 @@
-/* guard.c - each thread has its own place to go back to; without one a SIGBUS is as deadly as it
- * always was. */
+/* guard.c - each thread has its own place to go back to; without one a SIGBUS comes to what it
+ * always did. */
 #include "store/guard.h"
 
 #include <errno.h>
@@ -13,6 +13,8 @@ enum { CUT = 1, FAILED = 2 };
 static _Thread_local sigjmp_buf *volatile way_back;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 
+static struct sigaction before;
+
 static void on_bus(int number)
 {
     sigjmp_buf *to = way_back;
@@ -21,7 +23,7 @@ static void on_bus(int number)
         way_back = NULL;
         siglongjmp(*to, CUT);
     }
-    signal(number, SIG_DFL); /* the access is made again, and ends the process */
+    sigaction(number, &before, NULL); /* the access is made again, and is not ours any more */
 }
 
 /* Threads may have all signals blocked, and a blocked SIGBUS kills: see guard_run. */
@@ -30,7 +32,7 @@ static void install(void)
     struct sigaction action = {.sa_handler = on_bus, .sa_flags = SA_NODEFER};
 
     sigemptyset(&action.sa_mask);
-    sigaction(SIGBUS, &action, NULL);
+    sigaction(SIGBUS, &action, &before);
 }
 
 static void let_through(void)
@@ -48,6 +50,7 @@ static void let_through(void)
 
 int guard_run(int (*work)(void *ctx), void *ctx, bool *is_cut)
 {
+    sigjmp_buf *outer = way_back;
     sigjmp_buf here;
     int result;
 
@@ -58,12 +61,14 @@ int guard_run(int (*work)(void *ctx), void *ctx, bool *is_cut)
     case 0:
         way_back = &here;
         result = work(ctx);
-        way_back = NULL;
+        way_back = outer;
         *is_cut = false;
         return result;
     case CUT:
+        way_back = outer;
         return -EIO;
     default:
+        way_back = outer;
         return -EBADMSG;
     }
 }

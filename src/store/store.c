@@ -9,9 +9,10 @@
 #include <unistd.h>
 #include "base/crc32c.h"
 #include "base/hash.h"
+#include "base/log.h"
+#include "check_priv.h"
 #include "store/guard.h"
 #include "store/replace.h"
-#include "store_priv.h"
 
 enum {
     MAX_DBS = 8,
@@ -403,6 +404,20 @@ static void explain(const struct store *s, int code, struct error *why)
                       : mdb_strerror(code));
 }
 
+static int repair_and_log(const char *path, struct error *why)
+{
+    const struct pass pass = {NULL, NULL};
+    struct store_repair repair;
+
+    if (repair_directory(path, &pass, &repair, why) != 0)
+        return -1;
+    if (repair.was_damaged && repair.is_lossy)
+        log_error("journal.path = %s: %s", path, repair.what);
+    else if (repair.was_damaged)
+        log_warning("journal.path = %s: %s", path, repair.what);
+    return 0;
+}
+
 struct store *store_open(const struct store_options *options, struct error *why)
 {
     struct store *s = store_make(options, why);
@@ -416,6 +431,8 @@ struct store *store_open(const struct store_options *options, struct error *why)
         directory_lock(options->path, &s->lock_fd, why) != 0)
         goto fail;
     directory_clear_draft(options->path);
+    if (repair_and_log(options->path, why) != 0)
+        goto fail;
     code = make_env(s);
     if (code == 0)
         code = open_env(s, options->is_unsynced ? MDB_NOSYNC : 0);
@@ -449,6 +466,20 @@ static int look(struct store *s)
     return code;
 }
 
+static int find_bytes(const char *path, struct error *why)
+{
+    char file[MAX_FILE];
+    struct stat info;
+
+    if (store_find(path, why) != 0)
+        return -1;
+    snprintf(file, sizeof file, "%s/" DATA_FILE, path);
+    if (stat(file, &info) == 0 && info.st_size == 0)
+        return error_set(why, "journal.path = %s: %s is empty (see 'sse-notify journal repair')",
+                         path, file);
+    return 0;
+}
+
 struct store *store_open_read_only(const char *path, struct error *why)
 {
     struct store_options options = {.path = path};
@@ -459,7 +490,7 @@ struct store *store_open_read_only(const char *path, struct error *why)
     if (s == NULL)
         return NULL;
     why->text[0] = '\0';
-    code = store_find(path, why) != 0 ? ENOENT : open_env(s, MDB_RDONLY);
+    code = find_bytes(path, why) != 0 ? ENOENT : open_env(s, MDB_RDONLY);
     if (code == 0)
         code = open_dbs(s, false, &is_new, why);
     if (code == 0)

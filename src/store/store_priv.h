@@ -21,6 +21,8 @@
 #include <lmdb.h>
 #include "store/store.h"
 
+struct store_lock; /* store/replace.h */
+
 enum { MARK = 1, MAX_CHANNEL_KEY = 1 + MAX_CHANNEL_NAME };
 
 struct stored_key {
@@ -151,6 +153,14 @@ void directory_give_to_owner(const char *path);
 
 /* Removes what a process that was killed has left; with the lock. */
 void directory_clear_draft(const char *path);
+
+/* The draft becomes the store, as store_replace says; or in any case: who reads the old one is left
+ * alone with it, and whoever is opening it at this moment may see the new one's commit before the
+ * last. */
+int directory_replace(const char *path, bool in_any_case, struct error *why);
+
+/* The directory that the lock is of. */
+const char *store_locked_path(const struct store_lock *lock);
 
 /* Of the data file; 0 where it cannot be told. */
 uint64_t file_size(const struct store *s);

@@ -24,8 +24,8 @@ def library():
         folder = tempfile.mkdtemp(prefix="sse-notify-faults-")
         atexit.register(shutil.rmtree, folder, ignore_errors=True)
         built = os.path.join(folder, "faults.so")
-        subprocess.run([os.environ.get("CC", "cc"), "-std=gnu11", "-D_GNU_SOURCE", "-O1", "-g", "-shared",
-                        "-fPIC", "-o", built, HERE / "faults.c", "-ldl"], check=True)
+        command = [os.environ.get("CC", "cc"), "-std=c11", "-D_GNU_SOURCE", "-O1", "-g", "-shared"]
+        subprocess.run([*command, "-fPIC", "-o", built, HERE / "faults.c", "-ldl"], check=True)
     return built
 
 

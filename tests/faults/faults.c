@@ -9,8 +9,9 @@
  * A rule is a line "OP FIRST LAST ACTION ARGUMENT": the calls FIRST to LAST (0: to the end) of OP,
  * counted since the rules have changed, meet with ACTION. Each that does is one line in
  * FAULTS_CONTROL.hits.
- *   OP      write: of data. meta: through a descriptor that is O_DSYNC. undo: of the first two
- *           pages through another one. sync: fsync, fdatasync. clock: CLOCK_REALTIME.
+ *   OP      read: read, pread; what is mapped is not seen. write: of data. meta: through a
+ *           descriptor that is O_DSYNC. undo: of the first two pages through another one. sync:
+ *           fsync, fdatasync. clock: CLOCK_REALTIME.
  *   ACTION  error N: fails with errno N, nothing is done. lie N: it is done, and fails all the
  *           same. short: half of it. delay N: takes N milliseconds more. shift N: seconds.
  *
@@ -27,6 +28,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/time.h>
 #include <sys/uio.h>
@@ -34,11 +36,11 @@
 #include <unistd.h>
 
 enum { MAX_FDS = 4096, MAX_FILES = 256, MAX_RULES = 16, NAME = 64, PAGES_OF_META = 8192 };
-enum op { OP_WRITE, OP_META, OP_UNDO, OP_SYNC, OP_CLOCK, OPS };
+enum op { OP_READ, OP_WRITE, OP_META, OP_UNDO, OP_SYNC, OP_CLOCK, OPS };
 enum action { NOTHING, FAIL, LIE, SHORT, DELAY, SHIFT };
 enum kind { KIND_WRITE = 1, KIND_TRUNCATE, KIND_LINK, KIND_RENAME, KIND_UNLINK };
 
-static const char *const op_names[OPS] = {"write", "meta", "undo", "sync", "clock"};
+static const char *const op_names[OPS] = {"read", "write", "meta", "undo", "sync", "clock"};
 static const char *const action_names[] = {"", "error", "lie", "short", "delay", "shift"};
 
 struct head {
@@ -64,6 +66,8 @@ struct rule {
 static struct {
     int (*open)(const char *, int, ...);
     int (*close)(int);
+    ssize_t (*read)(int, void *, size_t);
+    ssize_t (*pread)(int, void *, size_t, off_t);
     ssize_t (*pwrite)(int, const void *, size_t, off_t);
     ssize_t (*write)(int, const void *, size_t);
     ssize_t (*writev)(int, const struct iovec *, int);
@@ -284,8 +288,8 @@ static void copy_range(int file, int from_fd, uint64_t offset, uint64_t length)
     fd = real.open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
     must(fd >= 0);
     while (length > 0) {
-        ssize_t n = pread(from_fd, buffer, length < sizeof buffer ? length : sizeof buffer,
-                          (off_t)offset);
+        ssize_t n = real.pread(from_fd, buffer, length < sizeof buffer ? length : sizeof buffer,
+                               (off_t)offset);
 
         must(n >= 0);
         if (n == 0)
@@ -473,6 +477,8 @@ static void start(void)
 
     find_real(&real.open, "open");
     find_real(&real.close, "close");
+    find_real(&real.read, "read");
+    find_real(&real.pread, "pread");
     find_real(&real.pwrite, "pwrite");
     find_real(&real.write, "write");
     find_real(&real.writev, "writev");
@@ -536,6 +542,8 @@ int open(const char *path, int flags, ...)
     is_there = access(path, F_OK) == 0;
     if (!is_there && (flags & O_CREAT) != 0 && name[0] != '\0')
         note_names(KIND_LINK, new_file(name), name, "");
+    else if (is_there && shadow == NULL && name[0] != '\0' && find_name(name) < 0)
+        new_file(name); /* of an earlier process */
     fd = real.open(path, flags, mode);
     if (fd >= 0 && fd < MAX_FDS) {
         owner[fd] = name[0] == '\0' ? -1 : find_name(name) + 1;
@@ -563,6 +571,34 @@ int close(int fd)
     if (fd >= 0 && fd < MAX_FDS)
         owner[fd] = 0;
     return real.close(fd);
+}
+
+/* True: this read of the data fails, and errno says how. */
+static int is_read_refused(int fd)
+{
+    long argument = 0;
+
+    init();
+    if (owner_of(fd) <= 0 || find_name("data.mdb") != owner[fd] - 1 ||
+        judge(OP_READ, &argument) != FAIL)
+        return 0;
+    errno = (int)argument;
+    return 1;
+}
+
+ssize_t read(int fd, void *to, size_t n)
+{
+    return is_read_refused(fd) ? -1 : real.read(fd, to, n);
+}
+
+ssize_t pread(int fd, void *to, size_t n, off_t offset)
+{
+    return is_read_refused(fd) ? -1 : real.pread(fd, to, n, offset);
+}
+
+ssize_t pread64(int fd, void *to, size_t n, off_t offset)
+{
+    return pread(fd, to, n, offset);
 }
 
 static ssize_t write_ours(int fd, const void *bytes, size_t n, off_t offset)

@@ -76,7 +76,8 @@ class Daemon:
         # The test's own options come last, so that they win.
         options = [f"listener.default.address=127.0.0.1:{self.port}", "log.format=json",
                    "server.drain_time=500ms", *self.options]
-        return [*self.limit, *WRAP, BIN, "serve", *self.arguments] + [x for o in options for x in ("-o", o)]
+        return [*self.limit, *WRAP, BIN, "serve", *self.arguments,
+                *(x for o in options for x in ("-o", o))]
 
     def start(self, is_ready=True):
         self.lines = []

@@ -1,12 +1,16 @@
 """The journal on disk: what it promises across the end of the process, and what it says when it
 cannot keep its promise."""
 import json
+import os
 import pathlib
+import re
+import shutil
 import stat
+import struct
 import subprocess
 import time
 
-from harness import OneDaemonATest as Case, main, run, wait_for
+from harness import BIN, OneDaemonATest as Case, main, run, wait_for
 
 
 class Restart(Case):
@@ -191,6 +195,41 @@ class Directory(Case):
         self.assertEqual(done.returncode, 2)
         self.assertIn("/proc/no", done.stderr)
         self.assertIn("journal.path", done.stderr)
+
+    def test_a_directory_that_cannot_be_written_is_named(self):
+        folder = pathlib.Path(self.scratch())
+        program = shutil.copy(BIN, folder)
+        path = folder / "journal"
+        path.mkdir(mode=0o500)
+        process = {}
+        if os.geteuid() == 0:  # whom no mode keeps out
+            process["user"] = "nobody"
+            shutil.chown(path, "nobody")
+            folder.chmod(0o755)
+        done = subprocess.run([program, "serve", "-o", f"journal.path={path}", "-o",
+                               "listener.default.address=127.0.0.1:0"], text=True, timeout=10,
+                              capture_output=True, check=False, **process)
+        self.assertEqual(done.returncode, 2, done.stderr)
+        self.assertIn(f"journal.path = {path}", done.stderr)
+        self.assertIn("Permission denied", done.stderr)
+        self.assertEqual(list(path.iterdir()), [])
+
+    def test_a_newer_format_is_refused_and_left_as_it_is(self):
+        daemon = self.start()
+        epoch = daemon.notify(user="u", data="x")["id"].split("-")[0]
+        daemon.stop()
+        path = pathlib.Path(daemon.home) / "data.mdb"
+        data = bytearray(path.read_bytes())
+        # The state, before the epoch: its sum, the format and the transaction (store_priv.h).
+        for found in re.finditer(rb"state.{4}(.{4}).{8}" + epoch.encode(), bytes(data), re.S):
+            data[found.start(1):found.end(1)] = struct.pack("=I", 1000)
+        path.write_bytes(data)
+        done = run("serve", "-o", f"journal.path={daemon.home}", "-o",
+                   "listener.default.address=127.0.0.1:0")
+        self.assertEqual(done.returncode, 2)
+        self.assertIn(daemon.home, done.stderr)
+        self.assertIn("newer sse-notify (format 1000", done.stderr)
+        self.assertEqual(path.read_bytes(), data)
 
     def test_nobody_else_may_read_it(self):
         daemon = self.start("journal.path=" + self.scratch() + "/deep/er")

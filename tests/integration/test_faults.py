@@ -1,11 +1,9 @@
-"""A disk that fails, is slow, is cut short or loses power, and a clock that jumps: nothing that was
-acknowledged is lost, nothing comes twice, and whoever is told "nothing was sent" can rely on it."""
+"""A disk that fails, is slow or is cut short, and a clock that jumps: nothing that was acknowledged
+is lost, nothing comes twice, and whoever is told "nothing was sent" can rely on it."""
 import json
 import os
 import pathlib
-import random
 import sys
-import threading
 import time
 
 from harness import Daemon, OneDaemonATest, main, wait_for
@@ -13,7 +11,7 @@ from harness import Daemon, OneDaemonATest, main, wait_for
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "faults"))
 from disk import Disk  # noqa: E402
 
-EIO, ENOSPC = 5, 28
+EIO, EACCES, ENOSPC = 5, 13, 28
 DAYS = 24 * 3600
 
 
@@ -96,6 +94,9 @@ class FailedWrites(Case):
     def test_of_the_last_step_without_room(self):
         self.check([f"meta 1 1 error {ENOSPC}"], 507)
 
+    def test_of_the_last_step_of_which_half_is_done(self):
+        self.check(["meta 1 1 short 0"], 503)
+
     def test_of_the_last_step_which_was_done_and_undone(self):
         self.check([f"meta 1 1 lie {EIO}"], 503)
 
@@ -159,7 +160,7 @@ class LongFault(Case):
         self.assertEqual(self.kept(daemon), ["1", "2", "3"])
 
     def test_with_sync_interval_what_is_out_gets_to_the_disk(self):
-        for rule in (f"sync 1 3 error {EIO}", f"meta 1 3 error {EIO}", f"write 1 3 error {ENOSPC}",
+        for rule in (f"sync 1 2 error {EIO}", f"meta 1 2 error {EIO}", f"write 1 2 error {ENOSPC}",
                      f"meta 1 2 lie {EIO}"):
             with self.subTest(rule=rule):
                 daemon = self.start_on("journal.sync=interval")
@@ -174,6 +175,7 @@ class LongFault(Case):
                 self.taken(daemon, "3")
                 self.assert_stream(live, ["1", "2", "3"])
                 live.close()
+                daemon.disk.rules()
                 daemon.restart()
                 self.assertEqual(self.kept(daemon), ["1", "2", "3"])
                 self.assert_stream(self.open("u", daemon, last_event_id=first), ["2", "3"])
@@ -188,6 +190,7 @@ class LongFault(Case):
         wait_for(lambda: daemon.disk.hits() == 1, "the first try")
         daemon.stop()
         self.assertEqual(daemon.disk.hits(), 2)
+        daemon.disk.rules()
         daemon.start()
         after = self.taken(daemon, "3")
         self.assertGreater(int(after["id"].split("-")[1]), int(lost["id"].split("-")[1]))
@@ -222,7 +225,6 @@ class SlowDisk(Case):
         daemon.disk.rules()
         self.assertEqual((live.next().data, behind.next().data), ("slow", "slow"))
 
-
     def test_a_stream_that_is_ahead_of_the_disk_does_not_go_back(self):
         daemon = self.start_on("journal.sync=interval", "journal.window=4KiB", "streams.queue=4")
         self.taken(daemon, "0")
@@ -252,7 +254,6 @@ class SlowDisk(Case):
         self.assertEqual(gaps, 1)
         self.assertEqual(ids, sorted(ids))
 
-
     def test_what_comes_behind_an_erasure_is_not_erased(self):
         daemon = self.start_on("journal.sync=interval")
         first = self.taken(daemon, "erased")["id"]
@@ -267,12 +268,50 @@ class SlowDisk(Case):
         self.assertEqual(self.kept(daemon), ["kept"])
 
 
+    def test_with_sync_interval_no_publish_waits_for_it(self):
+        daemon = self.start_on("journal.sync=interval")
+        live = self.open("u", daemon)
+        self.taken(daemon, "0")
+        wait_for(lambda: daemon.stats()["journal"]["entries"] == 1, "the first commit")
+        daemon.disk.rules("sync 1 0 delay 5000")
+        self.taken(daemon, "1")
+        wait_for(lambda: daemon.disk.hits("sync") > 0, "the slow sync")
+        for i in range(2, 100):
+            self.taken(daemon, str(i))
+        self.assert_stream(live, [str(i) for i in range(100)])
+        self.assertEqual(daemon.stats()["journal"]["entries"], 1)  # it is slow still
+        daemon.disk.rules()
+        daemon.kill()
+
+
+class Start(Case):
+    def test_what_fails_is_named_and_nothing_is_lost(self):
+        daemon = self.start_on()
+        first = self.taken(daemon, "1")["id"]
+        daemon.kill()
+        for rule, error in (("read 1 0", EIO), ("read 1 0", EACCES), ("write 1 0", ENOSPC),
+                            ("sync 1 0", EIO), ("meta 1 0", EIO)):
+            daemon.disk.rules(f"{rule} error {error}")
+            with self.assertRaises(AssertionError):
+                daemon.start()
+            self.assertEqual(daemon.process.wait(10), 2, rule)
+            self.assertIn(f"journal.path = {daemon.home}", daemon.log_text())
+            self.assertIn(os.strerror(error), daemon.log_text())
+        daemon.disk.rules()
+        daemon.start()
+        self.assertEqual(self.taken(daemon, "1")["id"], first)
+        self.assertEqual(self.kept(daemon), ["1"])
+
+
 class CutFile(Case):
     """The data file is shorter than it was: to a reader this is a page that the disk gives no more.
     """
 
     def start_with_much(self, *options):
-        daemon = self.start("journal.window=4KiB", "journal.keep_per_user=5000", *options)
+        # Work that such a page ends is left as it stood (guard.h): that is no leak.
+        asan = os.environ.get("ASAN_OPTIONS", "")
+        daemon = self.start("journal.window=4KiB", "journal.keep_per_user=5000", *options,
+                            env={"ASAN_OPTIONS": f"{asan}:detect_leaks=0"})
         lines = [json.dumps({"user": "u", "data": f"{i} {'x' * 500}"}).encode()
                  for i in range(900)]
         answer = daemon.post(b"\n".join(lines), [("Content-Type", "application/x-ndjson")])
@@ -332,20 +371,14 @@ class CutFile(Case):
     def test_in_the_middle_of_a_transaction(self):
         # The file is as long as it was, so that only the pages themselves tell.
         daemon, _ = self.start_with_much()
-        daemon.kill()
-        size = os.path.getsize(pathlib.Path(daemon.home) / "data.mdb")
-        self.cut(daemon, 5 * 4096)
-        try:
-            daemon.start()
-        except AssertionError:  # found at once
-            self.assertEqual(daemon.process.wait(10), 2)
-            self.assertIn("journal.path", daemon.log_text())
-            self.assertNotIn("ssertion", daemon.log_text())
-            daemon.process = None
-        else:
-            self.assertLess(os.path.getsize(pathlib.Path(daemon.home) / "data.mdb"), size)
-            daemon.post(b'{"user":"u","data":"x"}')
-            self.assert_down(daemon)
+        file = pathlib.Path(daemon.home) / "data.mdb"
+        size = os.path.getsize(file)
+        with open(file, "r+b") as data:
+            data.seek(5 * 4096)
+            data.write(bytes(size - 5 * 4096))
+        daemon.post(b'{"user":"u","data":"x"}')
+        self.assert_down(daemon)
+        self.assertNotIn("ssertion", daemon.log_text())
 
 
 class Clock(Case):
@@ -395,110 +428,26 @@ class Clock(Case):
                 daemon.kill()
 
 
-class Power(Case):
-    def test_a_cut_loses_nothing_that_was_acknowledged(self):
-        seed = int(os.environ.get("FAULTS_SEED") or random.randrange(1 << 30))
-        rng = random.Random(seed)
-        daemon = self.start_on("journal.keep_per_user=100000", has_power_cuts=True)
-        acknowledged = []
-        for cut in range(6):
-            with self.subTest(seed=seed, cut=cut):
-                stop = threading.Event()
-                writers = [threading.Thread(target=self.write, daemon=True,
-                                            args=(daemon, stop, acknowledged, f"{cut}.{w}"))
-                           for w in range(3)]
-                for w in writers:
-                    w.start()
-                aim = len(acknowledged) + rng.randint(1, 60)
-                wait_for(lambda: len(acknowledged) >= aim, "publishes")
-                daemon.kill()
-                stop.set()
-                for w in writers:
-                    w.join()
-                daemon.disk.cut_power(rng)
-                daemon.start()
-                kept = {}
-                after = ""
-                while True:
-                    page = daemon.history("u", "?limit=1000" + after)
-                    kept |= {n["data"]: n["id"] for n in page["notifications"]}
-                    if not page["more"] or not page["notifications"]:
-                        break
-                    after = "&after=" + page["notifications"][-1]["id"]
-                for data, number in list(acknowledged):
-                    self.assertEqual(kept.get(data), number)
-
-    def write(self, daemon, stop, acknowledged, name):
-        i = 0
-        try:
-            with daemon.connect() as http:
-                while not stop.is_set():
-                    body = json.dumps({"user": "u", "data": f"{name}.{i}"}).encode()
-                    http.send_request("POST", "/notify", body)
-                    response = http.read_response()
-                    if response.status == 200:
-                        acknowledged.append((f"{name}.{i}", response.json()["id"]))
-                    i += 1
-        except (OSError, AssertionError):
-            pass  # it was killed
-
-    def test_a_cut_takes_what_was_not_synced_and_that_is_told(self):
-        seed = int(os.environ.get("FAULTS_SEED") or random.randrange(1 << 30))
-        rng = random.Random(seed)
-        daemon = self.start_on("journal.sync=interval", has_power_cuts=True)
-        first = self.taken(daemon, "1")["id"]
-        wait_for(lambda: daemon.stats()["journal"]["entries"] == 1, "the first commit")
-        for cut in range(5):
-            with self.subTest(seed=seed, cut=cut):
-                daemon.disk.rules("sync 1 0 delay 60000")
-                lost = self.taken(daemon, f"lost {cut}")["id"]
-                wait_for(lambda: daemon.disk.hits("sync") > 0, "a commit that waits for the disk")
-                daemon.kill()
-                self.assertGreater(daemon.disk.cut_power(rng), 0)
-                daemon.disk.rules()
-                daemon.start()
-                self.assertEqual(self.kept(daemon), ["1"])
-                after = self.taken(daemon, f"after {cut}", ttl=0)["id"]
-                self.assertEqual(after.split("-")[0], first.split("-")[0])
-                self.assertGreater(int(after.split("-")[1]), int(lost.split("-")[1]))
-                for cursor in (first, lost):
-                    stream = self.open("u", daemon, last_event_id=cursor)
-                    self.assert_gap(stream.next(), "expired")
-                    stream.close()
-
-    def test_a_cut_during_the_first_start_is_no_damage(self):
-        seed = int(os.environ.get("FAULTS_SEED") or random.randrange(1 << 30))
-        rng = random.Random(seed)
-        for op, nth in [("undo", 1), ("undo", 2), ("sync", 1), ("sync", 2), ("sync", 3),
-                        ("meta", 1), ("meta", 2), ("write", 1), ("write", 2)] * 2:
-            with self.subTest(seed=seed, op=op, nth=nth):
-                daemon = Daemon(start=False)
-                daemon.disk = Disk(daemon.home, has_power_cuts=True)
-                daemon.env |= daemon.disk.env()
-                daemon.disk.rules(f"{op} {nth} {nth} delay 60000")
-                starting = threading.Thread(target=self.try_start, args=(daemon,), daemon=True)
-                starting.start()
-                wait_for(lambda: daemon.process and (daemon.disk.hits(op) or not starting.is_alive()),
-                         "that moment")
-                process = daemon.process
-                process.kill()
-                process.wait()
-                starting.join()
-                daemon.disk.cut_power(rng)
-                daemon.disk.rules()
-                daemon.start()
-                self.taken(daemon, "1")
-                daemon.kill()
-                daemon.disk.cut_power(rng)
-                daemon.start()
-                self.assertEqual(self.kept(daemon), ["1"])
-                daemon.stop()
-
-    def try_start(self, daemon):
-        try:
+    def test_a_restart_with_a_clock_far_ahead_and_one_that_is_right_again_keep_the_order(self):
+        daemon = self.start_on("journal.keep=100d")
+        ids = []
+        for i, days in enumerate((0, 30, 0, 60, 0)):
+            daemon.disk.rules(f"clock 1 0 shift {days * DAYS}")
+            ids.append(self.taken(daemon, str(i))["id"])
+            daemon.kill()
             daemon.start()
-        except (AssertionError, OSError):
-            pass  # it is killed
+            self.assertEqual(self.kept(daemon), [str(n) for n in range(i + 1)])
+            self.assert_stream(self.open("u", daemon, last_event_id=ids[0]),
+                               [str(n) for n in range(1, i + 1)])
+        numbers = [int(number.split("-")[1]) for number in ids]
+        self.assertEqual(numbers, list(range(1, 6)))
+        # What is over by then is gone, and stays it. (While it runs no clock moves its own.)
+        daemon.disk.rules(f"clock 1 0 shift {120 * DAYS}")
+        daemon.restart()
+        wait_for(lambda: self.kept(daemon) == ["2", "3", "4"], "the end of what is too old")
+        daemon.disk.rules()
+        daemon.restart()
+        self.assertEqual(self.kept(daemon), ["2", "3", "4"])
 
 
 if __name__ == "__main__":

@@ -168,6 +168,12 @@ class Routing(TestCase):
         http.send_request("BREW", "/notify")
         self.assertIn(http.read_response().status, (400, 405, 501))
 
+    def test_what_no_target_may_hold_is_found_wherever_it_stands(self):
+        for at in range(1, 20):
+            for odd in ("#", "%zz", "%", "%a"):
+                path = f"/{'a' * at}{odd}{'z' * (20 - at)}"
+                self.assertEqual(self.daemon.get(path).status, 400, path)
+
     def test_percent_escapes_in_a_path(self):
         self.assertEqual(self.daemon.get("/health%7A").status, 200)  # RFC 3986 6.2.2.2
         for path in ("/users/%", "/users/%4", "/users/%zz"):

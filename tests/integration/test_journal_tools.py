@@ -61,7 +61,8 @@ class Help(Case):
         listed = self.journal("--help").stdout
         self.assertIn("usage: sse-notify journal COMMAND", listed)
         names = re.findall(r"^  (\w+) ", listed, re.M)
-        self.assertEqual(set(names), {"stats", "export", "import", "compact", "backup"})
+        self.assertEqual(set(names), {"check", "stats", "export", "import", "repair",
+                                      "compact", "backup"})
         for name in names:
             done = self.journal(name, "--help")
             self.assertTrue(done.stdout.startswith(f"usage: sse-notify journal {name}"))
@@ -83,6 +84,8 @@ class Help(Case):
                                 (("export", "--user", "u", "--user", "u"), "given twice"),
                                 (("import", "a", "b"), "only one FILE"),
                                 (("compact", "x"), "takes no operands"),
+                                (("check", "a", "b"), "only one directory"),
+                                (("repair", "a", "--path", "b"), "only one directory"),
                                 (("stats", "-o", "journal.path"), "journal.path"),
                                 (("stats", "-o", "journal.type=memory"), "journal.type = memory"),
                                 (("stats", "-c", "/no/such/file"), "/no/such/file")):
@@ -111,7 +114,10 @@ class Help(Case):
         wrong = os.path.join(home, "wrong")
         os.mkdir(wrong)
         pathlib.Path(wrong, "data.mdb").write_bytes(b"this is not a journal" * 1000)
-        for command in (("stats",), ("export",), ("backup", os.path.join(home, "to")), ("compact",)):
+        done = self.journal("check", absent, status=2)
+        self.assertIn(f"{absent}: there is no journal", done.stderr)
+        for command in (("stats",), ("export",), ("backup", os.path.join(home, "to")), ("compact",),
+                        ("repair",)):
             done = self.journal(*command, "--path", absent, status=1)
             self.assertIn(f"{absent}: there is no journal", done.stderr)
             self.assertFalse(os.path.exists(absent))
@@ -510,6 +516,137 @@ class Owner(Case):
         os.link(mine, f"{path}/sse-notify.lock")
         self.journal("compact", "--path", path)
         self.assertEqual(os.stat(mine).st_uid, 0)
+
+
+class Check(Case):
+    def damaged(self):
+        """A journal with one record that is not what it was, and what is in its directory."""
+        path = self.scratch()
+        self.journal("import", "--path", path, stdin=self.lines(300))
+        file = pathlib.Path(path, "data.mdb")
+        content = file.read_bytes()
+        at = content.rindex(b"notification123")
+        file.write_bytes(content[:at] + b"notification124" + content[at + len(b"notification123"):])
+        return path, self.content(path)
+
+    def content(self, path):
+        return {f.name: f.read_bytes() for f in pathlib.Path(path).iterdir() if f.is_file()}
+
+    def test_a_whole_one_is_told_beside_a_daemon_and_without(self):
+        daemon, _ = self.filled()
+        said = (r"7 entries, 4 channels, 2 idempotency keys; \S+ KiB, \S+ \S+ of it free\n\Z")
+        done = self.journal("check", "--path", daemon.home)
+        self.assertRegex(done.stdout, rf"\A{daemon.home} is whole, as of the last commit of the "
+                                      rf"daemon that writes to it\n{said}")
+        to = os.path.join(self.scratch(), "backup")
+        self.journal("backup", "--path", daemon.home, to)
+        self.assertRegex(self.journal("check", to).stdout, rf"\A{to} is whole\n{said}")
+        daemon.stop()
+        before = self.content(daemon.home)
+        done = self.journal("check", "-o", f"journal.path={daemon.home}")
+        self.assertRegex(done.stdout, rf"\A{daemon.home} is whole\n{said}")
+        self.assertEqual(self.content(daemon.home), before)
+        done = self.journal("repair", daemon.home)
+        self.assertEqual(done.stdout, f"{daemon.home} is whole: there is nothing to repair\n")
+        self.assertEqual(self.content(daemon.home)["data.mdb"], before["data.mdb"])
+
+    def test_damage_is_told_and_left_as_it_is(self):
+        path, before = self.damaged()
+        done = self.journal("check", path, status=1)
+        self.assertEqual(done.stdout.splitlines()[:3],
+                         [f"{path} is damaged: 2 faults", "  the record 124 is damaged",
+                          "  entries: there are 299 whole ones, and should be 300"])
+        self.assertIn("299 entries, 1 channel, 0 idempotency keys can be read", done.stdout)
+        self.assertIn("sse-notify journal repair", done.stdout)
+        self.assertEqual(self.content(path), before)
+
+    def test_damage_beside_a_daemon_is_told_too(self):
+        daemon, _ = self.filled()
+        with open(f"{daemon.home}/data.mdb", "r+b") as data:
+            content = data.read()
+            data.seek(0)
+            data.write(content.replace(b'"big":12345678901234567890',
+                                       b'"big":12345678901234567891'))
+        done = self.journal("check", "--path", daemon.home, status=1)
+        self.assertIn("  the record 1 is damaged\n", done.stdout)
+        self.assertIn("The daemon repairs it when it is started again", done.stdout)
+        done = self.journal("repair", "--path", daemon.home, status=1)
+        self.assertIn(f"in use by process {daemon.process.pid}", done.stderr)
+        daemon.restart()
+        self.assertIn("6 of 7 entries are kept", daemon.log_text())
+        self.assertIn("is whole, as of", self.journal("check", "--path", daemon.home).stdout)
+
+    def test_what_cannot_be_told_gives_2(self):
+        path, before = self.damaged()
+        newer = bytearray(before["data.mdb"])
+        newer[20] = newer[4096 + 20] = 9
+        pathlib.Path(path, "data.mdb").write_bytes(newer)
+        for command, status in (("check", 2), ("repair", 1)):
+            done = self.journal(command, path, status=status)
+            self.assertIn("another version of LMDB", done.stderr)
+            self.assertEqual(done.stdout, "")
+        with open("/dev/full", "wb") as full:
+            done = subprocess.run([BIN, "journal", "check", path], stdout=full, check=False,
+                                  stderr=subprocess.PIPE)
+        self.assertEqual(done.returncode, 2)
+
+    def test_it_needs_to_write_nothing(self):
+        path, before = self.damaged()
+        os.chmod(path, 0o555)
+        os.chmod(f"{path}/data.mdb", 0o444)
+        who = {"user": "nobody"} if os.geteuid() == 0 else {}
+        program = os.path.join(self.scratch(), "sse-notify")
+        os.chmod(os.path.dirname(program), 0o755)
+        shutil.copy(BIN, program)
+        done = subprocess.run([program, "journal", "check", path], capture_output=True, text=True,
+                              check=False, timeout=DEADLINE, **who)
+        self.assertEqual(done.returncode, 1, done.stderr)
+        self.assertIn("the record 124 is damaged", done.stdout)
+        os.chmod(path, 0o755)
+        self.assertEqual(self.content(path), before)
+
+    def test_repair_keeps_what_is_whole_and_the_damaged_file(self):
+        path, before = self.damaged()
+        epoch = self.stats(path)["epoch"]
+        done = self.journal("repair", "--path", path)
+        self.assertRegex(done.stdout,
+                         rf"\A{path}: data\.mdb was damaged \(the record 124 is damaged, and 1 "
+                         r"fault more\); 299 of 300 entries are kept, and ids get a new epoch; the "
+                         r"damaged file is data\.mdb\.damaged-\d{8}T\d{6}Z "
+                         r"\(the newest 3 are kept\)\n\Z")
+        aside, = pathlib.Path(path).glob("data.mdb.damaged-*")
+        self.assertEqual(aside.read_bytes(), before["data.mdb"])
+        self.journal("check", path)
+        head, entries, *_ = self.export(path)
+        self.assertNotEqual(head["epoch"], epoch)
+        self.assertEqual([e["data"] for e in entries], [i for i in range(300) if i != 123])
+        self.assertFalse(os.path.exists(f"{path}/draft"))
+
+    def test_what_writes_a_journal_anew_refuses_a_damaged_one(self):
+        path, before = self.damaged()
+        for command in (("compact",), ("import", "--append")):
+            done = self.journal(*command, "--path", path, status=1, stdin=self.lines(1))
+            self.assertIn("is damaged (the record 124 is damaged); see 'sse-notify journal repair'",
+                          done.stderr)
+            self.assertEqual(self.content(path)["data.mdb"], before["data.mdb"])
+
+    def test_an_empty_file_is_a_damaged_one(self):
+        path = self.scratch()
+        pathlib.Path(path, "data.mdb").write_bytes(b"")
+        self.journal("check", path, status=1)
+        self.assertIn("journal repair", self.journal("stats", "--path", path, status=1).stderr)
+        self.assertIn("0 entries are kept", self.journal("repair", path).stdout)
+        self.assertIn("is whole", self.journal("check", path).stdout)
+
+    @unittest.skipUnless(os.geteuid() == 0, "only root can act for somebody else")
+    def test_what_root_repairs_belongs_to_whom_it_belonged_to(self):
+        path, _ = self.damaged()
+        for name in ("", *os.listdir(path)):
+            os.chown(os.path.join(path, name), 1234, 2345)
+        self.journal("repair", path)
+        for name in os.listdir(path):
+            info = os.stat(os.path.join(path, name))
+            self.assertEqual((name, info.st_uid, info.st_gid), (name, 1234, 2345))
 
 
 class Compact(Case):

@@ -206,7 +206,8 @@ class Log(Case):
 
     def test_text_lines_are_for_a_terminal(self):
         with subprocess.Popen([BIN, "serve", "-o", "listener.default.address=127.0.0.1:0", "-o",
-                               "journal.type=memory", "-o", "log.format=text"], stderr=subprocess.PIPE, text=True) as process:
+                               "journal.type=memory", "-o", "log.format=text"],
+                              stderr=subprocess.PIPE, text=True) as process:
             line = process.stderr.readline()
             while "listening" not in line:
                 self.assertNotEqual(line, "", "it ended")

@@ -74,7 +74,8 @@ class Checks(unittest.TestCase):
 
     def test_an_outside_library_stays_in_its_room(self):
         for name, header in (("src/http/conn.c", "llhttp.h"), ("src/http/h1.c", "ev.h"),
-                             ("src/notify/ring.c", "cjson/cJSON.h"), ("src/api/a.c", "curl/curl.h")):
+                             ("src/notify/ring.c", "cjson/cJSON.h"),
+                             ("src/api/a.c", "curl/curl.h")):
             with self.subTest(header):
                 self.refused(name, f"#include <{header}>\n", f"<{header}> belongs to")
                 (self.root / name).unlink()
@@ -97,6 +98,23 @@ class Checks(unittest.TestCase):
 
     def test_style_passes_a_line_of_a_hundred(self):
         self.allowed("src/base/buf.c", "x" * 100 + "\n", tool="check-style")
+
+    def test_style_looks_at_the_tests_and_at_python(self):
+        for name in ("tests/faults/faults.c", "tests/torture/torture.py", "tools/check"):
+            with self.subTest(name):
+                self.refused(name, "#!/usr/bin/env python3\n" + "x" * 101 + "\n",
+                             f"{name}:2: 101 columns", tool="check-style")
+                (self.root / name).unlink()
+
+    def test_style_names_an_import_that_is_not_used(self):
+        self.refused("tests/run", "#!/usr/bin/env python3\nimport os.path\nimport re as r\n"
+                     "from a import b, c\nprint(r, c)\n", "tests/run:2: os is imported",
+                     "tests/run:4: b is imported", tool="check-style")
+        self.allowed("tests/run", "#!/usr/bin/env python3\nimport os.path\nos.path.join()\n",
+                     tool="check-style")
+
+    def test_style_names_python_that_is_none(self):
+        self.refused("tests/a.py", "a = 1\nif a\n", "tests/a.py:2: ", tool="check-style")
 
 
 if __name__ == "__main__":

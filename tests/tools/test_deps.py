@@ -216,9 +216,15 @@ class Missing(Deps):
                 self.assertEqual(self.installed(), [package])
                 aside.rename(self.home / path)
 
+    def test_counting_instructions_needs_little_besides(self):
+        self.have_build()
+        self.assertEqual(self.run_deps("build", "guard")[0], 0)
+        self.assertEqual(self.installed(), ["valgrind", "python3"])
+
     def test_a_usage_error_installs_nothing(self):
         status, out, err = self.run_deps("everything")
-        self.assertEqual((status, out, err), (2, "", "usage: tools/deps build [test]\n"))
+        usage = "usage: tools/deps build [test] [guard] [bench] [million]\n"
+        self.assertEqual((status, out, err), (2, "", usage))
         self.assert_untouched()
 
     def test_without_apt_the_missing_are_named(self):
@@ -252,6 +258,31 @@ class Systems(Deps):
         calls = self.calls("apt-get", "apt-cache")
         self.assertEqual([call.split()[-1] for call in calls[:2]], ["update", "libllhttp-dev"])
         self.assertIn("install", calls[2])
+
+
+class OtherSets(Deps):
+    """What measuring needs besides the build."""
+
+    def test_an_empty_system_gets_nchan_to_be_compared_with(self):
+        self.have_build()
+        self.assertEqual(self.run_deps("build", "bench")[0], 0)
+        self.assertEqual(self.installed(),
+                         ["python3", "util-linux", "nginx", "libnginx-mod-nchan"])
+
+    def test_nginx_need_not_be_in_the_path(self):
+        self.have_build()
+        for name in ("python3", "taskset"):
+            self.add_program(name)
+        for name in ("usr/sbin/nginx", "usr/lib/nginx/modules/ngx_nchan_module.so"):
+            self.add_file(name)
+        self.assertEqual(self.run_deps("build", "bench"), (0, "", ""))
+        self.assert_untouched()
+
+    def test_a_million_streams_need_a_guest(self):
+        self.have_build()
+        self.add_program("python3")
+        self.assertEqual(self.run_deps("build", "million")[0], 0)
+        self.assertEqual(self.installed(), ["user-mode-linux"])
 
 
 class Asking(Deps):
@@ -301,7 +332,8 @@ class Asking(Deps):
 
     def test_ci_never_asks(self):
         self.uid = 1000
-        for way in (self.run_deps, lambda *arguments, **env: self.answer(b"n\n", *arguments, **env)):
+        for way in (self.run_deps,
+                    lambda *arguments, **env: self.answer(b"n\n", *arguments, **env)):
             self.assertEqual(way("build", CI="true"),
                              (0, "deps: installing libev-dev llhttp\n", ""))
             self.assertEqual(self.installed(), ["libev-dev", "node-llhttp"])

@@ -1,7 +1,8 @@
 """The checker sees what it is there to see: logs with one fault each, and logs without any."""
 import unittest
 
-from checker import EVERYONE, Checker, Event, Gap, Item, Rules, Session, Subscriber, check
+from checker import (EVERYONE, Checker, Erasure, Event, Gap, Item, Retract, Rules, Session,
+                     Subscriber, check)
 
 U = ("user", "u")
 
@@ -16,8 +17,13 @@ class Checks(unittest.TestCase):
 
     def item(self, n, channel, sent, **more):
         item = Item(n, channel, sent, **more)
-        item.seq, item.acked = 100 + n, sent + 0.1
+        item.acked = sent + 0.1
+        item.answers.append((100 + n, False))
         return item
+
+    def forget_answer(self, item):
+        item.acked = None
+        item.answers.clear()
 
     def subscriber(self, name, topics=()):
         s = Subscriber(name, "u", topics)
@@ -38,6 +44,10 @@ class Checks(unittest.TestCase):
     def assert_fault(self, text, *more):
         found = self.faults(*more)
         self.assertTrue(found and any(text in f for f in found), found)
+
+    def retract(self, item, sent):
+        item.retract_sent, item.retract_acked = sent, sent + 0.1
+        item.retracted_seq = 100 + item.n
 
     def gap(self, s, at, after, time, seq=None, reason="expired"):
         s.log.insert(at, Gap(time, after if seq is None else seq, reason, after))
@@ -68,7 +78,7 @@ class Checks(unittest.TestCase):
         self.assert_sound()
 
     def test_an_item_without_an_answer_may_be_missing(self):
-        self.items[4].acked = self.items[4].seq = None
+        self.forget_answer(self.items[4])
         del self.reader.log[5]
         self.assert_sound()
 
@@ -97,7 +107,7 @@ class Checks(unittest.TestCase):
         self.assert_fault("#104 (4", s)
 
     def test_one_that_another_saw_is_owed_to_all_though_it_has_no_answer(self):
-        self.items[4].acked = self.items[4].seq = None
+        self.forget_answer(self.items[4])
         s = self.subscriber("s")
         self.read(s, 0.5, [1, 2, 3, 4, 6, 7, 8, 9, 10])
         self.assert_fault("#105 (5", s)
@@ -132,20 +142,20 @@ class Checks(unittest.TestCase):
         self.assert_fault("#105")
 
     def test_a_gap_that_came_before_it_was_sent(self):
-        self.rules = Rules(may_evict=True)
+        self.rules = Rules(keep_per_user=1)
         del self.reader.log[5]
         self.gap(self.reader, 1, 100, 0.9)
         self.assert_fault("#105")
 
     def test_a_gap_that_begins_behind_it(self):
-        self.rules = Rules(may_evict=True)
+        self.rules = Rules(keep_per_user=1)
         del self.reader.log[8]
         del self.reader.log[5]
         self.gap(self.reader, 7, 107, 9.1)
         self.assert_fault("#105")
 
     def test_a_gap_that_comes_too_late(self):
-        self.rules = Rules(may_evict=True)
+        self.rules = Rules(keep_per_user=1)
         del self.reader.log[5]
         self.gap(self.reader, 8, 108, 8.5)
         self.assert_fault("#105")
@@ -176,12 +186,54 @@ class Checks(unittest.TestCase):
         self.assert_sound(s)
 
     def test_a_loss_that_was_told(self):
-        self.rules = Rules(may_evict=True)
+        self.rules = Rules(keep_per_user=2)
         s = self.subscriber("s")
         self.read(s, 0.5, [1, 2])
         self.read(s, 8, [7, 8, 9, 10], start=102, resumed_from=102)
         self.gap(s, 4, 102, 8.1, seq=106)
         self.assert_sound(s)
+        self.rules = Rules(keep_per_user=3)
+        self.assert_fault("#106 (6", s)  # it was one of the three newest
+
+    def test_a_loss_that_no_bound_explains_though_it_was_told(self):
+        del self.reader.log[5]
+        self.gap(self.reader, 5, 104, 5.5)
+        self.assert_fault("#105 (5")
+
+    def test_of_a_topic_nothing_is_evicted(self):
+        self.rules = Rules(keep_per_user=1)
+        self.items.append(self.item(11, ("topic", "t"), 11))
+        self.items.append(self.item(12, ("topic", "t"), 12))
+        self.reader.log.clear()
+        s = self.subscriber("s", ["t"])
+        self.read(s, 0.5, [*range(1, 11), 12])
+        self.gap(s, 11, 110, 12.1)
+        self.reader.is_caught_up = False
+        self.assert_fault("#111 (11", s)
+
+    def test_one_that_was_erased(self):
+        self.rules = Rules(erasures=[Erasure("u", 5.5, 5.6, True)])
+        s = self.subscriber("s")
+        self.read(s, 0.5, [1, 2])
+        self.read(s, 8, [6, 7, 8, 9, 10], start=102, resumed_from=102)
+        self.assert_sound(s)
+        self.rules = Rules(erasures=[Erasure("v", 5.5, 5.6, True)])
+        self.assert_fault("#103 (3", s)
+        self.rules = Rules(erasures=[Erasure("u", 3.5, 3.6, True)])
+        self.assert_fault("#104 (4", s)
+        self.rules = Rules(erasures=[Erasure("u", 3.5, 5.5, False)])  # when, nobody knows
+        self.assert_sound(s)
+
+    def test_an_answered_one_whose_number_nobody_knows(self):
+        self.items[4].answers.clear()
+        del self.reader.log[5]
+        self.assert_fault("5, which was taken, came to nobody")
+        self.items[4].retract_sent = 9
+        self.assert_sound()
+        self.items[4].retract_sent = None
+        self.reader.log[0] = self.reader.log[0]._replace(asked=5.4, time=5.5, start_seq=105)
+        del self.reader.log[1:5]
+        self.assert_sound()  # nobody was there
 
     # ---- twice, swapped, wrong ----
 
@@ -206,12 +258,22 @@ class Checks(unittest.TestCase):
 
     def test_a_number_twice(self):
         self.items.append(self.item(11, U, 11))
-        self.items[-1].seq = 110
+        self.items[-1].answers[0] = (110, False)
         self.assert_fault("#110 is 10")
 
     def test_another_number_than_was_answered(self):
-        self.items[4].seq = 99
+        self.items[4].answers[0] = (99, False)
         self.assert_fault("5 is #99")
+
+    def test_an_answer_that_changes(self):
+        self.items[4].answers.append((105, True))
+        self.assert_sound()
+        self.items[4].answers.append((107, True))
+        self.assert_fault("5 was answered as #105, then as #107")
+
+    def test_one_that_was_taken_twice(self):
+        self.items[4].answers.append((105, False))
+        self.assert_fault("5, #105, was taken twice")
 
     def test_a_foreign_one(self):
         self.items.append(self.item(11, ("user", "v"), 11))
@@ -219,7 +281,7 @@ class Checks(unittest.TestCase):
         self.assert_fault("not addressed")
 
     def test_a_refused_one(self):
-        self.items[4].acked = self.items[4].seq = None
+        self.forget_answer(self.items[4])
         self.items[4].is_refused = True
         self.assert_fault("refused")
 
@@ -253,6 +315,67 @@ class Checks(unittest.TestCase):
                 s.log[0] = s.log[0]._replace(asked=5)
                 self.assert_sound(s)
 
+    def test_an_erased_one_that_came_back(self):
+        self.rules = Rules(erasures=[Erasure("u", 6.5, 6.6, True)])
+        s = self.subscriber("s")
+        self.read(s, 8, range(1, 11))
+        self.assert_fault("#106 (6) came after it was erased", s)
+        self.rules = Rules(erasures=[Erasure("u", 6.5, 6.6, False)])
+        self.assert_sound(s)
+
+    # ---- retractions ----
+
+    def test_a_retraction_that_is_told(self):
+        self.retract(self.items[4], 6.5)
+        self.reader.log.insert(7, Retract(6.6, 105))
+        checker = Checker(self.items, [self.reader], self.rules)
+        self.assertEqual(checker.run(), [])
+        self.assertEqual(checker.told, 1)
+
+    def test_a_retraction_that_is_not_told(self):
+        self.retract(self.items[4], 6.5)
+        self.assert_fault("#105 (5) was retracted, which it was not told before #107")
+
+    def test_a_retraction_that_is_told_too_late(self):
+        self.retract(self.items[4], 6.5)
+        self.reader.log.insert(9, Retract(8.3, 105))
+        self.assert_fault("not told before #107")
+
+    def test_whoever_is_not_there_is_told_of_no_retraction(self):
+        self.retract(self.items[4], 6.5)
+        self.reader.log.insert(7, Retract(6.6, 105))
+        s = self.subscriber("s")
+        self.read(s, 0.5, [1, 2, 3])
+        self.read(s, 7, [4, 6, 7, 8, 9, 10], start=103, resumed_from=103)
+        self.assert_sound(s)
+        for channel in (("user", "v"), ("topic", "t")):
+            self.items[4].channel = channel
+            s.log.clear()
+            self.read(s, 0.5, [1, 2, 3, 4, *range(6, 11)])
+            self.reader.log = list(s.log)
+            self.assert_sound(s)
+
+    def test_a_retraction_that_nobody_asked_for(self):
+        self.reader.log.insert(7, Retract(6.6, 105))
+        self.assert_fault("told to retract #105, which nobody asked for")
+        self.retract(self.items[4], 6.7)
+        self.assert_fault("told to retract #105, which nobody asked for")
+
+    def test_a_retraction_that_is_told_twice(self):
+        self.retract(self.items[4], 6.5)
+        self.reader.log[7:7] = [Retract(6.6, 105), Retract(6.6, 105)]
+        self.assert_fault("told twice")
+
+    def test_one_that_comes_behind_its_retraction(self):
+        self.retract(self.items[4], 5.1)
+        self.reader.log.insert(5, Retract(5.15, 105))
+        self.assert_fault("came behind its retraction")
+
+    def test_a_gap_instead_of_too_many_retractions(self):
+        self.retract(self.items[4], 6.5)
+        self.gap(self.reader, 7, 106, 6.6, reason="overflow")
+        self.assert_sound()
+
     # ---- gaps ----
 
     def test_an_undue_gap(self):
@@ -260,12 +383,12 @@ class Checks(unittest.TestCase):
         self.assert_fault("nothing is lost")
 
     def test_an_undue_gap_where_some_are_due(self):
-        self.rules = Rules(may_evict=True)
+        self.rules = Rules(keep_per_user=1)
         self.gap(self.reader, 5, 104, 4.5)
         self.assert_fault("nothing is lost")
 
     def test_a_gap_for_what_was_sent_later(self):
-        self.rules = Rules(may_evict=True)
+        self.rules = Rules(keep_per_user=1)
         del self.reader.log[8]
         self.gap(self.reader, 5, 104, 4.5)
         self.assert_fault("nothing is lost")
@@ -299,6 +422,13 @@ class Checks(unittest.TestCase):
         self.gap(self.reader, 5, 104, 5.5)
         self.assert_sound()
 
+    def test_a_kill_takes_the_last_moment_only(self):
+        self.rules = Rules(is_always=False, restarts=[(8.3, 109)])
+        del self.reader.log[5]
+        self.gap(self.reader, 8, 108, 8.5)
+        self.gap(self.reader, 5, 104, 8.5)
+        self.assert_fault("#105 (5")
+
     def test_one_from_the_earliest_is_owed_what_was_kept_when_it_came(self):
         self.rules = Rules(is_always=False, restarts=[(5.3, 106)])
         s = self.subscriber("s")
@@ -315,6 +445,14 @@ class Checks(unittest.TestCase):
         self.assert_fault("twice")
         self.items[9].spans_restart = True
         self.assertNotIn("twice", str(self.faults()))
+        # Its ttl begins anew with each.
+        self.items[9].ttl = 1
+        s = self.subscriber("s")
+        self.read(s, 14, [], start=110)
+        s.log.append(Event(14.1, 111, 10))
+        self.assertNotIn("ttl", str(self.faults(s)))
+        self.items[9].spans_restart = False
+        self.assert_fault("after its ttl", s)
 
 
 if __name__ == "__main__":

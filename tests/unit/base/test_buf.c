@@ -163,6 +163,28 @@ static void numbers_are_formatted_as_printf_would(void **state)
                 assert_formatted(power * digit + near - 1);
 }
 
+static void assert_hex(uint64_t value, unsigned least, const char *expected)
+{
+    char text[16];
+    char *end = format_hex(text, value, least);
+
+    assert_slice(slice_make(text, (size_t)(end - text)), expected);
+}
+
+static void hexadecimal_has_as_many_digits_as_it_needs_and_at_least_as_asked(void **state)
+{
+    (void)state;
+    assert_hex(0, 1, "0");
+    assert_hex(0xf, 1, "f");
+    assert_hex(0x10, 1, "10");
+    assert_hex(0xabcdef, 1, "abcdef");
+    assert_hex(0x1f, 4, "001f");
+    assert_hex(0x12345, 4, "12345");
+    assert_hex(0, 16, "0000000000000000");
+    assert_hex(0x00123456789abcde, 16, "00123456789abcde");
+    assert_hex(UINT64_MAX, 1, "ffffffffffffffff");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -175,6 +197,7 @@ int main(void)
         cmocka_unit_test(dropping_the_front_keeps_the_rest),
         cmocka_unit_test(numbers_are_written_in_full),
         cmocka_unit_test(numbers_are_formatted_as_printf_would),
+        cmocka_unit_test(hexadecimal_has_as_many_digits_as_it_needs_and_at_least_as_asked),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -165,6 +165,14 @@ static void control_characters_are_those_under_blank_and_delete(void **state)
         char text[3] = {'a', (char)c, 'b'};
 
         assert_true(slice_has_control(slice_make(text, 3)) == (c < 0x20 || c == 0x7f));
+        for (size_t at = 0; at < 19; at++) { /* eight bytes are looked at together */
+            char longer[19];
+
+            memset(longer, 0xa0, sizeof longer);
+            longer[at] = (char)c;
+            assert_true(slice_has_control(slice_make(longer, sizeof longer)) ==
+                        (c < 0x20 || c == 0x7f));
+        }
     }
     assert_false(slice_has_control(slice_of("")));
 }

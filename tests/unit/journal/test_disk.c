@@ -10,8 +10,8 @@
  *   - what a bound took is in it, or told as lost;
  *   - when nothing is under way, page and losses are the model's to the last number.
  *
- * A world that fails is tried with fewer operations: the fewest that still fail are printed.
- * TEST_SEED=N runs one seed, TEST_SEEDS=N so many. */
+ * A world that fails is run again with operations left out, as long as it fails in that way, and
+ * the rest is printed. TEST_SEED=N runs one seed, TEST_SEEDS=N so many. */
 #include "journal/journal.h"
 
 #include <errno.h>
@@ -575,7 +575,7 @@ enum { MAX_OPS = 120, MAX_PAGES = 32, PENDING = 512, KEYS = 12 };
 
 struct op {
     enum op_kind kind;
-    uint64_t random; /* what the rest is made of */
+    uint64_t random; /* all that it draws comes from here, so that others may go */
 };
 
 static struct entry entries[MAX_ENTRIES]; /* of the world: all that was emitted */
@@ -585,7 +585,8 @@ static struct {
     uint64_t seq;
     uint64_t at_ms;
 } keys[KEYS];                             /* seq 0: not known */
-static char fault[256];                   /* the first; "": none */
+static const char *fault_kind;            /* the format of `fault`; NULL: none yet */
+static char fault[256];
 static size_t under_way;                  /* appends, removals and pages */
 
 struct sent {
@@ -621,13 +622,19 @@ static struct taken {
     size_t count;                         /* ... of the first so many of `entries` */
 } taken[PENDING];
 
-#define FAULT(...)                                                                              \
-    do {                                                                                        \
-        if (fault[0] == '\0')                                                                   \
-            snprintf(fault, sizeof fault, __VA_ARGS__);                                         \
-    } while (0)
-
 typedef unsigned long long ull;
+
+__attribute__((format(printf, 1, 2))) static void fail_world(const char *format, ...)
+{
+    va_list args;
+
+    if (fault_kind != NULL)
+        return;
+    fault_kind = format;
+    va_start(args, format);
+    vsnprintf(fault, sizeof fault, format, args);
+    va_end(args);
+}
 
 static int index_of(struct channel_name channel)
 {
@@ -670,13 +677,13 @@ static void model_entry(const struct journal_entry *entry)
     uint64_t seq = entry->message->seq;
 
     if (s == NULL) {
-        FAULT("#%llu comes from nobody", (ull)seq);
+        fail_world("#%llu comes from nobody", (ull)seq);
         return;
     }
     if (entry_count > 0 && seq <= entries[entry_count - 1].seq)
-        FAULT("#%llu after #%llu", (ull)seq, (ull)entries[entry_count - 1].seq);
+        fail_world("#%llu after #%llu", (ull)seq, (ull)entries[entry_count - 1].seq);
     if (index_of(entry->to) != s->channel)
-        FAULT("#%llu is of another channel", (ull)seq);
+        fail_world("#%llu is of another channel", (ull)seq);
     if (s->collapse > 0)
         for (size_t i = 0; i < entry_count; i++)
             if (entries[i].channel == s->channel && entries[i].collapse == s->collapse)
@@ -711,9 +718,9 @@ static void world_appended(struct journal_append *append)
     under_way--;
     s->is_busy = false;
     if (append->status != 0)
-        FAULT("an append failed: %d", append->status);
+        fail_world("an append failed: %d", append->status);
     else if (append->seq > last_emitted)
-        FAULT("#%llu is answered before it is emitted", (ull)append->seq);
+        fail_world("#%llu is answered before it is emitted", (ull)append->seq);
 }
 
 static struct sent *free_sent(void)
@@ -769,16 +776,17 @@ static void do_append(uint64_t x, bool is_repeat)
             journal_append(journal, &n, 0, &s->append);
             keys[s->key].seq = s->append.seq;
             if (s->append.seq <= head || s->append.is_duplicate)
-                FAULT("#%llu is new, and behind #%llu or a repeat", (ull)s->append.seq, (ull)head);
+                fail_world("#%llu is new, and behind #%llu or a repeat", (ull)s->append.seq,
+                           (ull)head);
             return;
         }
     }
     under_way++;
     journal_append(journal, &n, 0, &s->append);
     if (s->key >= 0 && (!s->append.is_duplicate || s->append.seq != keys[s->key].seq))
-        FAULT("a repeat of #%llu is #%llu", (ull)keys[s->key].seq, (ull)s->append.seq);
+        fail_world("a repeat of #%llu is #%llu", (ull)keys[s->key].seq, (ull)s->append.seq);
     if (s->key < 0 && s->append.is_duplicate)
-        FAULT("#%llu has no key and is called a repeat", (ull)s->append.seq);
+        fail_world("#%llu has no key and is called a repeat", (ull)s->append.seq);
 }
 
 static void world_removed(struct journal_removal *removal)
@@ -788,7 +796,7 @@ static void world_removed(struct journal_removal *removal)
     under_way--;
     t->is_busy = false;
     if (removal->status != 0)
-        FAULT("a removal failed: %d", removal->status);
+        fail_world("a removal failed: %d", removal->status);
     for (size_t i = 0; i < t->count; i++)
         if (entries[i].channel == t->channel && (t->seq == 0 || entries[i].seq == t->seq))
             entries[i].is_gone = true;
@@ -845,20 +853,20 @@ static void judge_message(const struct asked *a, const struct message *m, uint64
     struct buf data = {0};
 
     if (e == NULL) {
-        FAULT("a page has #%llu, which never was", (ull)m->seq);
+        fail_world("a page has #%llu, which never was", (ull)m->seq);
         return;
     }
     if (m->seq <= before)
-        FAULT("a page has #%llu behind #%llu", (ull)m->seq, (ull)before);
+        fail_world("a page has #%llu behind #%llu", (ull)m->seq, (ull)before);
     if (!is_asked_for(a, e->channel))
-        FAULT("a page has #%llu of another channel", (ull)m->seq);
+        fail_world("a page has #%llu of another channel", (ull)m->seq);
     if (e->is_gone && !e->is_evicted && !e->collapse) /* which may have gone before that */
-        FAULT("a page has #%llu, which was taken back", (ull)m->seq);
+        fail_world("a page has #%llu, which was taken back", (ull)m->seq);
     if (is_exact && (!e->is_kept || e->expires_ms <= now_ms))
-        FAULT("a page has #%llu, which is gone", (ull)m->seq);
+        fail_world("a page has #%llu, which is gone", (ull)m->seq);
     if (sse_add_data(&data, m) != 0 || data.len != strlen(e->data) ||
         memcmp(data.p, e->data, data.len) != 0)
-        FAULT("#%llu has other data", (ull)m->seq);
+        fail_world("#%llu has other data", (ull)m->seq);
     buf_fini(&data);
 }
 
@@ -900,16 +908,16 @@ static void judge_page(const struct asked *a, const struct journal_page *page)
     bool is_exact = a->is_quiet && page->covered >= last_emitted; /* the disk is not behind */
 
     if (page->status != 0) {
-        FAULT("a page failed: %d", page->status);
+        fail_world("a page failed: %d", page->status);
         return;
     }
     if (page->covered < a->read.after)
-        FAULT("a page covers #%llu behind #%llu", (ull)page->covered, (ull)a->read.after);
+        fail_world("a page covers #%llu behind #%llu", (ull)page->covered, (ull)a->read.after);
     for (size_t i = 0; i < page->count; i++) {
         judge_message(a, page->messages[i], before, is_exact);
         before = page->messages[i]->seq;
         if (before > page->covered)
-            FAULT("a page has #%llu and covers #%llu", (ull)before, (ull)page->covered);
+            fail_world("a page has #%llu and covers #%llu", (ull)before, (ull)page->covered);
     }
     for (size_t i = 0; i < entry_count; i++) {
         const struct entry *e = &entries[i];
@@ -918,14 +926,15 @@ static void judge_page(const struct asked *a, const struct journal_page *page)
             !is_asked_for(a, e->channel) || has(page, e->seq))
             continue;
         if (e->is_kept && e->expires_ms > now_ms && !may_be_taken(a, e))
-            FAULT("a page is without #%llu, and covers #%llu", (ull)e->seq, (ull)page->covered);
+            fail_world("a page is without #%llu, and covers #%llu", (ull)e->seq,
+                       (ull)page->covered);
         if (e->is_evicted && known_of(a, e->channel) < e->seq)
-            FAULT("#%llu is lost, which a page does not say", (ull)e->seq);
+            fail_world("#%llu is lost, which a page does not say", (ull)e->seq);
     }
     for (size_t i = 0; is_exact && i < a->channel_count; i++)
         if (a->known[i] != marks[a->indices[i]])
-            FAULT("#%llu is told as lost where #%llu is", (ull)a->known[i],
-                  (ull)marks[a->indices[i]]);
+            fail_world("#%llu is told as lost where #%llu is", (ull)a->known[i],
+                       (ull)marks[a->indices[i]]);
 }
 
 static void world_page(struct journal_read *read, const struct journal_page *page)
@@ -1010,7 +1019,7 @@ static void settle(void)
         /* Without sync = always the disk may be behind, and is told to come. */
         a = do_read(UINT64_MAX >> (64 - CHANNELS), true);
         wait_for(is_quiet, NULL);
-    } while (fault[0] == '\0' && a->covered < last_emitted);
+    } while (fault_kind == NULL && a->covered < last_emitted);
 }
 
 static struct {
@@ -1031,7 +1040,8 @@ static void judge_start(uint64_t head)
 
     journal_get_status(journal, &status);
     if (status.head != head)
-        FAULT("#%llu was the newest, and after the start #%llu is", (ull)head, (ull)status.head);
+        fail_world("#%llu was the newest, and after the start #%llu is", (ull)head,
+                   (ull)status.head);
     for (size_t i = 0; i < entry_count; i++) {
         const struct entry *e = &entries[i];
 
@@ -1039,9 +1049,9 @@ static void judge_start(uint64_t head)
             at++;
         if (e->is_kept && e->expires_ms > now_ms && e->seq > floor_seq &&
             (at == told.count || told.seqs[at] != e->seq))
-            FAULT("#%llu is over the floor and did not come", (ull)e->seq);
+            fail_world("#%llu is over the floor and did not come", (ull)e->seq);
         if (!e->is_kept && !e->is_evicted && at < told.count && told.seqs[at] == e->seq)
-            FAULT("#%llu came, and is gone", (ull)e->seq);
+            fail_world("#%llu came, and is gone", (ull)e->seq);
     }
     for (int i = 0; i < CHANNELS; i++) {
         uint64_t lost = floor_seq;
@@ -1050,7 +1060,7 @@ static void judge_start(uint64_t head)
             if (index_of(losses[k].channel) == i && losses[k].seq > lost)
                 lost = losses[k].seq;
         if (marks[i] > lost)
-            FAULT("#%llu of a channel is lost, and nobody is told", (ull)marks[i]);
+            fail_world("#%llu of a channel is lost, and nobody is told", (ull)marks[i]);
     }
 }
 
@@ -1104,17 +1114,23 @@ static void run_op(const struct op *op)
     ev_run(ev, EVRUN_NOWAIT);
 }
 
-/* Runs the first `count` operations of that seed; true: no fault. */
-static bool run_world(uint64_t seed, size_t count, bool is_shown)
+static void make_ops(uint64_t seed, struct op ops[MAX_OPS])
 {
     static const unsigned char likely[] = {
         APPEND, APPEND, APPEND, APPEND, APPEND, APPEND, APPEND, APPEND, REPEAT, REPEAT, RETRACT,
         RETRACT, ERASE, READ, READ, READ, READ, CANCEL, TICK, TICK, TICK, SETTLE, REOPEN,
     };
     uint64_t random = seed * 2654435761u + 1;
-    enum journal_sync sync = seed % 16 == 0   ? JOURNAL_SYNC_ALWAYS
-                             : seed % 16 == 1 ? JOURNAL_SYNC_INTERVAL
-                                              : JOURNAL_SYNC_NEVER;
+
+    for (size_t i = 0; i < MAX_OPS; i++) {
+        ops[i].kind = (enum op_kind)likely[support_random(&random) % sizeof likely];
+        ops[i].random = support_random(&random);
+    }
+}
+
+static void begin_world(uint64_t seed)
+{
+    uint64_t random = seed * 0x9e3779b97f4a7c15u | 1;
 
     memset(marks, 0, sizeof marks);
     memset(keys, 0, sizeof keys);
@@ -1122,65 +1138,100 @@ static bool run_world(uint64_t seed, size_t count, bool is_shown)
     memset(asked, 0, sizeof asked);
     memset(taken, 0, sizeof taken);
     entry_count = under_way = 0;
-    fault[0] = '\0';
-    begin_with(sync);
+    fault_kind = NULL;
+    begin_with(seed % 16 == 0   ? JOURNAL_SYNC_ALWAYS
+               : seed % 16 == 1 ? JOURNAL_SYNC_INTERVAL
+                                : JOURNAL_SYNC_NEVER);
+    support_random(&random);
     options.keep_per_user = 1 + support_random(&random) % 6;
     options.window_bytes = 200 << support_random(&random) % 8;
     close_journal();
     open_journal();
     heard_entry = model_entry;
     heard_removed = model_removed;
-    for (size_t i = 0; i < count && fault[0] == '\0'; i++) {
-        struct op op = {.kind = (enum op_kind)likely[support_random(&random) % sizeof likely],
-                        .random = support_random(&random)};
+}
 
-        if (is_shown)
-            print_message("  %zu: %s %llx\n", i, op_names[op.kind], (ull)op.random);
-        run_op(&op);
-    }
-    if (fault[0] == '\0')
+/* Runs these operations in the world of that seed; true: no fault. */
+static bool run_world(uint64_t seed, const struct op *ops, size_t count)
+{
+    support_seed_runs(seed);
+    begin_world(seed);
+    for (size_t i = 0; i < count && fault_kind == NULL; i++)
+        run_op(&ops[i]);
+    if (fault_kind == NULL)
         settle();
     heard_removed = NULL;
     heard_entry = NULL;
     end(NULL);
     if (downs > 0)
-        FAULT("the journal went down");
-    return fault[0] == '\0';
+        fail_world("the journal went down");
+    support_seed_runs(0);
+    return fault_kind == NULL;
 }
 
-/* The fewest operations with which it fails within some tries: the threads have a say in it. */
-static void report(uint64_t seed)
+/* Whether it fails in that way within some tries: the threads have a say in it. */
+static bool fails(uint64_t seed, const struct op *ops, size_t count, const char *kind)
 {
-    size_t least = MAX_OPS;
+    for (int attempt = 0; attempt < 5; attempt++)
+        if (!run_world(seed, ops, count) && fault_kind == kind)
+            return true;
+    return false;
+}
 
-    for (size_t count = 1; count < least; count++)
-        for (int attempt = 0; attempt < 5 && count < least; attempt++)
-            if (!run_world(seed, count, false))
-                least = count;
-    print_message("TEST_SEED=%llu, the first %zu operations:\n", (ull)seed, least);
-    for (int attempt = 0; attempt < 5 && run_world(seed, least, attempt == 0); attempt++)
-        ;
-    fail_msg("seed %llu: %s", (ull)seed, fault[0] == '\0' ? "it fails now and then" : fault);
+/* Leaves out what it can, in ever smaller pieces. */
+static size_t shrink(uint64_t seed, struct op ops[MAX_OPS], size_t count, const char *kind)
+{
+    for (size_t piece = count; piece > 0; piece /= 2) {
+        for (size_t at = 0; at < count;) {
+            struct op fewer[MAX_OPS];
+            size_t part = piece < count - at ? piece : count - at;
+
+            memcpy(fewer, ops, at * sizeof ops[0]);
+            memcpy(fewer + at, ops + at + part, (count - at - part) * sizeof ops[0]);
+            if (!fails(seed, fewer, count - part, kind)) {
+                at += part;
+                continue;
+            }
+            count -= part;
+            memcpy(ops, fewer, count * sizeof ops[0]);
+        }
+    }
+    return count;
+}
+
+static void explain(uint64_t seed, struct op ops[MAX_OPS])
+{
+    const char *kind = fault_kind;
+    size_t count;
+
+    print_error("TEST_SEED=%llu: %s\n", (ull)seed, fault);
+    count = shrink(seed, ops, MAX_OPS, kind);
+    print_error("with sync = %s, %zu a user and a window of %zu bytes these are left:\n",
+                seed % 16 == 0 ? "always" : seed % 16 == 1 ? "interval" : "never",
+                options.keep_per_user, options.window_bytes);
+    for (size_t i = 0; i < count; i++)
+        print_error("  %s %llx\n", op_names[ops[i].kind], (ull)ops[i].random);
+    if (fails(seed, ops, count, kind))
+        print_error("%s\n", fault);
 }
 
 static void any_world_is_as_the_model_has_it(void **state)
 {
-    const char *one = getenv("TEST_SEED");
-    const char *many = getenv("TEST_SEEDS");
-    uint64_t first = one == NULL ? 1 : strtoull(one, NULL, 10);
-    uint64_t count = one != NULL ? 1 : many != NULL ? strtoull(many, NULL, 10)
-                                                    : support_is_slow() ? 20 : 600;
+    struct seeds seeds = support_seeds(support_is_slow() ? 20 : 1000);
     uint64_t appended = 0;
 
     (void)state;
-    for (uint64_t seed = first; seed < first + count; seed++) {
-        if (!run_world(seed, MAX_OPS, false)) {
-            print_message("%s\n", fault);
-            report(seed);
+    for (uint64_t i = 0; i < seeds.count; i++) {
+        struct op ops[MAX_OPS];
+
+        make_ops(seeds.first + i, ops);
+        if (!run_world(seeds.first + i, ops, MAX_OPS)) {
+            explain(seeds.first + i, ops);
+            fail();
         }
         appended += entry_count;
     }
-    assert_true(appended > count * 10);
+    assert_true(appended > seeds.count * 10);
 }
 
 int main(void)

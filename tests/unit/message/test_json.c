@@ -2,6 +2,7 @@
 #include "message/json.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include "support/cm.h"
@@ -223,6 +224,31 @@ static void a_string_ends_at_its_first_quote_without_an_escape(void **state)
     }
 }
 
+static void a_container_ends_at_its_own_bracket(void **state)
+{
+    static const char *const containers[] = {
+        "{}", "[]", "[[]]", "{\"]\":\"}\"}", "[\"\\\"]\",{\"[\":[1,{}]}]",
+        "{ \"a\" : [ true , null ] }",
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof containers / sizeof containers[0]; i++) {
+        char text[96];
+        struct slice value;
+        size_t cursor = 0;
+
+        snprintf(text, sizeof text, "[%s,%s , 7]", containers[i], containers[i]);
+        assert_is_json(text);
+        for (int twice = 0; twice < 2; twice++) {
+            assert_true(json_array_next(slice_of(text), &cursor, &value));
+            assert_slice(value, containers[i]);
+        }
+        assert_true(json_array_next(slice_of(text), &cursor, &value));
+        assert_slice(value, "7");
+        assert_false(json_array_next(slice_of(text), &cursor, &value));
+    }
+}
+
 static void an_empty_container_has_nothing_to_walk(void **state)
 {
     static const char *const empty[] = {"{}", "{ \n }", "[]", "[ ]"};
@@ -327,6 +353,7 @@ int main(void)
         cmocka_unit_test(members_are_walked_as_they_stand),
         cmocka_unit_test(elements_are_walked_as_they_stand),
         cmocka_unit_test(a_string_ends_at_its_first_quote_without_an_escape),
+        cmocka_unit_test(a_container_ends_at_its_own_bracket),
         cmocka_unit_test(an_empty_container_has_nothing_to_walk),
         cmocka_unit_test(a_name_is_known_through_its_escapes),
         cmocka_unit_test(strings_are_read_as_utf8),

@@ -122,7 +122,7 @@ static void on_deadline(struct sock *s, uint64_t now_ms)
     (void)now_ms;
 }
 
-static const struct sock_ops ops = {on_event, on_deadline};
+static struct sock_owner owner = {.on_event = on_event, .on_deadline = on_deadline};
 
 static bool until_all_are_handled(void *ctx)
 {
@@ -135,12 +135,13 @@ static bool until_all_are_handled(void *ctx)
 
 static void open_all(void)
 {
+    owner.loop = loop;
     for (size_t i = 0; i < SOCKS; i++) {
         int ends[2];
 
         assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, ends), 0);
         socks[i] = (struct peer_sock){.peer = ends[1]};
-        sock_open(&socks[i].sock, loop, ends[0], &ops);
+        sock_open(&socks[i].sock, &owner, ends[0]);
         sock_want(&socks[i].sock, NET_READ);
         assert_int_equal(write(ends[1], "x", 1), 1);
     }

@@ -1552,7 +1552,7 @@ static size_t shrink(struct world *w, const struct shape *shape, struct op *ops,
 
 static void explain(struct world *w, uint64_t seed, const struct shape *s, struct op *ops, size_t n)
 {
-    print_error("seed %llu: %s\n", (unsigned long long)seed, w->reason);
+    print_error("TEST_SEED=%llu: %s\n", (unsigned long long)seed, w->reason);
     n = shrink(w, s, ops, n);
     print_error("queue %u, overflow %d, window %zu bytes; kept: %zu bytes, %zu a user, %llu ms; "
                 "age %llu ms, pages come %s\n",
@@ -1564,25 +1564,17 @@ static void explain(struct world *w, uint64_t seed, const struct shape *s, struc
     print_error("  %s\n", w->reason);
 }
 
-static uint64_t number_from(const char *name, uint64_t otherwise)
-{
-    const char *text = getenv(name);
-
-    return text == NULL ? otherwise : strtoull(text, NULL, 10);
-}
-
 /* A crowd costs thirty times as much: it is one world in eight. */
 static void nothing_is_lost_in_silence_and_no_gap_is_told_for_nothing(void **state)
 {
     struct world *w = malloc(sizeof *w);
-    uint64_t one = number_from("TEST_SEED", 0);
-    uint64_t count = number_from("TEST_SEEDS", support_is_slow() ? 40 : 3000);
-    unsigned failures = 0;
+    struct seeds seeds = support_seeds(support_is_slow() ? 40 : 3000);
+    bool is_well = true;
 
     (void)state;
     assert_non_null(w);
-    for (uint64_t i = 0; i < count && failures < 1; i++) {
-        uint64_t seed = one != 0 ? one : i + 1;
+    for (uint64_t i = 0; i < seeds.count && is_well; i++) {
+        uint64_t seed = seeds.first + i;
         uint64_t random = seed * 0x9e3779b97f4a7c15u | 1;
         struct shape shape;
         struct op ops[MAX_OPS];
@@ -1591,16 +1583,15 @@ static void nothing_is_lost_in_silence_and_no_gap_is_told_for_nothing(void **sta
         support_random(&random);
         shape = make_shape(&random);
         n = make_ops(&random, shape.max_viewers > 64, ops);
-        if (!run_world(w, &shape, ops, n, false)) {
+        support_seed_runs(seed);
+        is_well = run_world(w, &shape, ops, n, false);
+        if (!is_well)
             explain(w, seed, &shape, ops, n);
-            failures++;
-        }
-        if (one != 0)
-            break;
+        support_seed_runs(0);
     }
     free(w);
-    assert_int_equal(failures, 0);
-    for (unsigned i = 0; i < 4 && one == 0; i++)
+    assert_true(is_well);
+    for (unsigned i = 0; i < 4 && seeds.count >= 40; i++)
         assert_true(retry_quarters[i] > 0);
 }
 

@@ -1,7 +1,7 @@
 /* Every allocation fails once, and then it and all behind it: a stream is cut or a notification
  * refused, and nobody loses anything in silence.
  *
- * mk/test-memory.mk links this program with malloc, calloc and realloc wrapped. What is done
+ * mk/test-memory.mk links this program with the functions that allocate wrapped. What is done
  * between fail_from and fail_never is repeated with the first allocation failing, the second, and
  * so on, until one repetition needs fewer. */
 #include "notify/notification_manager.h"
@@ -22,6 +22,8 @@ void *__real_realloc(void *p, size_t n);
 void *__wrap_malloc(size_t n);
 void *__wrap_calloc(size_t count, size_t n);
 void *__wrap_realloc(void *p, size_t n);
+int __real_posix_memalign(void **p, size_t alignment, size_t n);
+int __wrap_posix_memalign(void **p, size_t alignment, size_t n);
 
 static struct {
     size_t left;     /* allocations that still succeed, while is_on */
@@ -55,6 +57,11 @@ void *__wrap_calloc(size_t count, size_t n)
 void *__wrap_realloc(void *p, size_t n)
 {
     return fails_now() ? NULL : __real_realloc(p, n);
+}
+
+int __wrap_posix_memalign(void **p, size_t alignment, size_t n)
+{
+    return fails_now() ? ENOMEM : __real_posix_memalign(p, alignment, n);
 }
 
 static void fail_from(size_t nth, bool is_lasting)
