@@ -217,8 +217,8 @@ void client_catch_up(struct client *c);
 void client_stop_reading(struct client *c);
 
 /* ---- fanout.c ---- */
-/* Every client of the channel gets what is new, of which `m` is the newest (NULL: it is a break that
- * is told), in slices, from manager_turn_end on. Returns 0 or -ENOMEM. */
+/* Every client of the channel gets what is new, of which `m` is the newest (NULL: it is a break
+ * that is told), in slices, from manager_turn_end on. Returns 0 or -ENOMEM. */
 int fanout_start(struct notification_manager *nm, struct channel *channel, struct message *m);
 
 /* Walks on, for at most `most` clients that cost something. */

@@ -81,7 +81,8 @@ class TwoNodes(Case):
             with self.subTest(window=window):
                 late = self.node("journal.keep_per_user=1000", f"journal.window={window}")
                 stream = self.open("u1", late, last_event_id="earliest")
-                self.assertEqual(stream.take(100), [str(i) for i in range(1200) if i % 3 == 1][-100:])
+                self.assertEqual(stream.take(100),
+                                 [str(i) for i in range(1200) if i % 3 == 1][-100:])
                 stream.expect_quiet(late, "u1")
 
     def test_a_repeated_idempotency_key_is_known_to_all(self):
@@ -299,11 +300,8 @@ class Restarted(Case):
             if i % 10 == 5:
                 self.redis.call("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
                 self.wait_ready(a, b)
-            answer = a.post(json.dumps({"user": "u", "data": i, "idempotency_key": f"k{i}"}).encode())
-            while answer.status != 200:
-                self.wait_ready(a)
-                answer = a.post(json.dumps({"user": "u", "data": i,
-                                            "idempotency_key": f"k{i}"}).encode())
+            body = json.dumps({"user": "u", "data": i, "idempotency_key": f"k{i}"}).encode()
+            wait_for(lambda: a.post(body).status == 200, "it is taken")
         self.assertEqual(stream.take(30), [str(i) for i in range(30)])
         stream.expect_quiet(b, "u")
 
@@ -313,15 +311,15 @@ class Restarted(Case):
         a, b = self.node(), self.node()
         streams = [self.open("u", node) for node in (a, b)]
         kept = a.notify(user="u", data="kept")["id"]
-        copy = self.redis.call("DUMP", "{sse-notify}:log"), self.redis.call("DUMP", "{sse-notify}:meta"), \
-            self.redis.call("DUMP", "{sse-notify}:of:uu")
+        keys = ["{sse-notify}:" + name for name in ("log", "meta", "of:uu")]
+        copies = [self.redis.call("DUMP", key) for key in keys]
         lost = a.notify(user="u", data="lost")["id"]
         for stream in streams:
             self.assertEqual(stream.take(2), ["kept", "lost"])
         for node in (a, b):
             node.process.send_signal(signal.SIGSTOP)
-        for key, value in zip(("log", "meta", "of:uu"), copy):
-            self.redis.call("RESTORE", "{sse-notify}:" + key, 0, value, "REPLACE")
+        for key, value in zip(keys, copies):
+            self.redis.call("RESTORE", key, 0, value, "REPLACE")
         self.redis.kill()
         self.redis.start()
         for node in (a, b):
@@ -351,7 +349,7 @@ class Settings(Case):
                        f"journal.redis_url=redis://notify:wr%40ng@127.0.0.1:{port}", start=False)
         self.addCleanup(lambda: other.process and other.stop())
         other.start(is_ready=False)
-        wait_for(lambda: "WRONGPASS" in other.get("/readyz").body.decode(), "the server's no is told")
+        wait_for(lambda: b"WRONGPASS" in other.get("/readyz").body, "the server's no is told")
         self.assertNotIn("wr@ng", other.log_text())
 
     def test_urls_that_are_none(self):

@@ -207,7 +207,8 @@ class Missing(Deps):
                 ("usr/include/cmocka.h", "libcmocka-dev"), ("bin/valgrind", "valgrind"),
                 ("libclang_rt.fuzzer-x86_64.a", "libclang-rt-14-dev"), ("bin/gcovr", "gcovr"),
                 (f"modules/{MODULES[0]}", "python3-yaml"),
-                (f"modules/{MODULES[1]}", "python3-jsonschema"), ("bin/curl", "curl"), ("bin/redis-server", "redis-server"),
+                (f"modules/{MODULES[1]}", "python3-jsonschema"), ("bin/curl", "curl"),
+                ("bin/redis-server", "redis-server"),
                 ("bin/node", "nodejs"), ("bin/chromium", "chromium")):
             with self.subTest(package):
                 aside = (self.home / path).rename(self.home / "aside")
