@@ -149,13 +149,12 @@ static void greet(struct redis_link *link)
     const struct redis_url *url = link->url;
     char db[16];
     struct slice auth[3] = {SLICE_LITERAL("AUTH")};
-    struct slice select[2] = {SLICE_LITERAL("SELECT"), slice_of(db)};
+    struct slice select[2] = {SLICE_LITERAL("SELECT"), {db, 0}};
     struct slice info[2] = {SLICE_LITERAL("INFO"), SLICE_LITERAL("server")};
     size_t n = 1;
     int status = 0;
 
-    snprintf(db, sizeof db, "%u", url->db);
-    select[1] = slice_of(db);
+    select[1].n = (size_t)snprintf(db, sizeof db, "%u", url->db);
     if (url->user != NULL)
         auth[n++] = slice_of(url->user);
     if (url->password != NULL)
