@@ -13,12 +13,20 @@ HARDEN   ?= -fstack-protector-strong -D_FORTIFY_SOURCE=2 -fPIE
 CPPFLAGS += -iquote include -D_GNU_SOURCE -DSSE_NOTIFY_VERSION='"$(VERSION)"'
 CFLAGS   += -std=c11 $(OPT) $(WARN) $(HARDEN) $(SANITIZE) -fno-common
 LDFLAGS  += $(SANITIZE) -pie -Wl,-z,relro -Wl,-z,now
-LDLIBS   += -lev -lcjson -lcurl -llmdb -lhiredis -lpthread -lm
+LDLIBS   += -lev -lcjson -lcurl -lcrypto -llmdb -lhiredis -lpthread -lm
 
 include third_party/llhttp.mk
 
+# IO_URING=0 builds without liburing, 1 demands it; otherwise it is used if it is there.
+IO_URING ?= $(shell pkg-config --exists 'liburing >= 2.3' 2>/dev/null && echo 1 || echo 0)
+ifneq ($(IO_URING),0)
+CPPFLAGS += -DHAVE_LIBURING
+LDLIBS   += -luring
+endif
+
 SRC      := $(sort $(wildcard src/*/*.c))
-OBJ      := $(SRC:%.c=$(BUILD)/%.o)
+ASSETS   := $(BUILD)/src/api/console_assets.o
+OBJ      := $(SRC:%.c=$(BUILD)/%.o) $(ASSETS)
 MAIN     := $(BUILD)/src/daemon/main.o
 LIB      := $(filter-out $(MAIN),$(OBJ)) $(LLHTTP_OBJ)
 BIN      := $(BUILD)/sse-notify
@@ -37,6 +45,14 @@ $(BUILD)/%.o: %.c
 
 # Its file is taken into the object by the assembler, of which no dependency file tells.
 $(BUILD)/src/journal/redis.o: src/journal/redis.lua
+
+# The console's charts are drawn by Chart.js, from Debian's libjs-chart.js.
+CHART_JS ?= /usr/share/javascript/chart.js/chart.min.js
+
+$(ASSETS): src/api/console_assets.S $(wildcard console/*) $(CHART_JS)
+	@mkdir -p $(@D)
+	@echo "  AS    $<"
+	$(Q)$(CC) -DCHART_JS='"$(CHART_JS)"' -c -o $@ $<
 
 include $(wildcard mk/*.mk)
 

@@ -5,6 +5,7 @@ begins the next, at the same place in the program every time. Its random numbers
 (fixed_random.c), so that the hash tables, which are keyed by them, look the same in every run."""
 import os
 import pathlib
+import random
 import re
 import signal
 import socket
@@ -64,14 +65,14 @@ class Daemon:
         self.home = pathlib.Path(self.folder.name)
         self.control = None
         self.log = open(self.home / "log", "w+", encoding="utf-8", errors="replace")
-        with socket.socket() as s:
-            s.bind(("127.0.0.1", 0))
-            self.port = s.getsockname()[1]
+        with socket.socket() as s:  # on an address of its own nobody else takes the port meanwhile
+            s.bind((f"127.{random.randrange(1, 255)}.{random.randrange(1, 255)}.1", 0))
+            self.address = s.getsockname()
         command = ["valgrind", "--tool=callgrind", "-q", "--vgdb=no", "--dump-before=api_healthz",
                    f"--callgrind-out-file={self.home}/out", "--separate-threads=yes",
                    f"--separate-callers={callers}", DAEMON, "serve"]
-        for option in (f"listener.default.address=127.0.0.1:{self.port}", "server.drain_time=0s",
-                       "log.format=text", "streams.heartbeat=1h", *options):
+        for option in (f"listener.default.address={self.address[0]}:{self.address[1]}",
+                       "server.drain_time=0s", "log.format=text", "streams.heartbeat=1h", *options):
             command += ["-o", option]
         self.process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stderr=self.log,
@@ -87,8 +88,8 @@ class Daemon:
                 if self.process.poll() is not None or time.monotonic() > end:
                     self.process.kill()
                     self.log.seek(0)
-                    raise SystemExit("the daemon did not start under valgrind: " +
-                                     self.log.read()) from None
+                    raise SystemExit("the daemon did not start under valgrind "
+                                     f"({self.process.wait()}): {self.log.read()}") from None
                 time.sleep(0.05)
         self.mark()
         return self
@@ -104,12 +105,12 @@ class Daemon:
         s = socket.socket()
         s.settimeout(DEADLINE)
         s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        s.connect(("127.0.0.1", self.port))
+        s.connect(self.address)
         s.sendall(first)
         return s
 
     def mark(self):
-        self.control.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+        self.control.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
         answer(self.control)
 
     def parts(self):

@@ -7,10 +7,12 @@ import pathlib
 import platform
 import re
 import resource
+import shutil
 import socket
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.request
 
@@ -118,6 +120,28 @@ def spread(values, digits):
 
 def verdict(met):
     return "yes" if met else "**no**"
+
+
+def table(rows):
+    return "\n".join(["| what | median (min..max) | compared | wanted | met |",
+                      "|---|---|---|---|---|", *rows])
+
+
+def judged(what, figure, compared, wanted, met):
+    """A row of that table."""
+    return f"| {what} | {figure} | {compared} | {wanted} | {verdict(met)} |"
+
+
+class Place:
+    """A directory for one journal, on the disk that this folder is on."""
+
+    def __enter__(self):
+        BENCH.mkdir(parents=True, exist_ok=True)
+        self.path = pathlib.Path(tempfile.mkdtemp(prefix="journal-", dir=BENCH))
+        return self.path
+
+    def __exit__(self, *_):
+        shutil.rmtree(self.path)
 
 
 def use_all_descriptors():

@@ -8,6 +8,7 @@
  */
 #include <arpa/inet.h>
 #include <errno.h>
+#include <linux/errqueue.h>
 #include <fcntl.h>
 #include <getopt.h>
 #include <netinet/in.h>
@@ -30,7 +31,7 @@
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
-#ifdef WITH_URING
+#ifdef HAVE_LIBURING
 #include <liburing.h>
 #endif
 #ifndef IP_BIND_ADDRESS_NO_PORT
@@ -40,6 +41,19 @@
 #define NS 1000000000ULL
 #define MAXP 256
 #define SENDS_A_TURN 128
+
+enum mode { NONE, SEND, URING, URING_FIXED, URING_SKIP, URING_ZC, WRITE, WRITEV, ZEROCOPY, MODES };
+static const char *const mode_names[MODES] = {
+    [NONE] = "none",
+    [SEND] = "send",
+    [URING] = "uring",             /* as the daemon does it */
+    [URING_FIXED] = "uring-fixed", /* the descriptors are registered */
+    [URING_SKIP] = "uring-skip",   /* only what fails is reported */
+    [URING_ZC] = "uring-zc",       /* from the program's memory, without a copy */
+    [WRITE] = "write",
+    [WRITEV] = "writev",           /* of three pieces */
+    [ZEROCOPY] = "zerocopy",       /* send with MSG_ZEROCOPY, with its notifications read */
+};
 
 __attribute__((format(printf, 1, 2)))
 static void die(const char *fmt, ...)
@@ -93,7 +107,7 @@ static struct shm {
 static int N = 10000, frame = 100, batch = 256, merge = 1, use_epoll = 1, scpu = 0, ccpu = 1,
            inflight = 256;
 static double secs = 4;
-static const char *modes = "send,uring,uring-fixed,uring-zc";
+static const char *modes = "send,write,writev,zerocopy";
 static int lfd[MAXP];
 static struct sockaddr_in laddr[MAXP];
 
@@ -126,45 +140,84 @@ static void send_all(struct pairshm *p, int fd, const char *b, size_t n)
     }
 }
 
-#ifdef WITH_URING
-static void uring_round(struct io_uring *r, const int *fd, int n, const char *b, size_t len,
-                        bool fixed, bool zc, struct pairshm *p)
+/* Reads the notifications of what was sent without a copy: the buffer is ours again. */
+static void reap_zerocopy(int fd)
+{
+    char control[128];
+    struct msghdr m;
+
+    do {
+        m = (struct msghdr){.msg_control = control, .msg_controllen = sizeof control};
+    } while (recvmsg(fd, &m, MSG_ERRQUEUE | MSG_DONTWAIT) >= 0);
+}
+
+static void zerocopy_round(const int *fd, int n, const char *b, size_t len)
+{
+    for (int i = 0; i < n; i++) {
+        if (send(fd[i], b, len, MSG_NOSIGNAL | MSG_DONTWAIT | MSG_ZEROCOPY) != (ssize_t)len)
+            die("send with MSG_ZEROCOPY");
+        reap_zerocopy(fd[i]);
+    }
+}
+
+#ifdef HAVE_LIBURING
+static bool uring_open(struct io_uring *r)
+{
+    struct io_uring_params p = {.flags = IORING_SETUP_SUBMIT_ALL | IORING_SETUP_SINGLE_ISSUER |
+                                         IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_CQSIZE,
+                                .cq_entries = (unsigned)batch * 4};
+
+    return io_uring_queue_init_params((unsigned)batch, r, &p) == 0;
+}
+
+/* Takes what has come; returns how many of `want` results and notifications are still to come. */
+static int uring_collect(struct io_uring *r, enum mode mode, size_t len, int want)
+{
+    struct io_uring_cqe *c;
+    unsigned head, seen = 0;
+
+    io_uring_for_each_cqe(r, head, c)
+    {
+        if (!(c->flags & IORING_CQE_F_NOTIF) && c->res != (int)len)
+            die("uring send gave %d", c->res);
+        if (mode == URING_ZC && !(c->flags & (IORING_CQE_F_NOTIF | IORING_CQE_F_MORE)))
+            want--; /* no notification will follow */
+        seen++;
+        want--;
+    }
+    io_uring_cq_advance(r, seen);
+    return want;
+}
+
+static void uring_round(struct io_uring *r, enum mode mode, const int *fd, int n, const char *b,
+                        size_t len)
 {
     for (int i = 0; i < n;) {
         int k = n - i < batch ? n - i : batch;
+        int want = mode == URING_SKIP ? 0 : mode == URING_ZC ? 2 * k : k;
         for (int j = 0; j < k; j++) {
             struct io_uring_sqe *s = io_uring_get_sqe(r);
-            if (!s)
-                die("no sqe");
-            int f = fixed ? i + j : fd[i + j];
-            if (zc)
-                io_uring_prep_send_zc(s, f, b, len, MSG_NOSIGNAL, 0);
-            else
-                io_uring_prep_send(s, f, b, len, MSG_NOSIGNAL);
-            if (fixed)
+            int f = mode == URING_FIXED ? i + j : fd[i + j];
+            if (mode == URING_ZC)
+                io_uring_prep_send_zc(s, f, b, len, MSG_NOSIGNAL | MSG_DONTWAIT, 0);
+            else /* a part that is taken is no success only with MSG_WAITALL */
+                io_uring_prep_send(s, f, b, len, MSG_NOSIGNAL | MSG_DONTWAIT |
+                                                     (mode == URING_SKIP ? MSG_WAITALL : 0));
+            if (mode == URING_FIXED)
                 s->flags |= IOSQE_FIXED_FILE;
+            if (mode == URING_SKIP)
+                s->flags |= IOSQE_CQE_SKIP_SUCCESS;
         }
-        int want = zc ? 2 * k : k;
-        io_uring_submit_and_wait(r, (unsigned)(zc ? k : k));
+        if (io_uring_submit_and_wait(r, (unsigned)(want > k ? k : want)) != k)
+            die("io_uring_enter");
+        want = uring_collect(r, mode, len, want);
         while (want > 0) {
-            struct io_uring_cqe *c;
-            if (io_uring_wait_cqe(r, &c) < 0)
-                die("wait_cqe");
-            unsigned head, seen = 0;
-            io_uring_for_each_cqe(r, head, c)
-            {
-                if (!(c->flags & IORING_CQE_F_NOTIF) && c->res != (int)len)
-                    die("uring send gave %d", c->res);
-                if (zc && !(c->flags & IORING_CQE_F_NOTIF) && !(c->flags & IORING_CQE_F_MORE))
-                    want--; /* no notification will follow */
-                seen++;
-                want--;
-            }
-            io_uring_cq_advance(r, seen);
+            if (io_uring_submit_and_wait(r, 1) < 0)
+                die("io_uring_enter");
+            want = uring_collect(r, mode, len, want);
         }
         i += k;
     }
-    (void)p;
 }
 #endif
 
@@ -212,12 +265,9 @@ static void server(int id, int n)
         memcpy(f + (m + 1) * frame - 2, "\n\n", 2);
     }
     size_t len = (size_t)frame * (size_t)merge;
-#ifdef WITH_URING
+#ifdef HAVE_LIBURING
     struct io_uring ring;
-    struct io_uring_params pr = {.flags = IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN |
-                                          IORING_SETUP_CQSIZE,
-                                 .cq_entries = (unsigned)batch * 4};
-    int have_ring = io_uring_queue_init_params((unsigned)batch, &ring, &pr) == 0, registered = 0;
+    bool have_ring = uring_open(&ring), registered = false;
 #endif
     /* warm up, see loadgen/publish.c; the first mode of a run is still dearer than later ones */
     uint64_t warm = 0;
@@ -241,16 +291,18 @@ static void server(int id, int n)
             _exit(0);
         int pm = atomic_load(&S->phase_mode);
         seen = pm;
-        int m = pm & 15;
-#ifdef WITH_URING
-        if (m >= 2 && !have_ring)
+        enum mode m = (enum mode)(pm & 15);
+#ifdef HAVE_LIBURING
+        if (m >= URING && m <= URING_ZC && !have_ring)
             die("io_uring is not available");
-        if (m == 3 && !registered) {
+        if (m == URING_FIXED && !registered) {
             if (io_uring_register_files(&ring, fd, (unsigned)n) < 0)
                 die("register_files");
-            registered = 1;
+            registered = true;
         }
 #endif
+        for (int i = 0, on = m == ZEROCOPY; i < n; i++)
+            setsockopt(fd[i], SOL_SOCKET, SO_ZEROCOPY, &on, sizeof on);
         uint64_t base = atomic_load(&p->rx_bytes), rounds = 0, turn_began = 0, longest = 0;
         uint64_t t0 = now_ns(), a = clk(CLOCK_PROCESS_CPUTIME_ID);
         uint64_t end = t0 + (uint64_t)(secs * 1e9);
@@ -259,7 +311,7 @@ static void server(int id, int n)
             if (rounds >= 4)
                 wait_clients(p, base + (rounds - 3) * (uint64_t)n * len);
             switch (m) {
-            case 1:
+            case SEND:
                 for (int i = 0; i < n; i++) {
                     if (i % SENDS_A_TURN == 0)
                         turn_began = now_ns();
@@ -268,25 +320,31 @@ static void server(int id, int n)
                         longest = now_ns() - turn_began;
                 }
                 break;
-#ifdef WITH_URING
-            case 2:
-            case 3:
-            case 4:
-                uring_round(&ring, fd, n, f, len, m == 3, m == 4, p);
+#ifdef HAVE_LIBURING
+            case URING:
+            case URING_FIXED:
+            case URING_SKIP:
+            case URING_ZC:
+                uring_round(&ring, m, fd, n, f, len);
                 break;
 #endif
-            case 5:
+            case WRITE:
                 for (int i = 0; i < n; i++)
                     if (write(fd[i], f, len) != (ssize_t)len)
                         send_all(p, fd[i], f, len);
                 break;
-            case 6:
+            case WRITEV:
                 for (int i = 0; i < n; i++) {
                     struct iovec v[3] = {{f, 6}, {f + 6, len - 8}, {f + len - 2, 2}};
                     if (writev(fd[i], v, 3) != (ssize_t)len)
                         die("writev");
                 }
                 break;
+            case ZEROCOPY:
+                zerocopy_round(fd, n, f, len);
+                break;
+            default:
+                die("this mode was not built in");
             }
             rounds++;
         }
@@ -444,7 +502,8 @@ int main(int argc, char **argv)
         default:
             fputs(
                 "usage: rawlimit [--conns N] [--size FRAME] [--secs S] [--merge FRAMES_PER_SEND]\n"
-                "  [--modes send,write,writev,uring,uring-fixed,uring-zc | none] [--batch SQES]\n"
+                "  [--modes send,write,writev,zerocopy,uring,uring-fixed,uring-skip,uring-zc | none]\n"
+                "  [--batch SENDS_A_SYSTEM_CALL]\n"
                 "  [--no-epoll] [--server-cpu C] [--client-cpu C] [--inflight N]\n",
                 stderr);
             return 2;
@@ -521,8 +580,6 @@ int main(int argc, char **argv)
            N, (double)up / dt, (double)cc / 1e3 / (double)up,
            ((double)m1.slab - (double)m0.slab) / (double)up);
     fflush(stdout);
-    static const char *const names[] = {"",         "send",  "uring", "uring-fixed",
-                                        "uring-zc", "write", "writev"};
     char *list = strdup(modes);
     int gen = 1;
     if (strcmp(modes, "none") != 0 && up == (uint64_t)N) {
@@ -535,12 +592,14 @@ int main(int argc, char **argv)
                 nap_us(1000);
     }
     for (char *t = strtok(list, ","); t && up == (uint64_t)N; t = strtok(NULL, ",")) {
-        int m = 0;
-        for (int i = 1; i <= 6; i++)
-            if (!strcmp(t, names[i]))
+        int m = NONE;
+        for (int i = SEND; i < MODES; i++)
+            if (!strcmp(t, mode_names[i]))
                 m = i;
-        if (!m)
+        if (m == NONE) {
+            fprintf(stderr, "rawlimit: no mode %s\n", t);
             continue;
+        }
         uint64_t k0 = 0;
         for (int i = 0; i < P; i++)
             k0 += atomic_load(&S->p[i].cli_cpu_now);

@@ -140,9 +140,11 @@ def logged(daemon):
     yield "a unicast publish with its delivery, with the default log", 5 * READERS
 
 
-MEMORY_OPTIONS = ["journal.type=memory", "log.level=error"]
-LOGGED_OPTIONS = ["journal.type=memory", "log.level=info"]
-DISK_OPTIONS = ["log.level=error", "journal.type=disk", "journal.sync=never", "journal.window=4KiB"]
+# Plain sends, which every system has.
+MEMORY_OPTIONS = ["journal.type=memory", "log.level=error", "server.io_uring=off"]
+LOGGED_OPTIONS = ["journal.type=memory", "log.level=info", "server.io_uring=off"]
+DISK_OPTIONS = ["log.level=error", "journal.type=disk", "journal.sync=never",
+                "journal.window=4KiB", "server.io_uring=off"]
 
 # Work of a thread: (what a unit is, the thread's number, units) over the scenario's whole life.
 DISK_THREADS = [

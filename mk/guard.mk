@@ -18,3 +18,8 @@ bench-guard: guard-deps
 bench-guard-update: guard-deps
 	@$(MAKE) --no-print-directory $(JOBS) guard-programs
 	$(Q)bench/guard --update $(ARGS)
+
+.PHONY: flamegraphs
+flamegraphs: guard-deps
+	@$(MAKE) --no-print-directory $(JOBS) guard-programs
+	$(Q)bench/flamegraphs

@@ -1,11 +1,6 @@
-# Trying, installing, cleaning.
+# Trying, cleaning.
 
-PREFIX  ?= /usr/local
-BINDIR  ?= $(PREFIX)/bin
-DOCDIR  ?= $(PREFIX)/share/doc/sse-notify
-INSTALL ?= install
-
-.PHONY: run install clean
+.PHONY: run clean
 run: deps
 	@$(MAKE) --no-print-directory $(JOBS) all
 	@echo
@@ -15,10 +10,6 @@ run: deps
 	@echo "    curl -d '{\"user\":\"alice\",\"data\":\"hello\"}' http://127.0.0.1:8080/notify"
 	@echo
 	@exec $(BIN) serve $(ARGS)
-
-install: all
-	$(INSTALL) -D -m 0755 $(BIN) $(DESTDIR)$(BINDIR)/sse-notify
-	$(INSTALL) -D -m 0644 sse-notify.conf.example $(DESTDIR)$(DOCDIR)/sse-notify.conf.example
 
 clean:
 	rm -rf build

@@ -34,16 +34,22 @@ syntax: $(CHECKED:%=$(BUILD)/%.syntax)
 $(BUILD)/%.c.syntax: %.c
 	$(Q)$(CC) $(CPPFLAGS) -iquote src -iquote tests $(LLHTTP_CPPFLAGS) $(CFLAGS) -fsyntax-only $<
 
-.PHONY: test lint unit integration asan tsan valgrind fuzz fuzz-corpus browser coverage torture
+.PHONY: test lint unit integration deploy asan tsan valgrind fuzz fuzz-corpus browser coverage torture
 test: test-deps
 	@FUZZ_SECONDS=$(FUZZ_SECONDS) tests/run
 
-lint unit integration asan tsan valgrind fuzz browser coverage: test-deps
+lint unit integration deploy asan tsan valgrind fuzz browser coverage: test-deps
 	@FUZZ_SECONDS=$(FUZZ_SECONDS) tests/run $@
 
 # A hundred kills and more, some minutes; `tests/run torture` is a short run of it.
 torture: test-deps $(BIN)
 	@SSE_NOTIFY_BIN=$(abspath $(BIN)) tests/torture/torture.py
+
+# The pictures of the console, two minutes, into docs/.
+.PHONY: console-pictures
+console-pictures: test-deps $(BIN)
+	cd tests/browser && CONSOLE_PICTURES=$(abspath docs) \
+	    node --test --test-name-pattern='^pictures$$' console.test.js
 
 fuzz-corpus:
 	@tests/run --keep-corpus

@@ -1,5 +1,5 @@
-/* clock.h - the two clocks of the program. Only `daemon/`, `net/` and `cli/` read them; all others
- * are given the time. */
+/* clock.h - the two clocks of the program. Only `daemon/`, `net/`, `cli/`, `loadgen/` and the log
+ * read them; all others are given the time. */
 #ifndef BASE_CLOCK_H
 #define BASE_CLOCK_H
 #include <stddef.h>
@@ -9,7 +9,8 @@
 /* Milliseconds of a clock that never jumps; its zero means nothing. */
 uint64_t clock_mono_ms(void);
 
-/* The same clock in nanoseconds, for measuring how long something took. */
+/* The same clock in microseconds and nanoseconds, for measuring how long something took. */
+uint64_t clock_mono_us(void);
 uint64_t clock_mono_ns(void);
 
 /* Processor time of this thread in nanoseconds. A system call, which the others are not. */

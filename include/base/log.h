@@ -27,6 +27,24 @@ void log_drain(int max_ms);
 /* Lines dropped since the start because the sink did not keep up. */
 uint64_t log_dropped(void);
 
+/* The last warnings and errors that were logged are held in memory, up to LOG_KEPT of them,
+ * each cut at some hundred bytes. Calls `visit` for each, the oldest first; `text` is as a line of
+ * LOG_TEXT has it, behind time and level. */
+enum { LOG_KEPT = 64 };
+struct log_kept {
+    uint64_t at_ms; /* since 1970 */
+    enum log_level level;
+    struct slice text;
+};
+typedef void log_visit_fn(void *ctx, const struct log_kept *line);
+void log_each_kept(log_visit_fn *visit, void *ctx);
+
+/* Warnings and errors that were logged since the start. */
+uint64_t log_kept_total(void);
+
+/* "warning" */
+const char *log_level_name(enum log_level level);
+
 /* A sentence. */
 #define log_debug(...) LOG_PRINT(LOG_DEBUG, __VA_ARGS__)
 #define log_info(...) LOG_PRINT(LOG_INFO, __VA_ARGS__)
@@ -35,6 +53,14 @@ uint64_t log_dropped(void);
 #define LOG_PRINT(level, ...) (log_enabled(level) ? log_print(level, __VA_ARGS__) : (void)0)
 void log_print(enum log_level level, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
+
+/* Keeps lines that anybody outside can cause from filling the log: true at most once in ten
+ * seconds, with how often it was asked since it was true. All zero is ready. */
+struct log_gate {
+    uint64_t opened_ms; /* 0: never yet */
+    uint64_t count;     /* since then */
+};
+bool log_gate_opens(struct log_gate *gate, uint64_t now_ms, uint64_t *count);
 
 /* An event with named values, for people who filter:
  * log_event(LOG_INFO, "stream closed", log_slice("user", user), log_u64("sent", n)); */

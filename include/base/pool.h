@@ -25,7 +25,7 @@ struct pool {
  * pool_fini. */
 void pool_init(struct pool *p, size_t size);
 
-/* Frees all, and with it the objects that are still in use. */
+/* Frees all, and with it the objects that are still in use. All zero is allowed. */
 void pool_fini(struct pool *p);
 
 /* An object, all zero, aligned to 8 bytes (to 16 if its size is a multiple of that, and so on up to

@@ -65,6 +65,18 @@ struct slice slice_cut(struct slice *rest, char delimiter);
  * Returns 0, -EINVAL (not a number), -ERANGE (over 64 bits). */
 int slice_to_u64(struct slice s, uint64_t *out);
 
+/* The value of a hexadecimal digit in lower case, or -1. */
+static inline int hex_lower_value(char c)
+{
+    return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+/* The same in either case. */
+static inline int hex_value(char c)
+{
+    return hex_lower_value(c >= 'A' && c <= 'F' ? (char)(c - 'A' + 'a') : c);
+}
+
 /* How many bytes at the start of `s` are well-formed UTF-8 (RFC 3629: no surrogates, nothing
  * overlong): all of it, or up to the first byte that is wrong. */
 size_t slice_utf8_prefix(struct slice s);

@@ -14,8 +14,11 @@ enum exit_code {
 
 int command_send(int argc, char **argv);
 int command_tail(int argc, char **argv);
+int command_status(int argc, char **argv);
 int command_bench(int argc, char **argv);
 int command_journal(int argc, char **argv);
+int command_token(int argc, char **argv);
+int command_key(int argc, char **argv);
 int command_check_config(int argc, char **argv);
 int command_version(int argc, char **argv);
 #endif

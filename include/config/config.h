@@ -19,6 +19,7 @@
 
 enum {
     CONFIG_MAX_LISTENERS = 16,
+    CONFIG_MAX_ISSUERS = 8,        /* besides the one of [auth] */
     CONFIG_MAX_FILE = 1024 * 1024, /* bytes */
     CONFIG_MAX_LIST = 64,          /* items in a list */
     CONFIG_MAX_ERRORS = 20,        /* sentences kept; more are counted */
@@ -43,7 +44,29 @@ enum config_overflow {
 #define CONFIG_MIN_DISK_BYTES ((uint64_t)1 << 20)
 
 enum config_journal_type { CONFIG_JOURNAL_DISK, CONFIG_JOURNAL_MEMORY, CONFIG_JOURNAL_REDIS };
+enum config_uring { CONFIG_URING_AUTO, CONFIG_URING_ON, CONFIG_URING_OFF };
 enum config_sync { CONFIG_SYNC_ALWAYS, CONFIG_SYNC_INTERVAL, CONFIG_SYNC_NEVER };
+
+enum config_proxy_header { CONFIG_X_FORWARDED_FOR, CONFIG_FORWARDED };
+
+enum config_subscribe { CONFIG_SUBSCRIBE_NONE, CONFIG_SUBSCRIBE_JWT };
+
+/* Sets of bits: what a publish may show, and the algorithms of tokens. */
+enum config_publish_by { CONFIG_BY_KEY = 1, CONFIG_BY_JWT = 2 };
+enum config_algorithm {
+    CONFIG_HS256 = 1 << 0,
+    CONFIG_HS384 = 1 << 1,
+    CONFIG_HS512 = 1 << 2,
+    CONFIG_RS256 = 1 << 3,
+    CONFIG_RS384 = 1 << 4,
+    CONFIG_RS512 = 1 << 5,
+    CONFIG_PS256 = 1 << 6,
+    CONFIG_PS384 = 1 << 7,
+    CONFIG_PS512 = 1 << 8,
+    CONFIG_ES256 = 1 << 9,
+    CONFIG_ES384 = 1 << 10,
+    CONFIG_EDDSA = 1 << 11,
+};
 
 struct config_list {
     char **items; /* `count` terminated strings */
@@ -56,6 +79,7 @@ struct config_listener {
     char *address; /* after config_check never NULL: HOST:PORT, *:PORT or unix:/PATH */
     enum config_role role;
     mode_t mode;   /* of a Unix socket's file */
+    bool proxy_protocol;
     bool is_address_wrong; /* one was given and refused, which is among the errors */
 };
 
@@ -92,6 +116,39 @@ struct config_publish {
     bool allow_anonymous;
 };
 
+/* Who makes tokens, and how they are to be. Texts are NULL where they are empty. */
+struct config_tokens {
+    char *jwt_key_file;            /* after config_check at most one of these three */
+    char *jwks_file;
+    char *jwks_url;                /* https, or http of this machine */
+    char *issuer;
+    char *audience;
+    char *user_claim;
+    uint64_t leeway_ms;
+    unsigned algorithms;           /* CONFIG_HS256 and so on; 0: all that the keys are for */
+};
+
+struct config_auth {
+    enum config_subscribe subscribe;
+    unsigned publish;              /* CONFIG_BY_KEY, CONFIG_BY_JWT; 0: nothing is to be shown */
+    char *cookie;                  /* NULL: none is looked for */
+    char *publish_keys_file;
+    uint64_t revocation_time_ms;
+    struct config_tokens tokens;
+};
+
+struct config_issuer {
+    char *name;
+    char *origin;                  /* where it was first named, as in sentences: "FILE:12" */
+    struct config_tokens tokens;   /* after config_check with keys and an issuer, or without any */
+};
+
+struct config_limits {
+    uint64_t publishes_per_second_per_key; /* notifications; 0: no limit */
+    uint64_t streams_per_second_per_ip;    /* 0: no limit */
+    uint64_t max_memory_bytes;             /* 0: no limit; else at least twice the window */
+};
+
 struct config_http {
     uint64_t header_timeout_ms;
     uint64_t body_timeout_ms;
@@ -100,17 +157,21 @@ struct config_http {
     /* Lower case, without the scheme's own port: "https://app.example.com:8443"; the host may
      * begin with "*." for all below it; or "*" alone for all. */
     struct config_list allowed_origins;
+    struct config_list server_names;    /* lower case; "*.example.com" and "*" as above */
     struct config_list trusted_proxies; /* "192.0.2.1", "10.0.0.0/8", "fd00::/8" */
+    enum config_proxy_header proxy_header;
 };
 
 struct config_log {
     enum log_level level;
     enum log_format format;
+    char *file;                    /* NULL: standard error */
 };
 
 struct config_server {
     uint64_t drain_time_ms;
     char *user;                    /* NULL: stay who we are */
+    enum config_uring io_uring;
 };
 
 struct config {
@@ -119,6 +180,10 @@ struct config {
     struct config_streams streams;
     struct config_journal journal;
     struct config_publish publish;
+    struct config_auth auth;
+    struct config_issuer issuers[CONFIG_MAX_ISSUERS];
+    size_t issuer_count;
+    struct config_limits limits;
     struct config_http http;
     struct config_log log;
     struct config_server server;
@@ -172,6 +237,9 @@ int config_set(struct config *cfg, const char *path, const char *value, const ch
  * read. Without a listener there is then one, and the listener CONFIG_DEFAULT_LISTENER without
  * address has its default; the window is cut to keep_bytes. Returns as the four above. */
 int config_check(struct config *cfg, struct config_errors *errors);
+
+/* Whether it names a place for keys; without one nobody makes such tokens. */
+bool config_has_keys(const struct config_tokens *tokens);
 
 /* All of it, for a program's start: config_init, then `file` (NULL: CONFIG_DEFAULT_PATH if it
  * exists), the process's environment, the `count` overrides ("section.key=value"), config_check.

@@ -1,6 +1,7 @@
 /* options.h - the table of settings, as options.def lists them. */
 #ifndef CONFIG_OPTIONS_H
 #define CONFIG_OPTIONS_H
+#include <stdbool.h>
 #include <stddef.h>
 #include "base/buf.h"
 #include "config/config.h"
@@ -11,10 +12,13 @@ enum config_type {
     CONFIG_COUNT,    /* uint32_t or uint64_t */
     CONFIG_FLAG,     /* bool */
     CONFIG_WORD,     /* an enum */
+    CONFIG_SET,      /* unsigned: the values of several words, or-ed */
     CONFIG_MODE,     /* mode_t */
     CONFIG_ADDRESS,  /* char *, NULL until set */
     CONFIG_TEXT,     /* char *, NULL when empty */
+    CONFIG_URL,      /* char *, NULL when empty */
     CONFIG_ORIGINS,  /* struct config_list */
+    CONFIG_HOSTS,    /* struct config_list */
     CONFIG_NETWORKS, /* struct config_list */
 };
 
@@ -32,10 +36,25 @@ enum config_section_id {
     CONFIG_SECTION_COUNT
 };
 
+/* What there may be several of, each with a name of its own: [listener.NAME]. */
+struct config_family {
+    size_t items;        /* offset of the array in struct config, ... */
+    size_t count;        /* ... and of the size_t that tells how many there are */
+    size_t item_size;
+    size_t max;
+    size_t name;         /* offset in an item of the char * that is its name, ... */
+    size_t origin;       /* ... and of the one that tells where it was named first */
+    const char *one;     /* "a listener" */
+    const char *many;    /* "listeners" */
+    const char *sample;  /* the name that stands in sentences, ... */
+    const char *example; /* ... and in the example file */
+};
+
 struct config_section {
     const char *name;
     const char *help;
-    size_t offset; /* of its struct in struct config; of no use for listener */
+    size_t offset; /* of its struct in struct config; of no use in a family */
+    const struct config_family *family; /* NULL: there is one of it */
 };
 
 struct config_option {
@@ -48,6 +67,7 @@ struct config_option {
     const char *low; /* RANGE, as a person writes it; or NULL */
     const char *high;
     const struct config_word *words; /* WORDS, or NULL */
+    bool is_live; /* a reload puts it in force */
     const char *help;
 };
 

@@ -25,6 +25,7 @@ struct slice http_request_query(const struct http_request *r); /* as sent, witho
 struct slice http_request_body(const struct http_request *r);  /* de-chunked; empty if none */
 int http_request_minor(const struct http_request *r);          /* HTTP/1.minor: 0 or 1 */
 enum http_role http_request_role(const struct http_request *r);
+bool http_request_is_local(const struct http_request *r);       /* as its http_door says */
 const struct peer *http_request_peer(const struct http_request *r);
 
 /* Percent-decoded path parameter `i` of the route's pattern ("/users/:userID/streams"). Never
@@ -33,6 +34,9 @@ struct slice http_request_param(const struct http_request *r, int i);
 
 /* The first header of that name (case does not matter), trimmed; {NULL, 0} if absent. */
 struct slice http_request_header(const struct http_request *r, const char *name);
+
+/* The value of the header Host; {NULL, 0} if absent. */
+struct slice http_request_host(const struct http_request *r);
 
 /* The last header of that name: what the nearest proxy has added. */
 struct slice http_request_header_last(const struct http_request *r, const char *name);

@@ -9,6 +9,7 @@
 #include <stdint.h>
 #include <sys/uio.h>
 #include "base/slice.h"
+#include "base/write.h"
 #include "http/request.h"
 
 /* Adds "Name: value" to the head of the response to come. Values are checked: one with a control
@@ -66,6 +67,11 @@ void *http_stream_server_ctx(const struct http_stream *s);
 /* Writes framed bytes straight to the socket: what was taken, -EAGAIN, or another -errno (call
  * http_stream_close then; on_closed does not come). */
 ssize_t http_stream_writev(struct http_stream *s, const struct iovec *iov, int count);
+
+/* Several writes, of which `to` is a stream, all of one server and no two of them the same one:
+ * each comes out as by http_stream_writev, in fewer system calls where the system can. `to` is
+ * overwritten. */
+void http_streams_write(struct write *writes, size_t count);
 
 /* For a writev that comes soon: begins to fetch what it needs from memory. */
 void http_stream_expect(const struct http_stream *s);

@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 #include "base/error.h"
 #include "base/stats.h"
 #include "message/id.h"
@@ -82,6 +83,8 @@ struct journal_append {
     bool is_duplicate;   /* the idempotency key is known: `seq` is the first one's */
     uint64_t seq;
     uint32_t streams;    /* counted by whoever hears on_entry */
+    uint64_t came_us;    /* when the request came in, by the loop's clock in microseconds; 0: it is
+                          * not timed */
 };
 
 /* A retraction or an erasure under way; the caller's, who keeps it until on_done. */
@@ -100,6 +103,8 @@ struct journal_read {
     uint64_t *known;     /* a number a channel: the highest lost of it that the reader has been
                           * told; 0 at first, brought up to date with each page. NULL: no matter */
     uint64_t after;      /* entries behind this number, the oldest first */
+    bool is_fresh;       /* all that was emitted before is to be in the page, which may take a
+                          * little longer; else its end may be missing */
     size_t max_entries;
     size_t max_bytes;    /* of messages; at least one comes all the same */
     void (*on_page)(struct journal_read *read, const struct journal_page *page);
@@ -125,6 +130,7 @@ struct journal_status {
     int trouble;         /* 0, or why the last write failed (-ENOSPC, -EIO) */
     size_t entries;
     size_t bytes;
+    uint64_t oldest_ms;  /* how long ago the oldest entry was recorded; 0: there is none */
 };
 
 /* Opens the journal of that type ("memory", "disk", "redis"). `stats` and `ev` are borrowed for its
@@ -135,7 +141,11 @@ struct journal *journal_open(const char *type, const struct journal_options *opt
 /* The caller listens from now on. `events` is borrowed. */
 void journal_start(struct journal *j, const struct journal_events *events, void *ctx);
 
-/* Ends what is under way (on_done with -EAGAIN) and closes. NULL is allowed. */
+/* Makes its files that user's, as whom the process goes on. Returns 0 or -errno. */
+int journal_give_to(struct journal *j, uid_t uid, gid_t gid);
+
+/* Ends what is under way (on_done with -EAGAIN, though it may be recorded) and closes. NULL is
+ * allowed. */
 void journal_close(struct journal *j);
 
 /* Records `n` at `wall_ms` (milliseconds since 1970). All of `n` is borrowed for the call. The

@@ -17,6 +17,8 @@
 
 struct load_report; /* below */
 
+enum { LOAD_MAX_SLOW_RATE = 25 << 20 };
+
 enum load_kind {
     LOAD_OPEN,    /* told first, of the streams' opening; not a phase to ask for */
     LOAD_MEMORY,  /* told after it, likewise */
@@ -66,13 +68,15 @@ struct load_plan {
                                     there is no crowd, and fan-outs go to all */
     uint64_t users;              /* stream i of the others is of user i % users */
     uint64_t slow;               /* the first so many streams read by the clock, */
-    uint64_t slow_rate;          /* so many bytes a second */
+    uint64_t slow_rate;          /* so many bytes a second, at most LOAD_MAX_SLOW_RATE */
     uint64_t payload;            /* bytes, at least; the mark takes 30 to 50 */
     uint64_t processes;          /* to hold the streams; 0: as many as the descriptors ask for */
     uint64_t opening;            /* connects under way at once */
     uint64_t sources;            /* source addresses 127.1.x.y to connect from; 0: the system's
                                     choice, UINT64_MAX: as many as ports ask for */
     uint64_t open_ms;            /* all streams must be open by then */
+    uint64_t look_ms;            /* we look for what came this often, and are never woken; 0: as
+                                    each phase needs it */
     uint64_t settle_ms;          /* from then to the first phase; memory is read at its end */
     const pid_t *servers;        /* processes whose CPU and memory are told, children included */
     size_t server_count;
@@ -155,8 +159,8 @@ enum load_outcome {
 };
 
 /* Opens the streams, runs the phases in their order and ends. `why` is set with the last two.
- * Takes at most `open_ms` + `settle_ms`, each phase's time and, for each, half a minute for what
- * is under way. Forks: call it without threads. */
+ * Takes at most `open_ms` + `settle_ms`, each phase's time and, for what is under way then, as long
+ * again or half a minute. Forks: call it without threads. */
 enum load_outcome loadgen_run(const struct load_plan *plan, struct error *why);
 
 /* The process of this machine that listens at `target`, or 0: none, or not ours to see. */

@@ -21,6 +21,7 @@ struct history_limits {
     size_t max_bytes;      /* of messages and their bookkeeping; the oldest go first */
     uint64_t keep_ms;      /* age at which an entry goes */
     size_t max_per_user;   /* entries of one user's channel */
+    uint64_t *held;        /* counts the memory of what is in here, as message_hold does; or NULL */
 };
 
 struct history_item {
@@ -98,6 +99,9 @@ void history_pin(struct history *h, struct channel_name channel, bool is_pinned)
 
 size_t history_count(const struct history *h);
 size_t history_bytes(const struct history *h);
+
+/* How long ago the oldest entry was sent; 0: there is none. */
+uint64_t history_oldest_ms(const struct history *h, uint64_t now_ms);
 
 /* Entries that a bound or their age has taken since the start. */
 uint64_t history_evicted(const struct history *h);

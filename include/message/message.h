@@ -20,6 +20,14 @@ struct message {
     bool is_json;         /* the data is a JSON value, else the text of a string */
     bool is_withdrawn;    /* replaced or retracted: queues that have not begun it leave it out */
     bool is_gap;          /* a control event that tells of what was lost behind the cursor */
+    bool is_timed;        /* it came in at `came_us`, by the low bits of the loop's clock */
+    uint32_t came_us;
+    uint32_t holds;       /* places that hold it: see message_hold */
+    /* For manager_trace; times are the low bits of the manager's clock. */
+    uint32_t streams;     /* that it was for when it came from the journal */
+    uint32_t written;     /* times that all of it was written so far */
+    uint32_t emitted_ms;  /* when it came from the journal, 0: in an earlier process, ... */
+    uint32_t written_ms;  /* ... and when it was written last */
     char wire[];          /* an HTTP/1.1 chunk: size, CRLF, event, CRLF */
 };
 
@@ -44,6 +52,20 @@ void message_unref(struct message *m);
 static inline size_t message_size(const struct message *m)
 {
     return sizeof *m + m->length;
+}
+
+/* `m` goes into, or leaves, a place of those whose memory `*total` counts: a message that is in
+ * several of them counts once. It must have a reference meanwhile. */
+static inline void message_hold(struct message *m, uint64_t *total)
+{
+    if (m->holds++ == 0)
+        *total += message_size(m);
+}
+
+static inline void message_let_go(struct message *m, uint64_t *total)
+{
+    if (--m->holds == 0)
+        *total -= message_size(m);
 }
 
 /* What goes on the wire: with the chunk's framing (HTTP/1.1), or the bare event. */

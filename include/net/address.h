@@ -17,6 +17,8 @@ enum { PEER_TEXT_SIZE = 64, ADDRESS_TEXT_SIZE = 128 };
 
 struct peer peer_of(const struct sockaddr *address);
 
+bool peer_is_unix(const struct peer *peer);
+
 /* "192.0.2.1:4711", "[2001:db8::1]:4711" or "unix"; terminated. Returns the length. */
 size_t peer_format(const struct peer *peer, bool with_port, char out[PEER_TEXT_SIZE]);
 

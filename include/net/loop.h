@@ -18,12 +18,20 @@ struct wheel;
 struct loop *loop_create(struct stats *stats, struct error *why);
 void loop_destroy(struct loop *loop);
 
+/* Has socks_write make one system call of many, by io_uring. Returns 0, or -1 and why: it is not to
+ * be had, and nothing has changed. Only in the thread that loop_run is called in. */
+int loop_use_uring(struct loop *loop, struct error *why);
+bool loop_uses_uring(const struct loop *loop);
+
 /* Runs until loop_stop. */
 void loop_run(struct loop *loop);
 void loop_stop(struct loop *loop);
 
 /* Monotonic milliseconds of this turn; does not advance within a callback. */
 uint64_t loop_now_ms(const struct loop *loop);
+
+/* Monotonic microseconds when this turn began, which is when all that it handles had come. */
+uint64_t loop_turn_us(const struct loop *loop);
 
 /* Milliseconds since 1970-01-01 UTC, read at the call. */
 uint64_t loop_wall_ms(const struct loop *loop);

@@ -8,6 +8,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 #include <sys/uio.h>
+#include "base/write.h"
 #include "net/wheel.h"
 
 struct loop;
@@ -56,6 +57,10 @@ ssize_t sock_read(struct sock *s, void *p, size_t n);
 /* Bytes taken, maybe fewer than given, or -errno (-EAGAIN: none). Raises no SIGPIPE. */
 ssize_t sock_write(struct sock *s, const void *p, size_t n);
 ssize_t sock_writev(struct sock *s, const struct iovec *iov, int count);
+
+/* Several writes, of which `to` is a sock, no two of them the same one: each comes out as by
+ * sock_writev. They share system calls if the loop uses io_uring. */
+void socks_write(struct loop *loop, struct write *writes, size_t count);
 
 /* Ends our side of the connection: the peer reads the end after all that was written. */
 void sock_shut_write(struct sock *s);

@@ -12,6 +12,7 @@
 #include <sys/types.h>
 #include <sys/uio.h>
 #include "base/slice.h"
+#include "base/write.h"
 
 struct client;
 struct notification_manager;
@@ -20,7 +21,10 @@ struct notification_manager;
 struct client_sink {
     /* Bytes taken, -EAGAIN, or another -errno: the client is gone then, and close is called. */
     ssize_t (*writev)(void *sink, const struct iovec *iov, int count);
-    /* A writev comes at the end of the turn: a chance to fetch what it needs. NULL is allowed. */
+    /* The same for several sinks of this table at once: `to` is a sink, no two are the same, and
+     * may be overwritten. NULL: writev does it. */
+    void (*write_many)(struct write *writes, size_t count);
+    /* A write comes soon: a chance to fetch what it needs. NULL is allowed. */
     void (*expect)(void *sink);
     /* client_on_writable is wanted once. */
     void (*want_write)(void *sink);
@@ -32,9 +36,22 @@ struct client_sink {
 };
 
 /* Why the daemon ends a stream: the `reason` of its bye event. */
-enum client_bye { BYE_SHUTDOWN, BYE_KICKED, BYE_MAX_AGE };
+enum client_bye {
+    BYE_SHUTDOWN,
+    BYE_KICKED,
+    BYE_MAX_AGE,
+    BYE_TOKEN_EXPIRED,
+    BYE_TOKEN_REVOKED
+};
 
 enum { MAX_TOPICS = 32 };
+
+/* What a stream's credential may be revoked by. The manager only keeps it; all zero is none. */
+struct client_credential {
+    uint64_t id;
+    uint64_t holder;
+    uint64_t issued_ms;
+};
 
 struct client_options {
     struct slice user;
@@ -44,6 +61,8 @@ struct client_options {
     bool from_earliest;           /* all that is kept; `resume` is empty then */
     bool is_chunked;              /* frame for HTTP/1.1 */
     bool has_ping_events;         /* heartbeat=event: a heartbeat that a page can see */
+    uint64_t expires_ms;          /* when its token does, on client_open's clock; 0: never */
+    const struct client_credential *credential; /* NULL: none */
     struct slice user_agent;      /* cut at 256 bytes */
     const struct client_sink *ops; /* the same for all clients of a manager */
     void *sink;
@@ -59,6 +78,15 @@ struct client *client_open(struct notification_manager *nm, const struct client_
 
 uint64_t client_id(const struct client *c);
 void *client_sink(const struct client *c);
+
+/* A minute before its token expires a client is told so, by the event expiring; when it does, the
+ * client is ended. This gives it another end, and another credential; one that is ending already
+ * ends all the same. Returns 0, or -ENOMEM: nothing has changed. */
+int client_renew(struct client *c, uint64_t expires_ms, const struct client_credential *credential,
+                 uint64_t now_ms);
+
+/* Topic `i` of those that it listens to besides its user; {NULL, 0} past the last one. */
+struct slice client_topic(const struct client *c, size_t i);
 
 /* News of the sink. */
 void client_on_writable(struct client *c, uint64_t now_ms);

@@ -30,6 +30,11 @@ struct manager_options {
     size_t window_bytes;       /* the window: bounded by bytes, ... */
     uint64_t keep_ms;          /* ... age ... */
     size_t keep_per_user;      /* ... and per user */
+    uint64_t max_memory;       /* bytes that queues and window are held to; 0: no limit */
+    uint64_t (*read_us)(void); /* the clock of journal_append.came_us, asked now and then while
+                                * streams are written; NULL: nothing is timed */
+    bool has_shared_writes;    /* the sinks' write_many takes few system calls: a turn of a fan-out
+                                * may be longer by number, and is not by time */
 };
 
 /* Makes the manager and listens to `journal` from then on; `journal` and `stats` are borrowed and
@@ -37,6 +42,12 @@ struct manager_options {
 struct notification_manager *notification_manager_create(const struct manager_options *options,
                                                          struct journal *journal,
                                                          struct stats *stats);
+
+/* Takes over heartbeat_ms, retry_ms, queue, overflow, max_age_ms and max_memory, for the streams
+ * that are open too; their next heartbeat still comes when it was due. The rest of `options` is not
+ * looked at. */
+void manager_change_options(struct notification_manager *nm,
+                            const struct manager_options *options);
 
 /* Drops every client without a word to its sink. NULL is allowed. */
 void notification_manager_destroy(struct notification_manager *nm);
@@ -62,16 +73,67 @@ void manager_drain(struct notification_manager *nm, uint64_t now_ms, uint64_t dr
 /* Ends one user's streams, or the one of `client_id` unless that is 0. Returns how many. */
 size_t manager_kick(struct notification_manager *nm, struct slice user, uint64_t client_id);
 
+/* Looks through all streams, some at each turn's end, and ends those with a credential of which
+ * `is_revoked` says so; one that is opened meanwhile may be passed over. Called again before it is
+ * through, it looks through all once more. */
+typedef bool manager_revoked_fn(void *ctx, const struct client_credential *credential);
+void manager_end_revoked(struct notification_manager *nm, manager_revoked_fn *is_revoked,
+                         void *ctx);
+
+/* The user's open stream of that id, or NULL: there is none, or it is ending. */
+struct client *manager_find_client(const struct notification_manager *nm, struct slice user,
+                                   uint64_t client_id);
+
 /* Calls `visit` for each open stream of the user; returns their number. */
 typedef void manager_visit_fn(void *ctx, const struct client_info *info);
 size_t manager_presence(const struct notification_manager *nm, struct slice user,
                         manager_visit_fn *visit, void *ctx);
+
+/* What became of one notification, as far as the window in memory tells. */
+struct manager_trace {
+    bool is_ours;         /* it was sent to this process; else only at_ms is known */
+    uint32_t streams;     /* that it was for when it came from the journal */
+    uint32_t written;     /* writes of it to streams, those of later resumes from memory included */
+    uint64_t at_ms;       /* when it was accepted, since 1970 */
+    uint64_t emitted_ago_ms; /* how long ago it came from the journal, ... */
+    uint64_t written_ago_ms; /* ... and was written last, if it was */
+};
+
+/* False: it is not in the window. Times of over 49 days ago are told wrongly. */
+bool manager_trace(const struct notification_manager *nm, struct channel_name channel,
+                   uint64_t seq, uint64_t now_ms, struct manager_trace *out);
+
+/* What became of it at one stream. */
+enum trace_state {
+    TRACE_WRITTEN,      /* it was written */
+    TRACE_QUEUED,       /* it waits for the peer to take it */
+    TRACE_BEHIND,       /* the stream reads on from before it */
+    TRACE_PASSED,       /* the stream is past its number; whether it was still there is not known */
+    TRACE_OPENED_LATER, /* the stream began behind it, or it was for those connected only */
+    TRACE_OTHER_TOPIC,  /* the stream does not listen there */
+};
+
+/* Calls `visit` for each open stream of the user, with what became of number `seq` of `channel`,
+ * which `is_kept` or not any more. */
+typedef void manager_trace_fn(void *ctx, const struct client_info *info, enum trace_state state);
+void manager_trace_streams(const struct notification_manager *nm, struct slice user,
+                           struct channel_name channel, uint64_t seq, bool is_kept,
+                           manager_trace_fn *visit, void *ctx);
+
+/* Calls `visit` for each topic that the user's open streams listen to, maybe more than once. */
+typedef void manager_topic_fn(void *ctx, struct slice topic);
+void manager_each_topic(const struct notification_manager *nm, struct slice user,
+                        manager_topic_fn *visit, void *ctx);
 
 size_t manager_stream_count(const struct notification_manager *nm);
 size_t manager_user_stream_count(const struct notification_manager *nm, struct slice user);
 
 /* Whether the journal takes notifications now; else the reason is in `*why`. */
 bool manager_is_ready(const struct notification_manager *nm, const char **why);
+
+/* Whether queues and window hold options.max_memory: nothing is to be sent until the streams that
+ * are furthest behind are ended, which begins at the turn's end. */
+bool manager_is_full(struct notification_manager *nm);
 
 /* Whether manager_drain was called: no stream is to be opened any more. */
 bool manager_is_draining(const struct notification_manager *nm);

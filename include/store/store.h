@@ -11,18 +11,20 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 #include "base/error.h"
 #include "message/id.h"
 #include "message/message.h"
 #include "store/record.h"
 
 struct store;
+struct store_lock; /* replace.h */
 struct store_reader;
 
 enum {
-    STORE_FORMAT = 1,          /* version of what is written; a newer one is refused */
+    STORE_FORMAT = 2,          /* version of what is written; a newer one is refused */
     STORE_MAX_CHANNELS = 64,   /* of one page */
-    STORE_MAX_KEYS = 1000000,  /* idempotency keys kept */
+    STORE_MAX_KEYS = 1000000,  /* idempotency keys kept; see store_max_keys */
 };
 
 struct store_options {
@@ -56,8 +58,16 @@ struct store_state {
 struct store *store_open(const struct store_options *options, struct error *why);
 
 /* Opens for reading beside a process that may be writing: for tools. Never makes a store, and
- * neither checks nor repairs one. */
-struct store *store_open_read_only(const char *path, struct error *why);
+ * neither checks nor repairs one. What was acknowledged before is there, if it takes a moment: what
+ * a process that was killed has left in the write-ahead log is brought in now. Where that cannot be
+ * done a warning is logged; or, with a lock of the caller's (NULL: none), the store is not
+ * opened. */
+struct store *store_open_read_only(const char *path, const struct store_lock *own,
+                                   struct error *why);
+
+/* Makes the files that user's, as whom this process goes on: they may have to be opened again. Of
+ * any thread. Returns 0 or -errno. */
+int store_give_to(const struct store *s, uid_t uid, gid_t gid);
 
 /* Closes; a store that was written to remembers that nothing is missing, unless store_note_loss was
  * called. NULL is allowed. */
@@ -80,6 +90,9 @@ int store_append(struct store *s, char *record, size_t size);
 /* A number above all before that is not kept (a ttl of 0); what has the collapse key goes. */
 int store_skip(struct store *s, uint64_t seq, struct channel_name to, struct slice collapse_key);
 
+/* How many idempotency keys a store of that size keeps: the oldest go when there are more. */
+uint64_t store_max_keys(uint64_t keep_bytes);
+
 /* Keeps an idempotency key of that number, which must be above those of all keys before. */
 int store_add_key(struct store *s, uint64_t seq, uint64_t time_ms, struct slice key);
 
@@ -93,9 +106,13 @@ int store_erase(struct store *s, struct channel_name channel, size_t *count);
  * goes on behind them. 0: none may. */
 void store_reserve(struct store *s, uint64_t seq);
 
-/* Removes what bounds and ttl ask for by `time_ms`, at most `steps` entries; *has_more: it stopped
- * for the steps. */
-int store_sweep(struct store *s, uint64_t time_ms, size_t steps, bool *has_more);
+/* All frames of the write-ahead log (wal.h) up to that number are in the trees with the commit to
+ * come. */
+void store_note_logged(struct store *s, uint64_t number);
+
+/* Removes what bounds and ttl ask for by `time_ms`: at most `steps` entries or, where that is more,
+ * `bytes` of them; *has_more: there may be more to do. */
+int store_sweep(struct store *s, uint64_t time_ms, size_t steps, size_t bytes, bool *has_more);
 
 /* Whether store_sweep has anything to do; in no transaction. */
 bool store_wants_sweep(struct store *s, uint64_t time_ms);
@@ -110,9 +127,8 @@ void store_note_loss(struct store *s);
  * until store_reopen has succeeded. */
 bool store_is_in_doubt(const struct store *s);
 
-/* Opens the environment anew, when all readers are destroyed: store_state then says what is there,
- * with the commit in doubt or without it. Which of the two is for good only when another commit has
- * succeeded. Returns 0, or -errno: it may be tried again. */
+/* Takes the commit in doubt back, for good, and opens the environment anew; all readers must be
+ * destroyed. store_state is then as before that commit. Returns 0, or -errno: try it again. */
 int store_reopen(struct store *s);
 
 /* Whether there is so little room left that writing is bound to fail for it. */
@@ -155,11 +171,18 @@ struct store_query {
     uint64_t time_ms;        /* what has outlived its ttl by then is left out */
     size_t max_entries;
     size_t max_bytes;        /* of messages; at least one comes all the same */
+    const uint64_t *hash_key; /* two numbers, for the page's `collapse`, or NULL */
 };
+
+/* The hash of a channel's collapse key, under a key of the caller's. */
+uint64_t collapse_hash(const uint64_t hash_key[2], struct channel_name to, struct slice key);
 
 struct store_page {
     struct message **messages; /* room for max_entries, the caller's; each gets one reference */
+    uint64_t *collapse;      /* likewise, where the query has a hash_key: the hash of each one's
+                              * collapse key, or 0 where it has none */
     size_t count;
+    uint64_t head;           /* of the store, as it was read */
     uint64_t covered;        /* all that is kept up to this number has come; at least `after` */
     uint64_t lost[STORE_MAX_CHANNELS]; /* the highest number that a bound took, by channel */
 };

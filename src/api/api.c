@@ -1,9 +1,12 @@
-/* api.c - the endpoints' common state, and the filter before all of them: who may call from a
- * page of another origin (WHATWG Fetch 3.2, the CORS protocol). */
+/* api.c - the endpoints' common state, and the filter before all of them: whether it is this server
+ * that is called, and who may call from a page of another origin (WHATWG Fetch 3.2, the CORS
+ * protocol). */
 #include <stdlib.h>
 #include <string.h>
 #include "addresses_priv.h"
 #include "api_priv.h"
+#include "base/process.h"
+#include "hosts_priv.h"
 #include "notify_item_priv.h"
 #include "proxies_priv.h"
 
@@ -24,8 +27,25 @@ struct api *api_create(const struct api_options *options, struct notification_ma
     api->loop = loop;
     api->stats = stats;
     api->started_ms = loop_now_ms(loop);
+    api->started_wall_ms = loop_wall_ms(loop);
+    api->own_descriptors = process_count_descriptors();
     addresses_init(api);
     return api;
+}
+
+void api_change_options(struct api *api, const struct api_options *options)
+{
+    bool was_counting = addresses_are_counted(api);
+
+    api->options = *options;
+    api->good_host_length = 0;
+    if (was_counting != addresses_are_counted(api))
+        addresses_restart(api);
+}
+
+void api_tick(struct api *api, uint64_t now_ms)
+{
+    addresses_tick(api, now_ms);
 }
 
 void api_destroy(struct api *api)
@@ -44,9 +64,7 @@ void api_set_server(struct api *api, struct http_server *server)
     api->server = server;
 }
 
-/* In a pattern such as https, colon, two slashes, *.example.com the star stands for one or more
- * labels of a host name. */
-static bool matches_wildcard(struct slice origin, struct slice pattern)
+bool api_matches_star(struct slice text, struct slice pattern)
 {
     const char *star = memchr(pattern.p, '*', pattern.n);
     size_t before;
@@ -56,12 +74,12 @@ static bool matches_wildcard(struct slice origin, struct slice pattern)
         return false;
     before = (size_t)(star - pattern.p);
     after = pattern.n - before - 1;
-    if (origin.n <= before + after || strncasecmp(origin.p, pattern.p, before) != 0 ||
-        strncasecmp(origin.p + origin.n - after, star + 1, after) != 0)
+    if (text.n <= before + after || strncasecmp(text.p, pattern.p, before) != 0 ||
+        strncasecmp(text.p + text.n - after, star + 1, after) != 0)
         return false;
-    for (size_t i = before; i < origin.n - after; i++)
+    for (size_t i = before; i < text.n - after; i++)
         if (strchr("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-.",
-                   origin.p[i]) == NULL)
+                   text.p[i]) == NULL)
             return false;
     return true;
 }
@@ -69,7 +87,7 @@ static bool matches_wildcard(struct slice origin, struct slice pattern)
 /* A page that this daemon's own address serves: scheme aside, Origin names our Host. */
 static bool is_same_origin(const struct http_request *r, struct slice origin)
 {
-    struct slice host = http_request_header(r, "Host");
+    struct slice host = http_request_host(r);
     const char *scheme_end = memmem(origin.p, origin.n, "://", 3);
     size_t skip;
 
@@ -89,12 +107,21 @@ static enum origin_rule judge(const struct api *api, const struct http_request *
     for (size_t i = 0; i < api->options.allowed_origin_count; i++) {
         struct slice allowed = slice_of(api->options.allowed_origins[i]);
 
-        if (slice_is(allowed, "*"))
-            rule = ORIGIN_ANY;
-        else if (slice_is_nocase(origin, allowed.p) || matches_wildcard(origin, allowed))
+        if (slice_is(allowed, "*")) {
+            if (rule == ORIGIN_REFUSED)
+                rule = ORIGIN_ANY;
+        } else if (slice_is_nocase(origin, allowed.p) || api_matches_star(origin, allowed)) {
             return ORIGIN_LISTED;
+        }
     }
     return rule;
+}
+
+bool api_is_any_origin(const struct api *api, const struct http_request *r)
+{
+    struct slice origin = http_request_header(r, "Origin");
+
+    return origin.p != NULL && judge(api, r, origin) == ORIGIN_ANY;
 }
 
 static void add_cors_headers(struct http_request *r, enum origin_rule rule, struct slice origin)
@@ -134,6 +161,8 @@ bool api_filter(void *ctx, struct http_request *r)
 
     if (api->options.trusted_proxy_count > 0)
         proxies_find_client(api, r);
+    if (hosts_refuse(api, r))
+        return true;
     if (api->options.allowed_origin_count > 0)
         http_response_header(r, "Vary", SLICE_LITERAL("Origin"));
     if (origin.p == NULL)

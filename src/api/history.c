@@ -1,9 +1,10 @@
 /* history.c - what is kept for a user: shown, retracted, erased. */
 #include <errno.h>
 #include <stdlib.h>
+#include "access_priv.h"
 #include "api_priv.h"
 #include "base/clock.h"
-#include "message/json.h"
+#include "base/json.h"
 #include "message/sse.h"
 
 enum { DEFAULT_LIMIT = 100, MAX_LIMIT = 1000, PAGE_BYTES = 4 << 20 };
@@ -98,15 +99,13 @@ static bool read_query(const struct api *api, struct http_request *r, uint64_t *
     return true;
 }
 
-void api_history(void *ctx, struct http_request *r)
+static void list(struct api *api, struct http_request *r, struct slice user)
 {
-    struct api *api = ctx;
     struct listing *l;
-    struct slice user;
     uint64_t after;
     uint64_t limit;
 
-    if (!api_user(r, &user) || !read_query(api, r, &after, &limit))
+    if (!read_query(api, r, &after, &limit))
         return;
     l = malloc(sizeof *l);
     if (l == NULL) {
@@ -116,6 +115,7 @@ void api_history(void *ctx, struct http_request *r)
     *l = (struct listing){
         .read = {.channel_count = 1,
                  .after = after,
+                 .is_fresh = true, /* who was answered sees what it sent */
                  .max_entries = limit + 1, /* one more tells whether there is more */
                  .max_bytes = PAGE_BYTES,
                  .on_page = on_page},
@@ -127,6 +127,25 @@ void api_history(void *ctx, struct http_request *r)
     l->read.channels = &l->channel;
     http_request_on_abandoned(r, on_abandoned, l);
     journal_read(manager_journal(api->nm), &l->read);
+}
+
+void api_history(void *ctx, struct http_request *r)
+{
+    struct api *api = ctx;
+    struct listener_access access;
+    struct slice user;
+
+    if (api_user(r, &user) && access_listen(api, r, user, api_history, &access))
+        list(api, r, user);
+}
+
+void api_user_history(void *ctx, struct http_request *r)
+{
+    struct api *api = ctx;
+    struct slice user;
+
+    if (api_user(r, &user) && access_manage(api, r, user, api_user_history))
+        list(api, r, user);
 }
 
 /* A removal that waits for the journal. */
@@ -189,7 +208,7 @@ void api_erase(void *ctx, struct http_request *r)
     struct removing *removing;
     struct slice user;
 
-    if (!api_user(r, &user))
+    if (!api_user(r, &user) || !access_manage(api, r, user, api_erase))
         return;
     removing = removing_create(r, on_erased);
     if (removing != NULL)
@@ -223,7 +242,7 @@ void api_retract(void *ctx, struct http_request *r)
     uint64_t seq = 0;
     int status;
 
-    if (!api_user(r, &user))
+    if (!api_user(r, &user) || !access_manage(api, r, user, api_retract))
         return;
     status = id_parse(http_request_param(r, 1), manager_epoch(api->nm), &seq);
     if (status == -EINVAL) {

@@ -5,8 +5,9 @@
  * stays, even if the caller is gone. */
 #include <errno.h>
 #include <stdlib.h>
+#include "access_priv.h"
 #include "api_priv.h"
-#include "message/json.h"
+#include "base/json.h"
 #include "notify_item_priv.h"
 
 enum {
@@ -31,6 +32,7 @@ struct result {
 struct post {
     struct api *api;
     struct http_request *r; /* NULL: the caller is gone */
+    const struct sender *sender; /* the caller, while the handler runs */
     size_t pending;         /* appends without an outcome, and one for the handler */
     size_t appends;         /* so far */
     bool is_batch;
@@ -45,8 +47,6 @@ struct post {
 static void judge_append(const struct journal_append *a, struct refusal *why)
 {
     switch (a->status) {
-    case 0:
-        break;
     case -EAGAIN:
         refuse(why, 503, "The journal cannot take notifications now; nothing was sent.");
         break;
@@ -68,15 +68,11 @@ static void judge(struct result *result)
 {
     size_t done = 0;
 
-    for (size_t i = 0; i < result->count; i++) {
-        struct refusal why = {.status = 0};
-
-        judge_append(&result->sendings[i].append, &why);
-        if (why.status != 0)
-            result->refusal = why;
-        else
+    for (size_t i = 0; i < result->count; i++)
+        if (result->sendings[i].append.status == 0)
             done++;
-    }
+        else
+            judge_append(&result->sendings[i].append, &result->refusal);
     if (result->refusal.status != 0 && done > 0)
         refuse(&result->refusal, result->refusal.status,
                "The journal took %zu of %zu entries; repeat with the same idempotency_key.", done,
@@ -129,10 +125,12 @@ static void respond_batch(struct post *post)
     api_respond_json(post->r, &b);
 }
 
-static void respond_refusal(struct http_request *r, const struct refusal *why)
+static void respond_refusal(struct api *api, struct http_request *r, const struct refusal *why)
 {
     if (why->status == 503)
         api_refuse_for_now(r, why->status, 1000, why->detail);
+    else if (why->status == 403)
+        access_forbid(api, r, why->detail);
     else
         http_problem(r, why->status, "%s", why->detail);
 }
@@ -155,7 +153,7 @@ static void respond(struct post *post)
     if (post->is_batch)
         respond_batch(post);
     else if (post->results[0].refusal.status != 0)
-        respond_refusal(post->r, &post->results[0].refusal);
+        respond_refusal(post->api, post->r, &post->results[0].refusal);
     else
         respond_success(post);
 }
@@ -170,6 +168,15 @@ static void post_free(struct post *post)
     free(post);
 }
 
+/* Whose fault it is; status 0: nobody's, it was taken. */
+static void count_refusal(struct stats *stats, int status)
+{
+    if (status >= 500)
+        stats->notifications_failed++;
+    else if (status != 0)
+        stats->notifications_refused++;
+}
+
 /* One outcome less to wait for; with the last the post ends. */
 static void settle(struct post *post)
 {
@@ -177,8 +184,7 @@ static void settle(struct post *post)
         return;
     for (size_t i = 0; i < post->result_count; i++) {
         judge(&post->results[i]);
-        if (post->results[i].refusal.status != 0)
-            post->api->stats->notifications_refused++;
+        count_refusal(post->api->stats, post->results[i].refusal.status);
     }
     if (post->r != NULL)
         respond(post);
@@ -187,6 +193,10 @@ static void settle(struct post *post)
 
 static void on_appended(struct journal_append *append)
 {
+    struct api *api = ((struct sending *)append)->post->api;
+
+    if (append->status == 0 && !append->is_duplicate)
+        histogram_add(&api->stats->journal_append, loop_turn_us(api->loop) - append->came_us);
     settle(((struct sending *)append)->post);
 }
 
@@ -215,7 +225,10 @@ static struct sending *make_sendings(struct post *post, size_t count)
         count == 1 && !post->is_batch ? &post->single : malloc(count * sizeof *sendings);
 
     for (size_t i = 0; sendings != NULL && i < count; i++)
-        sendings[i] = (struct sending){.append = {.on_done = on_appended}, .post = post};
+        sendings[i] = (struct sending){
+            .append = {.on_done = on_appended, .came_us = loop_turn_us(post->api->loop)},
+            .post = post,
+        };
     return sendings;
 }
 
@@ -255,6 +268,31 @@ static void send_item(struct post *post, struct notify_item *item, struct result
     buf_fini(&key);
 }
 
+/* Whether the caller may send to all that the item names; else `why` names one. */
+static bool may_send(const struct sender *sender, const struct notify_item *item,
+                     struct refusal *why)
+{
+    static const char *const kinds[] = {
+        [CHANNEL_USER] = "the user ",
+        [CHANNEL_TOPIC] = "the topic ",
+        [CHANNEL_EVERYONE] = "everyone",
+    };
+    size_t count = item->user_count > 0 ? item->user_count : 1;
+
+    for (size_t i = 0; i < count; i++) {
+        struct channel_name to = item->n.to;
+
+        if (item->user_count > 0)
+            to.name = item->users[i];
+        if (sender_may(sender, to))
+            continue;
+        refuse(why, 403, "This credential may not send to %s%.*s.", kinds[to.kind],
+               to.name.n > 100 ? 100 : (int)to.name.n, to.name.p);
+        return false;
+    }
+    return true;
+}
+
 /* Takes one notification on its own: whatever becomes of it is in its result. */
 static void take_item(struct post *post, struct notify_item *item, struct slice object, size_t at,
                       struct slice default_key)
@@ -262,7 +300,8 @@ static void take_item(struct post *post, struct notify_item *item, struct slice 
     struct result *result = add_result(post);
     size_t count;
 
-    if (notify_item_read(item, object, at, post->api->options.max_payload, &result->refusal) != 0)
+    if (notify_item_read(item, object, at, post->api->options.max_payload, &result->refusal) != 0 ||
+        !may_send(post->sender, item, &result->refusal))
         return;
     if (item->n.idempotency_key.n == 0)
         item->n.idempotency_key = default_key;
@@ -350,8 +389,8 @@ static size_t count_elements(struct slice array)
 }
 
 /* For `count` notifications. NULL: no memory, and that was answered. */
-static struct post *post_create(struct api *api, struct http_request *r, bool is_batch,
-                                size_t count)
+static struct post *post_create(struct api *api, struct http_request *r,
+                                const struct sender *sender, bool is_batch, size_t count)
 {
     struct post *post = malloc(sizeof *post);
 
@@ -359,6 +398,7 @@ static struct post *post_create(struct api *api, struct http_request *r, bool is
         post->results = count <= 1 ? &post->first : malloc(count * sizeof *post->results);
         post->api = api;
         post->r = r;
+        post->sender = sender;
         post->is_batch = is_batch;
         post->pending = 1;
         post->appends = 0;
@@ -366,6 +406,7 @@ static struct post *post_create(struct api *api, struct http_request *r, bool is
     }
     if (post == NULL || post->results == NULL) {
         free(post);
+        api->stats->notifications_failed += count;
         http_problem(r, 503, "The daemon is out of memory; nothing was sent.");
         return NULL;
     }
@@ -373,25 +414,36 @@ static struct post *post_create(struct api *api, struct http_request *r, bool is
     return post;
 }
 
-static bool batch_is_too_long(struct api *api, struct http_request *r, size_t count)
+/* True: these are too many at once, or for now, and that was answered. */
+static bool are_too_many(struct api *api, struct http_request *r, const struct sender *sender,
+                         size_t count)
 {
-    if (count <= MAX_BATCH)
+    if (count > MAX_BATCH) {
+        api->stats->notifications_refused++;
+        http_problem(r, 413, "A batch can hold at most %d notifications; nothing was sent.",
+                     MAX_BATCH);
+        return true;
+    }
+    if (sender->key == NULL || publish_keys_take(api->options.publish_keys, sender->key, count,
+                                                 loop_now_ms(api->loop)))
         return false;
-    api->stats->notifications_refused++;
-    http_problem(r, 413, "A batch can hold at most %d notifications; nothing was sent.", MAX_BATCH);
+    api->stats->requests_over_rate++;
+    api_note_refusal(api, r, GATE_PUBLISHES_PER_SECOND, slice_of(sender->key->name));
+    api_refuse_for_now(r, 429, 1000, "This key has sent as much as its rate allows; nothing was "
+                                     "sent.");
     return true;
 }
 
-static void take_ndjson(struct api *api, struct http_request *r, struct slice body,
-                        struct slice key)
+static void take_ndjson(struct api *api, struct http_request *r, const struct sender *sender,
+                        struct slice body, struct slice key)
 {
     struct slice rest = body;
     size_t count = count_lines(body);
     struct post *post;
 
-    if (batch_is_too_long(api, r, count))
+    if (are_too_many(api, r, sender, count))
         return;
-    post = post_create(api, r, true, count);
+    post = post_create(api, r, sender, true, count);
     if (post == NULL)
         return;
     while (rest.p != NULL) {
@@ -404,7 +456,8 @@ static void take_ndjson(struct api *api, struct http_request *r, struct slice bo
     settle(post);
 }
 
-static void take_json(struct api *api, struct http_request *r, struct slice body, struct slice key)
+static void take_json(struct api *api, struct http_request *r, const struct sender *sender,
+                      struct slice body, struct slice key)
 {
     struct slice value = json_trim(body);
     bool is_batch = json_type_of(value) == JSON_ARRAY;
@@ -413,9 +466,9 @@ static void take_json(struct api *api, struct http_request *r, struct slice body
     size_t cursor = 0;
     struct post *post;
 
-    if (batch_is_too_long(api, r, count))
+    if (are_too_many(api, r, sender, count))
         return;
-    post = post_create(api, r, is_batch, count);
+    post = post_create(api, r, sender, is_batch, count);
     if (post == NULL)
         return;
     if (!is_batch)
@@ -436,17 +489,26 @@ void api_notify(void *ctx, struct http_request *r)
     struct api *api = ctx;
     struct slice body = http_request_body(r);
     struct slice key = http_request_header(r, "Idempotency-Key");
+    struct sender sender;
     size_t offset;
     const char *reason;
 
-    if (!key_is_valid(key)) {
+    if (!access_send(api, r, api_notify, &sender))
+        return;
+    if (manager_is_full(api->nm)) {
+        api->stats->publishes_refused_for_memory++;
+        api_note_refusal(api, r, GATE_MAX_MEMORY, slice_make(NULL, 0));
+        api_refuse_for_now(r, 503, 1000,
+                           "The queues of slow streams hold as much as limits.max_memory allows; "
+                           "nothing was sent, try again later.");
+    } else if (!key_is_valid(key)) {
         http_problem(r, 400, "Idempotency-Key must be 1 to %d bytes.", MAX_KEY);
     } else if (is_ndjson(http_request_header(r, "Content-Type"))) {
-        take_ndjson(api, r, body, key);
+        take_ndjson(api, r, &sender, body, key);
     } else if (json_check(body, &offset, &reason) != 0) {
         api->stats->notifications_refused++;
         http_problem(r, 400, "The body is not JSON: expected %s at byte %zu.", reason, offset);
     } else {
-        take_json(api, r, body, key);
+        take_json(api, r, &sender, body, key);
     }
 }

@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include "base/hash.h"
-#include "message/json.h"
+#include "base/json.h"
 
 enum { KEEP_BYTES = 65536 };
 

@@ -1,6 +1,7 @@
 /* presence.c - GET /users/:userID, and the two ways to end a user's streams. */
 #include <cjson/cJSON.h>
 #include <stdio.h>
+#include "access_priv.h"
 #include "api_priv.h"
 #include "base/clock.h"
 
@@ -10,7 +11,7 @@ struct listing {
     bool has_failed;
 };
 
-static bool add_stream(const struct api *api, cJSON *to, const struct client_info *info)
+bool presence_add_stream(const struct api *api, cJSON *to, const struct client_info *info)
 {
     const struct peer *from = http_stream_peer(info->sink);
     char id[17];
@@ -41,13 +42,12 @@ static void list_stream(void *ctx, const struct client_info *info)
     if (stream == NULL || !cJSON_AddItemToArray(l->streams, stream)) {
         cJSON_Delete(stream);
         l->has_failed = true;
-    } else if (!add_stream(l->api, stream, info)) {
+    } else if (!presence_add_stream(l->api, stream, info)) {
         l->has_failed = true;
     }
 }
 
-/* cJSON wants terminated strings; a user id holds no NUL. */
-static bool add_slice(cJSON *to, const char *name, struct slice s)
+bool presence_add_name(cJSON *to, const char *name, struct slice s)
 {
     char text[MAX_CHANNEL_NAME + 1];
 
@@ -62,10 +62,10 @@ void api_presence(void *ctx, struct http_request *r)
     struct slice user;
     cJSON *tree;
 
-    if (!api_user(r, &user))
+    if (!api_user(r, &user) || !access_manage(api, r, user, api_presence))
         return;
     tree = cJSON_CreateObject();
-    l.has_failed = tree == NULL || !add_slice(tree, "user", user) ||
+    l.has_failed = tree == NULL || !presence_add_name(tree, "user", user) ||
                    cJSON_AddBoolToObject(tree, "online",
                                          manager_user_stream_count(api->nm, user) > 0) == NULL ||
                    (l.streams = cJSON_AddArrayToObject(tree, "streams")) == NULL;
@@ -91,23 +91,8 @@ void api_kick(void *ctx, struct http_request *r)
     struct api *api = ctx;
     struct slice user;
 
-    if (api_user(r, &user))
+    if (api_user(r, &user) && access_manage(api, r, user, api_kick))
         respond_closed(r, manager_kick(api->nm, user, 0));
-}
-
-/* Sixteen hexadecimal digits, as presence shows them; false: no client id. */
-static bool read_client_id(struct slice text, uint64_t *id)
-{
-    *id = 0;
-    for (size_t i = 0; i < text.n; i++) {
-        const char *digits = "0123456789abcdef";
-        const char *at = text.p[i] == '\0' ? NULL : strchr(digits, text.p[i]);
-
-        if (at == NULL)
-            return false;
-        *id = *id << 4 | (uint64_t)(at - digits);
-    }
-    return text.n == 16 && *id != 0;
 }
 
 void api_kick_one(void *ctx, struct http_request *r)
@@ -116,9 +101,9 @@ void api_kick_one(void *ctx, struct http_request *r)
     struct slice user;
     uint64_t id;
 
-    if (!api_user(r, &user))
+    if (!api_user(r, &user) || !access_manage(api, r, user, api_kick_one))
         return;
-    if (!read_client_id(http_request_param(r, 1), &id))
+    if (!api_client_id(http_request_param(r, 1), &id))
         http_problem(r, 400, "A client id is sixteen hexadecimal digits, as presence shows it.");
     else if (manager_kick(api->nm, user, id) == 0)
         http_problem(r, 404, "This user has no open stream with that client id.");

@@ -6,6 +6,7 @@ struct api;
 struct http_request;
 
 /* Where the request's peer is one of http.trusted_proxies, takes its word: the last address in
- * X-Forwarded-For that is none of them is the client's. From anyone else the header is nothing. */
+ * X-Forwarded-For, or in Forwarded, that is none of them is the client's. From anyone else the
+ * header is nothing. */
 void proxies_find_client(const struct api *api, struct http_request *r);
 #endif

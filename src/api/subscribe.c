@@ -4,6 +4,7 @@
  * stands between them. */
 #include <stdlib.h>
 #include <string.h>
+#include "access_priv.h"
 #include "addresses_priv.h"
 #include "api_priv.h"
 #include "base/log.h"
@@ -21,6 +22,11 @@ struct wishes {
 static ssize_t sink_writev(void *sink, const struct iovec *iov, int count)
 {
     return http_stream_writev(sink, iov, count);
+}
+
+static void sink_write_many(struct write *writes, size_t count)
+{
+    http_streams_write(writes, count);
 }
 
 static void sink_expect(void *sink)
@@ -53,6 +59,7 @@ static void sink_close(void *sink, bool is_graceful)
 
 static const struct client_sink sink_ops = {
     .writev = sink_writev,
+    .write_many = sink_write_many,
     .expect = sink_expect,
     .want_write = sink_want_write,
     .deadline = sink_deadline,
@@ -130,11 +137,43 @@ static bool read_wishes(struct http_request *r, struct wishes *w)
     return true;
 }
 
-static void refuse(struct http_request *r, const struct api *api, uint64_t *counter, int status,
-                   const char *detail)
+/* False: a topic is none of the caller's, and that was answered. */
+static bool has_topics(struct api *api, struct http_request *r,
+                       const struct listener_access *access, const struct wishes *w)
 {
-    (*counter)++;
-    api_refuse_for_now(r, status, api->options.retry_ms, detail);
+    for (size_t i = 0; i < w->topic_count; i++)
+        if (!access_has_topic(access, w->topics[i])) {
+            access_forbid(api, r, "The token's sse_notify.subscribe does not list this topic.");
+            return false;
+        }
+    return true;
+}
+
+/* What a limit of streams answers, and counts. */
+static const struct {
+    size_t counter; /* in struct stats */
+    int status;
+    const char *detail;
+} refusals[] = {
+    [GATE_MAX_STREAMS] = {offsetof(struct stats, streams_refused_total), 503,
+                          "The daemon holds as many streams as streams.max_streams allows."},
+    [GATE_MAX_STREAMS_PER_USER] = {
+        offsetof(struct stats, streams_refused_per_user), 429,
+        "This user has as many streams as streams.max_streams_per_user allows."},
+    [GATE_MAX_STREAMS_PER_IP] = {
+        offsetof(struct stats, streams_refused_per_ip), 429,
+        "This address has as many streams as streams.max_streams_per_ip allows."},
+    [GATE_STREAMS_PER_SECOND] = {
+        offsetof(struct stats, streams_refused_by_rate), 429,
+        "This address opens streams faster than limits.streams_per_second_per_ip allows."},
+};
+
+static bool refuse(struct http_request *r, struct api *api, enum api_gate gate, struct slice user)
+{
+    ++*(uint64_t *)(void *)((char *)api->stats + refusals[gate].counter);
+    api_note_refusal(api, r, gate, user);
+    api_refuse_for_now(r, refusals[gate].status, api->options.retry_ms, refusals[gate].detail);
+    return false;
 }
 
 /* False: the stream is one too many, and that was answered. */
@@ -142,21 +181,18 @@ static bool is_within_limits(struct api *api, struct http_request *r, struct sli
 {
     const struct api_options *o = &api->options;
 
-    if (o->max_streams > 0 && manager_stream_count(api->nm) >= o->max_streams) {
-        refuse(r, api, &api->stats->streams_refused_total, 503,
-               "The daemon holds as many streams as streams.max_streams allows.");
-        return false;
-    }
+    if (o->max_streams > 0 && manager_stream_count(api->nm) >= o->max_streams)
+        return refuse(r, api, GATE_MAX_STREAMS, user);
     if (o->max_streams_per_user > 0 &&
-        manager_user_stream_count(api->nm, user) >= o->max_streams_per_user) {
-        refuse(r, api, &api->stats->streams_refused_per_user, 429,
-               "This user has as many streams as streams.max_streams_per_user allows.");
-        return false;
-    }
-    if (!addresses_take(api, http_request_peer(r))) {
-        refuse(r, api, &api->stats->streams_refused_per_ip, 429,
-               "This address has as many streams as streams.max_streams_per_ip allows.");
-        return false;
+        manager_user_stream_count(api->nm, user) >= o->max_streams_per_user)
+        return refuse(r, api, GATE_MAX_STREAMS_PER_USER, user);
+    switch (addresses_take(api, http_request_peer(r))) {
+    case ADDRESS_TAKEN:
+        break;
+    case ADDRESS_FULL:
+        return refuse(r, api, GATE_MAX_STREAMS_PER_IP, user);
+    case ADDRESS_TOO_FAST:
+        return refuse(r, api, GATE_STREAMS_PER_SECOND, user);
     }
     return true;
 }
@@ -194,15 +230,17 @@ static struct slice keep(struct copies *copies, struct slice s, size_t most)
 }
 
 static void open_stream(struct api *api, struct http_request *r, struct slice user,
-                        struct wishes *w)
+                        struct wishes *w, const struct listener_access *access)
 {
     struct copies copies;
+    struct client_credential credential;
     struct peer peer = *http_request_peer(r);
     struct client_options o = {
         .topics = w->topics,
         .topic_count = w->topic_count,
         .from_earliest = w->from_earliest,
         .has_ping_events = w->has_ping_events,
+        .expires_ms = access_end_ms(api, access),
         .ops = &sink_ops,
     };
     enum http_framing framing;
@@ -211,6 +249,10 @@ static void open_stream(struct api *api, struct http_request *r, struct slice us
     char *head;
     size_t head_length;
 
+    if (!access->is_open) {
+        credential = access_credential(access);
+        o.credential = &credential;
+    }
     copies.used = 0;
     o.user = keep(&copies, user, MAX_CHANNEL_NAME);
     o.resume = keep(&copies, w->resume, MAX_ID_BYTES);
@@ -238,10 +280,12 @@ static void open_stream(struct api *api, struct http_request *r, struct slice us
 void api_subscribe(void *ctx, struct http_request *r)
 {
     struct api *api = ctx;
+    struct listener_access access;
     struct wishes w;
     struct slice user;
 
-    if (!api_user(r, &user) || !read_wishes(r, &w))
+    if (!api_user(r, &user) || !access_listen(api, r, user, api_subscribe, &access) ||
+        !read_wishes(r, &w) || !has_topics(api, r, &access, &w))
         return;
     if (http_request_method(r) == HTTP_HEAD) {
         http_response_header(r, "Cache-Control",
@@ -260,5 +304,5 @@ void api_subscribe(void *ctx, struct http_request *r)
         return;
     }
     if (is_within_limits(api, r, user))
-        open_stream(api, r, user, &w);
+        open_stream(api, r, user, &w, &access);
 }

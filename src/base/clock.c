@@ -23,6 +23,11 @@ uint64_t clock_thread_ns(void)
     return read_ns(CLOCK_THREAD_CPUTIME_ID);
 }
 
+uint64_t clock_mono_us(void)
+{
+    return clock_mono_ns() / 1000u;
+}
+
 uint64_t clock_mono_ms(void)
 {
     return clock_mono_ns() / 1000000u;

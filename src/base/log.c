@@ -1,4 +1,5 @@
-/* log.c - lines are whole in `pending`, which is written from the front. */
+/* log.c - lines are whole in `pending`, which is written from the front. `kept` is a ring: its next
+ * line goes to slot kept_total % LOG_KEPT. */
 #include "base/log.h"
 
 #include <errno.h>
@@ -13,6 +14,8 @@
 enum {
     MAX_PENDING = 1 << 20,
     MAX_LINE = 8192,
+    GATE_MS = 10000,
+    MAX_KEPT = 480,
     PIPE_STEP = 4096, /* PIPE_BUF: as much as a pipe that polls writable takes without waiting */
 };
 
@@ -29,6 +32,17 @@ static struct {
     size_t time_length;    /* 0: there was no line yet */
     char time[CLOCK_TEXT_SIZE];
 } sink = {.level = LOG_WARNING, .fd = STDERR_FILENO};
+
+struct kept {
+    uint64_t at_ms;
+    enum log_level level;
+    size_t length;
+    char text[MAX_KEPT];
+};
+
+static struct kept kept[LOG_KEPT];
+static uint64_t kept_total;
+static struct buf kept_line; /* while it is made */
 
 static const char *const level_names[] = {"debug", "info", "warning", "error"};
 
@@ -180,9 +194,9 @@ static struct slice time_text(void)
     return slice_make(sink.time, sink.time_length);
 }
 
-static void add_field(struct buf *b, const struct log_field *f)
+static void add_field(struct buf *b, enum log_format format, const struct log_field *f)
 {
-    bool is_json = sink.format == LOG_JSON;
+    bool is_json = format == LOG_JSON;
     char hex[16];
 
     buf_add_text(b, is_json ? ",\"" : " ");
@@ -224,8 +238,58 @@ static void add_line(struct buf *b, enum log_level level, struct slice message,
         buf_add_slice(b, message);
     }
     for (size_t i = 0; i < count; i++)
-        add_field(b, &fields[i]);
+        add_field(b, sink.format, &fields[i]);
     buf_add_text(b, sink.format == LOG_JSON ? "}\n" : "\n");
+}
+
+/* The number of bytes, at most MAX_KEPT, that cut no character in two. */
+static size_t cut(struct slice s)
+{
+    size_t n = s.n < MAX_KEPT ? s.n : MAX_KEPT;
+
+    while (n > 0 && n < s.n && ((unsigned char)s.p[n] & 0xc0) == 0x80)
+        n--;
+    return n;
+}
+
+/* Without memory the line is only logged. */
+static void keep(enum log_level level, struct slice message, const struct log_field *fields,
+                 size_t count)
+{
+    struct kept *to = &kept[kept_total % LOG_KEPT];
+
+    buf_clear(&kept_line);
+    buf_add_slice(&kept_line, message);
+    for (size_t i = 0; i < count; i++)
+        add_field(&kept_line, LOG_TEXT, &fields[i]);
+    if (kept_line.failed) {
+        buf_fini(&kept_line);
+        return;
+    }
+    to->at_ms = clock_wall_ms();
+    to->level = level;
+    to->length = cut(buf_slice(&kept_line));
+    memcpy(to->text, kept_line.p, to->length);
+    kept_total++;
+}
+
+void log_each_kept(log_visit_fn *visit, void *ctx)
+{
+    for (uint64_t i = kept_total < LOG_KEPT ? 0 : kept_total - LOG_KEPT; i < kept_total; i++) {
+        const struct kept *k = &kept[i % LOG_KEPT];
+
+        visit(ctx, &(struct log_kept){k->at_ms, k->level, slice_make(k->text, k->length)});
+    }
+}
+
+uint64_t log_kept_total(void)
+{
+    return kept_total;
+}
+
+const char *log_level_name(enum log_level level)
+{
+    return level_names[level];
 }
 
 static void emit(enum log_level level, struct slice message, const struct log_field *fields,
@@ -233,6 +297,8 @@ static void emit(enum log_level level, struct slice message, const struct log_fi
 {
     size_t start = sink.pending.len;
 
+    if (level >= LOG_WARNING)
+        keep(level, message, fields, count);
     if (start > MAX_PENDING) {
         sink.dropped++;
         return;
@@ -268,4 +334,14 @@ void log_fields(enum log_level level, const char *message, const struct log_fiel
                 size_t count)
 {
     emit(level, slice_of(message), fields, count);
+}
+
+bool log_gate_opens(struct log_gate *gate, uint64_t now_ms, uint64_t *count)
+{
+    gate->count++;
+    if (gate->opened_ms != 0 && now_ms - gate->opened_ms < GATE_MS)
+        return false;
+    *count = gate->count;
+    *gate = (struct log_gate){now_ms, 0};
+    return true;
 }

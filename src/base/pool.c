@@ -74,7 +74,7 @@ static void chunk_destroy(struct pool *p, struct pool_chunk *chunk)
 
 void pool_fini(struct pool *p)
 {
-    while (!list_is_empty(&p->chunks))
+    while (p->chunks.next != NULL && !list_is_empty(&p->chunks))
         chunk_destroy(p, LIST_HOLDER(p->chunks.next, struct pool_chunk, link));
 }
 

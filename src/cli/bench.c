@@ -9,9 +9,9 @@
 #include <string.h>
 #include <unistd.h>
 #include "arguments_priv.h"
+#include "base/json.h"
 #include "bench_priv.h"
 #include "loadgen/loadgen.h"
-#include "message/json.h"
 #include "remote_priv.h"
 
 enum { MAX_PHASES = 64, MAX_SERVERS = 16 };
@@ -72,12 +72,14 @@ static void on_signal(int number)
      "streams being opened at once; default 256"},                                                 \
     {0, "slow", ARGUMENT_NUMBER, "N", &(b).plan.slow, 0, LOAD_MAX_STREAMS,                         \
      "so many of the streams read slowly"},                                                        \
-    {0, "slow-rate", ARGUMENT_NUMBER, "BYTES", &(b).plan.slow_rate, 100, UINT32_MAX,               \
+    {0, "slow-rate", ARGUMENT_NUMBER, "BYTES", &(b).plan.slow_rate, 100, LOAD_MAX_SLOW_RATE,       \
      "a second; default 20000"},                                                                   \
     {0, "open-limit", ARGUMENT_TIME, "TIME", &(b).plan.open_ms, 100, 24 * 3600 * 1000,             \
      "all must be open by then; default 60"},                                                      \
     {0, "settle", ARGUMENT_TIME, "TIME", &(b).plan.settle_ms, 0, 600 * 1000,                       \
      "from then to the first phase; default 1"},                                        \
+    {0, "look", ARGUMENT_TIME, "TIME", &(b).plan.look_ms, 0, 500,                                  \
+     "look for what came this often, and never be woken;\ndefault as each phase needs it"},        \
     {0, "processes", ARGUMENT_NUMBER, "N", &(b).plan.processes, 1, 255,                            \
      "that hold the streams; default as few as the limit\nof descriptors allows"},                 \
     {0, "sources", ARGUMENT_NUMBER, "N", &(b).plan.sources, 0, 62500,                              \

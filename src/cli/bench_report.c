@@ -2,7 +2,7 @@
 #include "bench_priv.h"
 
 #include <inttypes.h>
-#include "message/json.h"
+#include "base/json.h"
 #include "output_priv.h"
 
 static const char *const names[] = {
@@ -209,9 +209,7 @@ void bench_add_text(struct buf *out, const struct load_plan *plan, const struct 
 {
     const char *title = r->phase != NULL ? r->phase->text : names[r->kind];
 
-    buf_printf(out, "%-9s ", title);
-    if (strlen(title) > 9)
-        buf_add_text(out, "\n          ");
+    buf_printf(out, strlen(title) > 9 ? "%s\n          " : "%-9s ", title);
     switch (r->kind) {
     case LOAD_OPEN:
         add_open(out, plan, r);

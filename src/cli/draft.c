@@ -3,7 +3,7 @@
 
 #include <errno.h>
 #include <string.h>
-#include "message/json.h"
+#include "base/json.h"
 #include "message/notification.h"
 
 void draft_fini(struct draft *draft)

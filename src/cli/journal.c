@@ -7,6 +7,7 @@
 #include <unistd.h>
 #include "base/clock.h"
 #include "cli/commands.h"
+#include "store/replace.h"
 
 static const struct {
     const char *name;
@@ -80,46 +81,48 @@ int command_journal(int argc, char **argv)
 
 /* ---- where the journal is ---- */
 
-int journal_place_configure(struct journal_place *place)
-{
-    struct config_errors errors = {.count = 0};
-
-    if (place->has_config)
-        return -1;
-    if (config_load(&place->config, place->file, place->overrides.items, place->overrides.count,
-                    &errors) != 0) {
-        config_errors_print(&errors, stderr);
-        return EXIT_USAGE;
-    }
-    place->has_config = true;
-    return -1;
-}
-
 int journal_place_find(struct journal_place *place, const struct command *command)
 {
     int code;
 
     if (place->path != NULL && place->path[0] == '\0')
         return wrong_usage(command, "--path: the journal's directory is needed");
-    if (place->path != NULL && place->file == NULL && place->overrides.count == 0)
+    if (place->path != NULL && !configured_is_named(&place->daemon))
         return -1;
-    code = journal_place_configure(place);
+    code = configured_read(&place->daemon);
     if (code >= 0 || place->path != NULL)
         return code;
-    if (place->config.journal.type != CONFIG_JOURNAL_DISK) {
+    if (place->daemon.config.journal.type != CONFIG_JOURNAL_DISK) {
         complain(command, "the configuration has journal.type = memory, of which nothing is on "
                           "disk; --path DIR names a directory");
         return EXIT_USAGE;
     }
-    place->path = place->config.journal.path;
+    place->path = place->daemon.config.journal.path;
     return -1;
 }
 
 void journal_place_fini(struct journal_place *place)
 {
-    text_list_fini(&place->overrides);
-    if (place->has_config)
-        config_fini(&place->config);
+    configured_fini(&place->daemon);
+}
+
+int journal_do_locked(const struct command *command, const char *path,
+                      int (*work)(const struct command *command, const char *path,
+                                  struct store_lock *lock))
+{
+    struct error why = {.text = ""};
+    struct store_lock *lock = NULL;
+    int code;
+
+    if (store_find(path, &why) == 0)
+        lock = store_lock(path, &why);
+    if (lock == NULL) {
+        complain(command, "%s", why.text);
+        return EXIT_REFUSED;
+    }
+    code = work(command, path, lock);
+    store_unlock(lock);
+    return code;
 }
 
 /* ---- how far it is ---- */
@@ -189,40 +192,3 @@ void progress_end(struct progress *p)
 }
 
 /* ---- what is printed ---- */
-
-void journal_add_count(struct buf *out, uint64_t count, const char *one, const char *many)
-{
-    buf_add_u64(out, count);
-    buf_add_char(out, ' ');
-    buf_add_text(out, count == 1 ? one : many);
-}
-
-void journal_add_size(struct buf *out, uint64_t bytes)
-{
-    static const char *const units[] = {"KiB", "MiB", "GiB", "TiB"};
-    double value = (double)bytes / 1024;
-    size_t unit = 0;
-
-    if (bytes < 1024) {
-        journal_add_count(out, bytes, "byte", "bytes");
-        return;
-    }
-    while (value >= 1024 && unit + 1 < sizeof units / sizeof units[0]) {
-        value /= 1024;
-        unit++;
-    }
-    buf_printf(out, "%.1f %s", value, units[unit]);
-}
-
-int journal_print(const struct command *command, const struct buf *text)
-{
-    if (text->failed) {
-        complain(command, "no memory");
-        return EXIT_REFUSED;
-    }
-    if (fwrite(text->p, 1, text->len, stdout) == text->len && fflush(stdout) == 0)
-        return EXIT_OK;
-    if (errno != EPIPE)
-        complain(command, "cannot write to stdout: %s", strerror(errno));
-    return EXIT_REFUSED;
-}

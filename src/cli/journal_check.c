@@ -70,21 +70,21 @@ static void add_report(struct buf *out, const char *path, const struct store_rep
     output_add_plain(out, slice_of(path));
     buf_add_text(out, r->is_damaged ? " is damaged: " : " is whole");
     if (r->is_damaged)
-        journal_add_count(out, r->faults, "fault", "faults");
+        output_add_count(out, r->faults, "fault", "faults");
     if (r->is_live)
         buf_add_text(out, ", as of the last commit of the daemon that writes to it");
     buf_add_char(out, '\n');
     if (r->is_damaged)
         add_findings(out, r);
-    journal_add_count(out, r->entries, "entry", "entries");
+    output_add_count(out, r->entries, "entry", "entries");
     buf_add_text(out, ", ");
-    journal_add_count(out, r->channels, "channel", "channels");
+    output_add_count(out, r->channels, "channel", "channels");
     buf_add_text(out, ", ");
-    journal_add_count(out, r->keys, "idempotency key", "idempotency keys");
+    output_add_count(out, r->keys, "idempotency key", "idempotency keys");
     buf_add_text(out, r->is_damaged ? " can be read; " : "; ");
-    journal_add_size(out, r->bytes);
+    output_add_size(out, r->bytes);
     buf_add_text(out, ", ");
-    journal_add_size(out, r->free_bytes);
+    output_add_size(out, r->free_bytes);
     buf_add_text(out, " of it free\n");
     if (r->is_damaged)
         buf_add_text(out, r->is_live ? "The daemon repairs it when it is started again\n"
@@ -109,7 +109,7 @@ static int check(const struct command *command, const char *path)
         return EXIT_USAGE; /* which also says that nothing can be said */
     }
     add_report(&out, path, &report);
-    code = journal_print(command, &out);
+    code = output_print(command, &out);
     buf_fini(&out);
     if (code != EXIT_OK)
         return EXIT_USAGE; /* 1 would mean damage */
@@ -173,7 +173,7 @@ static int repair(const struct command *command, const char *path, struct store_
     if (done.was_damaged)
         output_add_plain(&out, slice_of(done.what));
     buf_add_char(&out, '\n');
-    code = journal_print(command, &out);
+    code = output_print(command, &out);
     buf_fini(&out);
     return code;
 }
@@ -197,20 +197,12 @@ int journal_repair(int argc, char **argv)
                  "read\nor written: then it is as it was; 2 wrong usage.\n",
     };
     struct text_list operands = {0};
-    struct error why = {.text = ""};
-    struct store_lock *lock = NULL;
     int code = arguments_begin(&command, argc, argv, &operands);
 
     if (code < 0)
         code = find_place(&command, &place, &operands);
-    if (code < 0) {
-        if (store_find(place.path, &why) == 0)
-            lock = store_lock(place.path, &why);
-        if (lock == NULL)
-            complain(&command, "%s", why.text);
-        code = lock == NULL ? EXIT_REFUSED : repair(&command, place.path, lock);
-    }
-    store_unlock(lock);
+    if (code < 0)
+        code = journal_do_locked(&command, place.path, repair);
     text_list_fini(&operands);
     journal_place_fini(&place);
     return code;

@@ -17,10 +17,11 @@ static void on_progress(void *ctx, uint64_t bytes, uint64_t of)
 }
 
 /* What is in the store at `path`. Returns 0, or the exit code after a complaint. */
-static int survey(const struct command *command, const char *path, struct store_survey *out)
+static int survey(const struct command *command, const char *path, const struct store_lock *own,
+                  struct store_survey *out)
 {
     struct error why = {.text = ""};
-    struct store *store = store_open_read_only(path, &why);
+    struct store *store = store_open_read_only(path, own, &why);
     struct store_reader *reader;
     int status;
 
@@ -39,10 +40,11 @@ static int survey(const struct command *command, const char *path, struct store_
 }
 
 /* Copies the store at `from`. Returns 0, or the exit code after a complaint. */
-static int copy(const struct command *command, const char *from, const char *to, bool is_backup)
+static int copy(const struct command *command, const char *from, const struct store_lock *own,
+                const char *to, bool is_backup)
 {
     struct error why = {.text = ""};
-    struct store *store = store_open_read_only(from, &why);
+    struct store *store = store_open_read_only(from, own, &why);
     struct progress progress;
     int status = -1;
 
@@ -64,19 +66,19 @@ static int back_up(const struct command *command, const char *from, const char *
 {
     struct store_survey now;
     struct buf out = {0};
-    int code = copy(command, from, to, true);
+    int code = copy(command, from, NULL, to, true);
 
     if (code == 0)
-        code = survey(command, to, &now);
+        code = survey(command, to, NULL, &now);
     if (code != 0)
         return code;
     store_forget_readers(to);
     output_add_plain(&out, slice_of(to));
     buf_add_text(&out, ": ");
-    journal_add_count(&out, now.state.entries, "entry, ", "entries, ");
-    journal_add_size(&out, now.file_bytes);
+    output_add_count(&out, now.state.entries, "entry, ", "entries, ");
+    output_add_size(&out, now.file_bytes);
     buf_add_char(&out, '\n');
-    code = journal_print(command, &out);
+    code = output_print(command, &out);
     buf_fini(&out);
     return code;
 }
@@ -130,25 +132,25 @@ static int compact(const struct command *command, const char *path, struct store
     int code = journal_require_whole(command, path, lock);
 
     if (code == 0)
-        code = survey(command, path, &before);
+        code = survey(command, path, lock, &before);
     if (code == 0)
-        code = copy(command, path, store_draft(lock), false);
+        code = copy(command, path, lock, store_draft(lock), false);
     if (code != 0)
         return code;
     if (store_replace(lock, &why) != 0) {
         complain(command, "%s", why.text);
         return EXIT_REFUSED;
     }
-    code = survey(command, path, &after);
+    code = survey(command, path, lock, &after);
     if (code != 0)
         return code;
     output_add_plain(&out, slice_of(path));
     buf_add_text(&out, ": ");
-    journal_add_size(&out, before.file_bytes);
+    output_add_size(&out, before.file_bytes);
     buf_add_text(&out, " before, ");
-    journal_add_size(&out, after.file_bytes);
+    output_add_size(&out, after.file_bytes);
     buf_add_text(&out, " now\n");
-    code = journal_print(command, &out);
+    code = output_print(command, &out);
     buf_fini(&out);
     return code;
 }
@@ -173,22 +175,14 @@ int journal_compact(int argc, char **argv)
                  "read\nor written: then it is as it was; 2 wrong usage.\n",
     };
     struct text_list operands = {0};
-    struct error why = {.text = ""};
-    struct store_lock *lock = NULL;
     int code = arguments_begin(&command, argc, argv, &operands);
 
     if (code < 0 && operands.count > 0)
         code = wrong_operands(&command, "takes no operands; --path names a directory");
     if (code < 0)
         code = journal_place_find(&place, &command);
-    if (code < 0) {
-        if (store_find(place.path, &why) == 0)
-            lock = store_lock(place.path, &why);
-        if (lock == NULL)
-            complain(&command, "%s", why.text);
-        code = lock == NULL ? EXIT_REFUSED : compact(&command, place.path, lock);
-    }
-    store_unlock(lock);
+    if (code < 0)
+        code = journal_do_locked(&command, place.path, compact);
     text_list_fini(&operands);
     journal_place_fini(&place);
     return code;

@@ -4,12 +4,14 @@
  * ended: a reader that stands still would keep a live daemon from using pages again. */
 #include <errno.h>
 #include <fcntl.h>
+#include <libgen.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include "base/clock.h"
+#include "base/file.h"
 #include "cli/commands.h"
 #include "journal_line_priv.h"
 #include "journal_priv.h"
@@ -37,6 +39,7 @@ struct export {
     struct store *store;
     struct store_reader *reader;
     struct store_survey at_start;
+    bool was_cut_short; /* at_start: its daemon was killed, and none has begun since */
     uint64_t after;          /* all up to this number is written */
     uint64_t now_ms;         /* by the journal's clock */
     uint64_t entries;        /* written */
@@ -73,6 +76,16 @@ static int open_file(struct export *e)
     return e->fd < 0 ? -errno : 0;
 }
 
+/* Of what has a new name. */
+static int sync_folder(const char *file)
+{
+    char *copy = strdup(file);
+    int status = copy == NULL ? -ENOMEM : file_sync_directory(dirname(copy));
+
+    free(copy);
+    return status;
+}
+
 /* Everything is written; a file gets its name when it is safe on disk. */
 static int finish_file(struct export *e)
 {
@@ -82,7 +95,7 @@ static int finish_file(struct export *e)
         return -errno;
     free(e->part);
     e->part = NULL;
-    return 0;
+    return sync_folder(e->file);
 }
 
 static void close_file(struct export *e)
@@ -96,19 +109,11 @@ static void close_file(struct export *e)
 
 static int write_out(struct export *e)
 {
-    size_t done = 0;
+    int status = e->out.failed ? -ENOMEM : file_write_all(e->fd, buf_slice(&e->out));
 
-    if (e->out.failed)
-        return -ENOMEM;
-    while (done < e->out.len) {
-        ssize_t n = write(e->fd, e->out.p + done, e->out.len - done);
-
-        if (n < 0 && errno != EINTR)
-            return -errno;
-        done += n > 0 ? (size_t)n : 0;
-    }
-    e->out.len = 0;
-    return 0;
+    if (status == 0)
+        e->out.len = 0;
+    return status;
 }
 
 /* ---- what is written ---- */
@@ -178,22 +183,30 @@ static int take_key(void *ctx, uint64_t seq, uint64_t time_ms, struct slice key)
 /* Whether what has been written is all there is, and will be until a daemon is started. */
 static bool is_complete(struct export *e)
 {
+    const struct store_state *state = &e->at_start.state;
     struct store_survey now;
 
-    return e->channel_count == 0 && e->after_id == NULL && !e->at_start.is_backup &&
+    return (state->reserved <= state->head || e->was_cut_short) && e->channel_count == 0 &&
+           e->after_id == NULL && !e->at_start.is_backup &&
            !store_is_locked(e->place.path) && store_survey(e->reader, &now) == 0 &&
            now.commit == e->at_start.commit;
 }
 
+/* Of a journal whose daemon was killed, with numbers handed out that it has not recorded: they are
+ * not used again, and what had them is lost, as when a daemon opens it. */
 static void add_head(struct export *e)
 {
+    const struct store_state *state = &e->at_start.state;
     struct journal_line head = {
-        .seq = e->at_start.state.head,
-        .clock_ms = e->at_start.state.time_ms,
+        .seq = state->head,
+        .clock_ms = state->time_ms,
         .lost_all = e->at_start.lost_all,
         .lost_forgotten = e->at_start.lost_forgotten,
     };
 
+    e->was_cut_short = state->reserved > state->head && !store_is_locked(e->place.path);
+    if (e->was_cut_short)
+        head.seq = head.lost_all = state->reserved;
     memcpy(head.epoch, e->at_start.state.epoch, EPOCH_SIZE);
     journal_line_add_head(&e->out, &head);
 }
@@ -311,7 +324,7 @@ static int run(struct export *e)
     int status;
     int code;
 
-    e->store = store_open_read_only(e->place.path, &why);
+    e->store = store_open_read_only(e->place.path, NULL, &why);
     if (e->store == NULL) {
         complain(e->command, "%s", why.text);
         return EXIT_REFUSED;

@@ -198,6 +198,9 @@ static uint64_t end_of(const struct import *i)
     return l->has_ttl ? (l->at_ms > 0 ? l->at_ms : i->now_ms) + l->ttl_ms : l->expires_ms;
 }
 
+static const char disorder_of_keys[] =
+    "idempotency keys must be in the order of their ids, and one an id";
+
 static int take_entry(struct import *i, uint64_t number)
 {
     const struct journal_line *l = &i->line;
@@ -219,6 +222,8 @@ static int take_entry(struct import *i, uint64_t number)
     r.seq = number_of(i, number);
     if (r.seq == 0 || i->bad > 0)
         return 0;
+    if (l->idempotency_key.n > 0 && r.seq <= i->last_key)
+        return tell_bad(i, number, disorder_of_keys);
     r.time_ms = most(i->last_time_ms, least(time_ms, i->clock_ms));
     if (r.expires_ms <= most(most(i->now_ms, i->clock_ms), r.time_ms)) {
         i->expired++;
@@ -262,8 +267,7 @@ static int take_key(struct import *i, uint64_t number)
     if (!check_known(i, number) || i->is_append || i->bad > 0)
         return 0;
     if (l->seq <= i->last_key)
-        return tell_bad(i, number, "idempotency keys must be in the order of their ids, and one "
-                                   "an id");
+        return tell_bad(i, number, disorder_of_keys);
     return write_key(i, l->seq, least(l->clock_ms, i->clock_ms), l->idempotency_key);
 }
 
@@ -374,7 +378,7 @@ static int survey(struct import *i, struct store_survey *out)
         return 0;
     if (journal_require_whole(i->command, i->place.path, i->lock) != 0)
         return -1;
-    store = store_open_read_only(i->place.path, &why);
+    store = store_open_read_only(i->place.path, i->lock, &why);
     if (store == NULL) {
         complain(i->command, "%s", why.text);
         return -1;
@@ -464,7 +468,7 @@ static int complete(struct import *i)
 
 static void say_what(struct import *i, struct buf *out)
 {
-    journal_add_count(out, i->written, "entry is", "entries are");
+    output_add_count(out, i->written, "entry is", "entries are");
     buf_add_text(out, i->is_append ? " added" : " imported");
     if (i->is_append && i->written > 0)
         buf_printf(out, ", the last with the id %s-%llu", i->epoch,
@@ -509,7 +513,7 @@ static int finish(struct import *i)
         return EXIT_REFUSED;
     }
     say_what(i, &out);
-    code = journal_print(i->command, &out);
+    code = output_print(i->command, &out);
     buf_fini(&out);
     return code;
 }

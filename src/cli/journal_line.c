@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include "base/clock.h"
-#include "message/json.h"
+#include "base/json.h"
 
 enum {
     CLOCKS_APART_MS = 1000, /* the journal's clock is told where it is so far from `at` */

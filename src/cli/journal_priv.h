@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include "arguments_priv.h"
 #include "base/buf.h"
-#include "config/config.h"
+#include "configured_priv.h"
 
 struct store_lock; /* store/replace.h */
 
@@ -23,18 +23,12 @@ int journal_backup(int argc, char **argv);
 
 /* As the options say it. All zero is the beginning. */
 struct journal_place {
-    const char *file;
-    struct text_list overrides;
-    const char *path;     /* --path; after journal_place_find never NULL */
-    struct config config; /* the daemon's, where it was read */
-    bool has_config;
+    struct configured daemon; /* its configuration, where it was read */
+    const char *path;         /* --path; after journal_place_find never NULL */
 };
 
 #define JOURNAL_PLACE_ARGUMENTS(place)                                                             \
-    {'c', "config", ARGUMENT_TEXT, "FILE", &(place).file, 0, 0,                                    \
-     "the daemon's configuration; default\n" CONFIG_DEFAULT_PATH},                                 \
-        {'o', "option", ARGUMENT_LIST, "S.K=VALUE", &(place).overrides, 0, 0,                      \
-         "set one option over the file and the environment;\nmay be repeated"},                    \
+    CONFIGURED_ARGUMENTS((place).daemon),                                                          \
         {0, "path", ARGUMENT_TEXT, "DIR", &(place).path, 0, 0,                                     \
          "the journal's directory; default journal.path"}
 
@@ -42,10 +36,13 @@ struct journal_place {
  * Returns -1 to go on, else the exit code, after sentences on stderr. */
 int journal_place_find(struct journal_place *place, const struct command *command);
 
-/* Reads the configuration where that was not needed to find the directory. Returns likewise. */
-int journal_place_configure(struct journal_place *place);
-
 void journal_place_fini(struct journal_place *place);
+
+/* Has `work` done with the lock of the directory, in which there must be a journal. Returns its
+ * exit code, or that of a complaint. */
+int journal_do_locked(const struct command *command, const char *path,
+                      int (*work)(const struct command *command, const char *path,
+                                  struct store_lock *lock));
 
 /* Before the journal is replaced by what is read from it; with the lock. Returns 0, or the exit
  * code after a complaint. */
@@ -72,14 +69,4 @@ void progress_end(struct progress *p);
 /* The line's text: "12 of 48 entries, 4/s, 9 s left". */
 void progress_add_text(struct buf *out, const char *what, uint64_t done, uint64_t of,
                        uint64_t elapsed_ms);
-
-/* "12 entries", "1 entry"; `many` is the plural, of which the last letters become `one`'s. */
-void journal_add_count(struct buf *out, uint64_t count, const char *one, const char *many);
-
-/* Bytes for people: "512 bytes", "1.5 MiB". */
-void journal_add_size(struct buf *out, uint64_t bytes);
-
-/* Writes `text` to stdout, to its end. Returns the exit code; a reader that has gone away is told
- * of nothing. */
-int journal_print(const struct command *command, const struct buf *text);
 #endif

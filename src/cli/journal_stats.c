@@ -3,9 +3,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include "base/clock.h"
+#include "base/json.h"
 #include "cli/commands.h"
 #include "journal_priv.h"
-#include "message/json.h"
 #include "output_priv.h"
 #include "store/replace.h"
 #include "store/survey.h"
@@ -120,7 +120,7 @@ static void add_number_row(struct buf *out, const char *name, uint64_t value)
 static void add_size_row(struct buf *out, const char *name, uint64_t bytes)
 {
     add_row(out, name);
-    journal_add_size(out, bytes);
+    output_add_size(out, bytes);
     buf_add_char(out, '\n');
 }
 
@@ -161,8 +161,8 @@ static void add_text(struct buf *out, const struct stats *s)
     add_entry_row(out, "  oldest", v->state.epoch, v->first_seq, v->first_wall_ms);
     add_entry_row(out, "  newest", v->state.epoch, v->last_seq, v->last_wall_ms);
     add_row(out, "channels");
-    journal_add_count(out, s->channels[CHANNEL_USER], "user, ", "users, ");
-    journal_add_count(out, s->channels[CHANNEL_TOPIC], "topic", "topics");
+    output_add_count(out, s->channels[CHANNEL_USER], "user, ", "users, ");
+    output_add_count(out, s->channels[CHANNEL_TOPIC], "topic", "topics");
     buf_add_text(out, s->channels[CHANNEL_EVERYONE] > 0 ? ", everyone\n" : "\n");
     add_number_row(out, "  all lost", s->gone);
     add_number_row(out, "idempotency keys", v->keys);
@@ -263,7 +263,7 @@ static int run(struct stats *s)
 
     s->biggest = calloc(s->wanted + 1, sizeof s->biggest[0]);
     s->is_live = store_is_locked(s->place.path);
-    store = store_open_read_only(s->place.path, &why);
+    store = store_open_read_only(s->place.path, NULL, &why);
     if (store == NULL || s->biggest == NULL) {
         complain(s->command, "%s", store == NULL ? why.text : "no memory");
         store_close(store);
@@ -279,7 +279,7 @@ static int run(struct stats *s)
         add_json(&out, s);
     else
         add_text(&out, s);
-    code = journal_print(s->command, &out);
+    code = output_print(s->command, &out);
     buf_fini(&out);
     return code;
 }

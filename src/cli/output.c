@@ -2,8 +2,11 @@
 #include "output_priv.h"
 
 #include <errno.h>
+#include <stdio.h>
+#include <string.h>
 #include "base/clock.h"
-#include "message/json.h"
+#include "base/json.h"
+#include "cli/commands.h"
 
 /* How one control character is shown. */
 static void add_control(struct buf *out, unsigned c)
@@ -127,4 +130,41 @@ void output_add_problem(struct buf *out, int status, struct slice body)
         return;
     }
     buf_printf(out, "the server answered with status %d", status);
+}
+
+void output_add_count(struct buf *out, uint64_t count, const char *one, const char *many)
+{
+    buf_add_u64(out, count);
+    buf_add_char(out, ' ');
+    buf_add_text(out, count == 1 ? one : many);
+}
+
+void output_add_size(struct buf *out, uint64_t bytes)
+{
+    static const char *const units[] = {"KiB", "MiB", "GiB", "TiB"};
+    double value = (double)bytes / 1024;
+    size_t unit = 0;
+
+    if (bytes < 1024) {
+        output_add_count(out, bytes, "byte", "bytes");
+        return;
+    }
+    while (value >= 1024 && unit + 1 < sizeof units / sizeof units[0]) {
+        value /= 1024;
+        unit++;
+    }
+    buf_printf(out, "%.1f %s", value, units[unit]);
+}
+
+int output_print(const struct command *command, const struct buf *text)
+{
+    if (text->failed) {
+        complain(command, "no memory");
+        return EXIT_REFUSED;
+    }
+    if (fwrite(text->p, 1, text->len, stdout) == text->len && fflush(stdout) == 0)
+        return EXIT_OK;
+    if (errno != EPIPE)
+        complain(command, "cannot write to stdout: %s", strerror(errno));
+    return EXIT_REFUSED;
 }

@@ -3,6 +3,7 @@
 #define CLI_OUTPUT_PRIV_H
 #include <stdbool.h>
 #include <stdint.h>
+#include "arguments_priv.h"
 #include "base/buf.h"
 #include "base/slice.h"
 #include "message/sse_parser.h"
@@ -28,4 +29,14 @@ int output_add_receipt(struct buf *out, struct slice item);
 /* Appends what went wrong, without a line end: the detail of a problem (RFC 9457), else its title,
  * else the status. */
 void output_add_problem(struct buf *out, int status, struct slice body);
+
+/* Appends bytes for people: "512 bytes", "1.5 MiB". */
+void output_add_size(struct buf *out, uint64_t bytes);
+
+/* Appends `count` and a word, `one` or `many`. */
+void output_add_count(struct buf *out, uint64_t count, const char *one, const char *many);
+
+/* Writes `text` to stdout, to its end. Returns the exit code; a reader that has gone away is told
+ * of nothing. */
+int output_print(const struct command *command, const struct buf *text);
 #endif

@@ -73,11 +73,11 @@ static int finish(struct buf *out)
     return out->failed ? -ENOMEM : 0;
 }
 
-int remote_notify_url(const struct remote *remote, struct buf *out)
+int remote_url(const struct remote *remote, const char *path, struct buf *out)
 {
     out->len = 0;
     add_base(remote, out);
-    buf_add_text(out, "/notify");
+    buf_add_text(out, path);
     return finish(out);
 }
 

@@ -31,7 +31,7 @@ int remote_settle(struct remote *remote, const char *env_url, const char *env_to
                   struct error *why);
 
 /* Each puts the address in `out` as a terminated string. Returns 0 or -ENOMEM. */
-int remote_notify_url(const struct remote *remote, struct buf *out);
+int remote_url(const struct remote *remote, const char *path, struct buf *out);
 int remote_stream_url(const struct remote *remote, const char *user,
                       const struct text_list *topics, bool from_earliest, struct buf *out);
 #endif

@@ -11,12 +11,13 @@
 #include <unistd.h>
 #include "arguments_priv.h"
 #include "backoff_priv.h"
+#include "base/json.h"
 #include "draft_priv.h"
 #include "failure_priv.h"
 #include "http_client_priv.h"
 #include "lines_priv.h"
-#include "message/json.h"
 #include "message/notification.h"
+#include "nearby_priv.h"
 #include "output_priv.h"
 #include "remote_priv.h"
 
@@ -31,6 +32,7 @@ struct send {
     const struct command *command; /* for complaints */
     struct draft draft;
     struct remote remote;
+    struct nearby nearby;
     const char *key; /* as given or made; NULL: none */
     uint64_t retries;
     uint64_t timeout_ms;
@@ -359,7 +361,7 @@ static int check(struct send *s, const char *data, struct error *why)
         return error_set(why, "--idempotency-key: must be 1 to %d bytes", MAX_GIVEN_KEY);
     if ((!is_lines || draft_has_fields(&s->draft)) && draft_check(&s->draft, why) != 0)
         return -1;
-    return remote_settle(&s->remote, getenv("SSE_NOTIFY_URL"), getenv("SSE_NOTIFY_TOKEN"), why);
+    return 0;
 }
 
 /* All is checked: connects and sends. */
@@ -370,7 +372,7 @@ static int work(struct send *s, const char *data)
     signal(SIGPIPE, SIG_IGN);
     make_key(s);
     s->client = http_client_create();
-    if (s->client == NULL || remote_notify_url(&s->remote, &s->url) != 0) {
+    if (s->client == NULL || remote_url(&s->remote, "/notify", &s->url) != 0) {
         complain(s->command, "no memory");
         code = EXIT_REFUSED;
     } else {
@@ -390,8 +392,11 @@ static int work(struct send *s, const char *data)
 
 int command_send(int argc, char **argv)
 {
-    struct send s = {.draft.ttl_s = DRAFT_TTL_UNSET, .timeout_ms = 30 * 1000};
-    const struct argument arguments[] = {SEND_ARGUMENTS(s), REMOTE_ARGUMENTS(s.remote)};
+    struct send s = {.draft.ttl_s = DRAFT_TTL_UNSET,
+                     .timeout_ms = 30 * 1000,
+                     .nearby.role = CONFIG_ROLE_INTERNAL};
+    const struct argument arguments[] = {SEND_ARGUMENTS(s), NEARBY_ARGUMENTS(s.nearby),
+                                         REMOTE_ARGUMENTS(s.remote)};
     const struct command command = {
         .name = "send",
         .usage = "(--user ID... | --topic NAME | --broadcast) [options] DATA\n"
@@ -416,10 +421,14 @@ int command_send(int argc, char **argv)
         code = wrong_operands(&command, "what is to be sent? DATA, or - for the lines of stdin");
     else if (code < 0 && operands.count > 1)
         code = wrong_operands(&command, "only one DATA can be sent; quote it if it holds blanks");
-    else if (code < 0)
-        code = check(&s, operands.items[0], &why) != 0 ? wrong_usage(&command, "%s", why.text)
-                                                       : work(&s, operands.items[0]);
+    else if (code < 0 && check(&s, operands.items[0], &why) != 0)
+        code = wrong_usage(&command, "%s", why.text);
+    if (code < 0)
+        code = nearby_settle(&s.nearby, &command, &s.remote);
+    if (code < 0)
+        code = work(&s, operands.items[0]);
     text_list_fini(&operands);
+    nearby_fini(&s.nearby);
     draft_fini(&s.draft);
     return code;
 }

@@ -17,6 +17,7 @@
 #include "http_client_priv.h"
 #include "message/notification.h"
 #include "message/sse_parser.h"
+#include "nearby_priv.h"
 #include "output_priv.h"
 #include "remote_priv.h"
 
@@ -30,6 +31,7 @@ enum {
 struct tail {
     const struct command *command; /* for complaints */
     struct remote remote;
+    struct nearby nearby;
     const char *user;
     struct text_list topics;
     const char *first_id; /* resume from here; NULL: none */
@@ -228,6 +230,7 @@ static enum http_outcome stream_once(struct tail *t)
         error_set(&t->answer.why, "no memory");
         return HTTP_IMPOSSIBLE;
     }
+    nearby_renew(&t->nearby, &t->remote);
     request.url = t->url.p;
     sse_parser_restart(t->parser);
     return http_client_run(t->client, &request, &t->answer);
@@ -334,7 +337,9 @@ static int work(struct tail *t)
 /* Checks what the options say together, before anything is connected. */
 static int check(struct tail *t, const char *user, struct error *why)
 {
-    t->user = user;
+    t->user = t->nearby.user = user;
+    t->nearby.topics = &t->topics;
+    t->nearby.role = CONFIG_ROLE_PUBLIC;
     if (t->is_once && t->max_events > 1)
         return error_set(why, "--once and --count contradict each other");
     if (t->is_once)
@@ -350,14 +355,15 @@ static int check(struct tail *t, const char *user, struct error *why)
     if (t->first_id != NULL && (t->first_id[0] == '\0' || strlen(t->first_id) > MAX_ID_BYTES ||
                                 slice_has_control(slice_of(t->first_id))))
         return error_set(why, "--last-event-id: must be an id as printed, or earliest");
-    return remote_settle(&t->remote, getenv("SSE_NOTIFY_URL"), getenv("SSE_NOTIFY_TOKEN"), why);
+    return 0;
 }
 
 int command_tail(int argc, char **argv)
 {
     struct tail t = {
         .head_ms = 10 * 1000, .idle_ms = 60 * 1000, .retry_ms = FIRST_RETRY_MS, .signal_fd = -1};
-    const struct argument arguments[] = {TAIL_ARGUMENTS(t), REMOTE_ARGUMENTS(t.remote)};
+    const struct argument arguments[] = {TAIL_ARGUMENTS(t), NEARBY_ARGUMENTS(t.nearby),
+                                         REMOTE_ARGUMENTS(t.remote)};
     const struct command command = {
         .name = "tail",
         .usage = "[options] USER",
@@ -375,10 +381,14 @@ int command_tail(int argc, char **argv)
     if (code < 0 && operands.count != 1)
         code = wrong_operands(&command, operands.count == 0 ? "whose notifications? Give a user id"
                                                             : "only one user can be followed");
-    else if (code < 0)
-        code = check(&t, operands.items[0], &why) != 0 ? wrong_usage(&command, "%s", why.text)
-                                                       : work(&t);
+    else if (code < 0 && check(&t, operands.items[0], &why) != 0)
+        code = wrong_usage(&command, "%s", why.text);
+    if (code < 0)
+        code = nearby_settle(&t.nearby, &command, &t.remote);
+    if (code < 0)
+        code = work(&t);
     text_list_fini(&operands);
+    nearby_fini(&t.nearby);
     text_list_fini(&t.topics);
     return code;
 }

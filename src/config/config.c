@@ -1,4 +1,4 @@
-/* config.c - the struct, its defaults, single settings, and what holds between them. */
+/* config.c - the struct, its defaults, and single settings; check.c has what holds between them. */
 #include "config/config.h"
 
 #include <assert.h>
@@ -13,7 +13,7 @@
 #include "nearest_priv.h"
 #include "value_priv.h"
 
-enum { MAX_LISTENER_NAME = 32 };
+enum { MAX_NAME = 32 };
 
 /* ---- sentences ---- */
 
@@ -52,19 +52,60 @@ int config_no_memory(struct config_errors *errors)
 
 void config_place_show(const struct config_place *place, char out[CONFIG_PLACE_SIZE])
 {
-    if (place->listener != NULL)
-        snprintf(out, CONFIG_PLACE_SIZE, "[listener.%s]", place->listener->name);
+    const struct config_section *section = &config_sections[place->section];
+
+    if (section->family != NULL)
+        snprintf(out, CONFIG_PLACE_SIZE, "[%s.%s]", section->name,
+                 config_item_name(section->family, place->item));
     else
-        snprintf(out, CONFIG_PLACE_SIZE, "[%s]", config_sections[place->section].name);
+        snprintf(out, CONFIG_PLACE_SIZE, "[%s]", section->name);
+}
+
+/* ---- families ---- */
+
+static size_t *count_of(struct config *cfg, const struct config_family *family)
+{
+    return (size_t *)(void *)((char *)cfg + family->count);
+}
+
+size_t config_family_count(const struct config *cfg, const struct config_family *family)
+{
+    return *(const size_t *)(const void *)((const char *)cfg + family->count);
+}
+
+void *config_family_item(struct config *cfg, const struct config_family *family, size_t i)
+{
+    return (char *)cfg + family->items + i * family->item_size;
+}
+
+size_t config_place_index(const struct config *cfg, const struct config_place *place)
+{
+    const struct config_family *family = config_sections[place->section].family;
+
+    if (family == NULL)
+        return 0;
+    return (size_t)((const char *)place->item - ((const char *)cfg + family->items)) /
+           family->item_size;
+}
+
+/* The text at an offset of an item. */
+static char **text_of(void *item, size_t offset)
+{
+    return (char **)(void *)((char *)item + offset);
+}
+
+const char *config_item_name(const struct config_family *family, const void *item)
+{
+    return *(char *const *)(const void *)((const char *)item + family->name);
 }
 
 /* ---- fields ---- */
 
-static void *field_of(struct config *cfg, const struct config_place *place,
-                      const struct config_option *o)
+void *config_field(struct config *cfg, const struct config_place *place,
+                   const struct config_option *o)
 {
-    char *base = place->listener != NULL ? (char *)place->listener
-                                         : (char *)cfg + config_sections[place->section].offset;
+    char *base = place->item != NULL ? place->item
+                                     : (char *)cfg + config_sections[place->section].offset;
 
     return base + o->offset;
 }
@@ -81,7 +122,7 @@ static int set_defaults(struct config *cfg, const struct config_place *place)
 
         if (o->section != place->section || o->type == CONFIG_ADDRESS)
             continue;
-        rc = value_store(o, slice_of(o->fallback), field_of(cfg, place, o), &why);
+        rc = value_store(o, slice_of(o->fallback), config_field(cfg, place, o), &why);
         assert(rc != -EINVAL);
         if (rc != 0)
             return rc;
@@ -94,15 +135,17 @@ static void free_fields(struct config *cfg, const struct config_place *place)
     for (const struct config_option *o = config_options; o < config_options + CONFIG_OPTION_COUNT;
          o++)
         if (o->section == place->section)
-            value_free(o, field_of(cfg, place, o));
+            value_free(o, config_field(cfg, place, o));
 }
 
-static void listener_fini(struct config *cfg, struct config_listener *l)
+static void item_fini(struct config *cfg, const struct config_place *place)
 {
-    free_fields(cfg, &(struct config_place){CONFIG_SECTION_listener, l});
-    free(l->name);
-    free(l->origin);
-    *l = (struct config_listener){0};
+    const struct config_family *family = config_sections[place->section].family;
+
+    free_fields(cfg, place);
+    free(*text_of(place->item, family->name));
+    free(*text_of(place->item, family->origin));
+    memset(place->item, 0, family->item_size);
 }
 
 int config_init(struct config *cfg)
@@ -111,7 +154,7 @@ int config_init(struct config *cfg)
     for (size_t i = 0; i < CONFIG_SECTION_COUNT; i++) {
         struct config_place place = {(enum config_section_id)i, NULL};
 
-        if (i != CONFIG_SECTION_listener && set_defaults(cfg, &place) != 0) {
+        if (config_sections[i].family == NULL && set_defaults(cfg, &place) != 0) {
             config_fini(cfg);
             return -ENOMEM;
         }
@@ -119,13 +162,20 @@ int config_init(struct config *cfg)
     return 0;
 }
 
+static void section_fini(struct config *cfg, enum config_section_id section)
+{
+    const struct config_family *family = config_sections[section].family;
+
+    if (family == NULL)
+        free_fields(cfg, &(struct config_place){section, NULL});
+    for (size_t i = 0; family != NULL && i < config_family_count(cfg, family); i++)
+        item_fini(cfg, &(struct config_place){section, config_family_item(cfg, family, i)});
+}
+
 void config_fini(struct config *cfg)
 {
-    for (size_t i = 0; i < cfg->listener_count; i++)
-        listener_fini(cfg, &cfg->listeners[i]);
     for (size_t i = 0; i < CONFIG_SECTION_COUNT; i++)
-        if (i != CONFIG_SECTION_listener)
-            free_fields(cfg, &(struct config_place){(enum config_section_id)i, NULL});
+        section_fini(cfg, (enum config_section_id)i);
     for (size_t i = 0; i < CONFIG_OPTION_COUNT; i++)
         free(cfg->origins[i]);
     *cfg = (struct config){0};
@@ -133,9 +183,9 @@ void config_fini(struct config *cfg)
 
 /* ---- places ---- */
 
-static bool is_listener_name(struct slice name)
+static bool is_name(struct slice name)
 {
-    if (name.n == 0 || name.n > MAX_LISTENER_NAME)
+    if (name.n == 0 || name.n > MAX_NAME)
         return false;
     for (size_t i = 0; i < name.n; i++)
         if (!(name.p[i] >= 'a' && name.p[i] <= 'z') && !(name.p[i] >= '0' && name.p[i] <= '9') &&
@@ -144,69 +194,88 @@ static bool is_listener_name(struct slice name)
     return true;
 }
 
-static int add_listener(struct config *cfg, struct slice name, const char *origin,
-                        struct config_errors *errors)
+/* Makes one more of the family, and the place that it is. */
+static int add_item(struct config *cfg, enum config_section_id section, struct slice name,
+                    const char *origin, struct config_errors *errors, struct config_place *out)
 {
-    struct config_listener *l = &cfg->listeners[cfg->listener_count];
-    struct config_place place = {CONFIG_SECTION_listener, l};
+    const struct config_family *family = config_sections[section].family;
+    void *item = config_family_item(cfg, family, config_family_count(cfg, family));
 
-    *l = (struct config_listener){0};
-    l->name = strndup(name.p, name.n);
-    l->origin = origin == NULL ? NULL : strdup(origin);
-    if (l->name == NULL || (origin != NULL && l->origin == NULL) ||
-        set_defaults(cfg, &place) != 0) {
-        listener_fini(cfg, l);
+    *out = (struct config_place){section, item};
+    memset(item, 0, family->item_size);
+    *text_of(item, family->name) = strndup(name.p, name.n);
+    *text_of(item, family->origin) = origin == NULL ? NULL : strdup(origin);
+    if (config_item_name(family, item) == NULL ||
+        (origin != NULL && *text_of(item, family->origin) == NULL) ||
+        set_defaults(cfg, out) != 0) {
+        item_fini(cfg, out);
         return config_no_memory(errors);
     }
-    cfg->listener_count++;
+    ++*count_of(cfg, family);
     return 0;
 }
 
-static int find_listener(struct config *cfg, struct slice name, const char *origin,
-                         struct config_errors *errors, struct config_place *out)
+static int find_item(struct config *cfg, enum config_section_id section, struct slice name,
+                     const char *origin, struct config_errors *errors, struct config_place *out)
 {
+    const char *kind = config_sections[section].name;
+    const struct config_family *family = config_sections[section].family;
+    size_t count = config_family_count(cfg, family);
     char shown[VALUE_SHOWN_SIZE];
-    int rc;
 
-    *out = (struct config_place){CONFIG_SECTION_listener, NULL};
-    for (size_t i = 0; i < cfg->listener_count; i++)
-        if (slice_is(name, cfg->listeners[i].name)) {
-            out->listener = &cfg->listeners[i];
+    for (size_t i = 0; i < count; i++) {
+        *out = (struct config_place){section, config_family_item(cfg, family, i)};
+        if (slice_is(name, config_item_name(family, out->item)))
             return 0;
-        }
+    }
     value_show(name, shown);
-    if (!is_listener_name(name))
-        return config_error(errors, origin,
-                            "[listener.%s]: a listener's name is 1 to %d of a-z, 0-9, _ and -",
-                            name.n == 0 ? "" : shown, MAX_LISTENER_NAME);
-    if (cfg->listener_count == CONFIG_MAX_LISTENERS)
-        return config_error(errors, origin, "[listener.%s]: there may be at most %d listeners",
-                            shown, CONFIG_MAX_LISTENERS);
-    rc = add_listener(cfg, name, origin, errors);
-    if (rc == 0)
-        out->listener = &cfg->listeners[cfg->listener_count - 1];
-    return rc;
+    if (!is_name(name))
+        return config_error(errors, origin, "[%s.%s]: %s's name is 1 to %d of a-z, 0-9, _ and -",
+                            kind, name.n == 0 ? "" : shown, family->one, MAX_NAME);
+    if (count == family->max)
+        return config_error(errors, origin, "[%s.%s]: there may be at most %zu %s", kind, shown,
+                            family->max, family->many);
+    return add_item(cfg, section, name, origin, errors, out);
+}
+
+/* "listener.NAME" or "streams" of every section, as a sentence lists them. */
+static void add_sections(struct buf *out)
+{
+    for (size_t i = 0; i < CONFIG_SECTION_COUNT; i++)
+        buf_printf(out, "%s%s%s",
+                   i == 0                          ? ""
+                   : i + 1 == CONFIG_SECTION_COUNT ? " and "
+                                                   : ", ",
+                   config_sections[i].name, config_sections[i].family == NULL ? "" : ".NAME");
 }
 
 static int unknown_section(struct slice name, const char *origin, struct config_errors *errors)
 {
     struct nearest nearest = {0};
     struct slice kind = name;
+    struct buf sections = {0};
     char shown[VALUE_SHOWN_SIZE];
+    const char *behind = "";
 
     value_show(name, shown);
     kind = slice_cut(&kind, '.');
     for (size_t i = 0; i < CONFIG_SECTION_COUNT; i++) {
         nearest_offer(&nearest, name, config_sections[i].name);
-        if (i == CONFIG_SECTION_listener)
+        if (config_sections[i].family != NULL)
             nearest_offer(&nearest, kind, config_sections[i].name);
+        if (config_sections[i].family != NULL && nearest.text == config_sections[i].name)
+            behind = ".NAME";
+        else if (nearest.text == config_sections[i].name)
+            behind = "";
     }
-    if (nearest.text == NULL)
-        return config_error(errors, origin,
-                            "[%s]: unknown section; there are listener.NAME, streams, journal, "
-                            "publish, http, log and server", name.n == 0 ? "" : shown);
-    return config_error(errors, origin, "[%s]: unknown section; did you mean [%s%s]?", shown,
-                        nearest.text, strcmp(nearest.text, "listener") == 0 ? ".NAME" : "");
+    if (nearest.text != NULL)
+        return config_error(errors, origin, "[%s]: unknown section; did you mean [%s%s]?", shown,
+                            nearest.text, behind);
+    add_sections(&sections);
+    config_error(errors, origin, "[%s]: unknown section; there are %.*s", name.n == 0 ? "" : shown,
+                 SLICE_ARG(buf_slice(&sections)));
+    buf_fini(&sections);
+    return -EINVAL;
 }
 
 int config_find_place(struct config *cfg, struct slice name, const char *origin,
@@ -215,17 +284,20 @@ int config_find_place(struct config *cfg, struct slice name, const char *origin,
     struct slice rest = name;
     struct slice kind = slice_cut(&rest, '.');
 
-    for (size_t i = 0; i < CONFIG_SECTION_COUNT; i++)
-        if (i != CONFIG_SECTION_listener && slice_is(name, config_sections[i].name)) {
-            *out = (struct config_place){(enum config_section_id)i, NULL};
+    for (size_t i = 0; i < CONFIG_SECTION_COUNT; i++) {
+        const struct config_section *section = &config_sections[i];
+
+        *out = (struct config_place){(enum config_section_id)i, NULL};
+        if (section->family == NULL && slice_is(name, section->name))
             return 0;
-        }
-    if (!slice_is(kind, "listener"))
-        return unknown_section(name, origin, errors);
-    if (rest.p == NULL)
-        return config_error(errors, origin,
-                            "[listener]: needs a name, such as [listener.public]");
-    return find_listener(cfg, rest, origin, errors, out);
+        if (section->family == NULL || !slice_is(kind, section->name))
+            continue;
+        if (rest.p == NULL)
+            return config_error(errors, origin, "[%s]: needs a name, such as [%s.%s]",
+                                section->name, section->name, section->family->sample);
+        return find_item(cfg, out->section, rest, origin, errors, out);
+    }
+    return unknown_section(name, origin, errors);
 }
 
 /* Of a key of another section, or of several: says which. False: no section has it. */
@@ -240,7 +312,7 @@ static bool misplaced_key(struct slice key, const char *where, const char *shown
         if (slice_is(key, o->key))
             buf_printf(&sections, "%s[%s%s]", sections.len > 0 ? " or " : "",
                        config_sections[o->section].name,
-                       o->section == CONFIG_SECTION_listener ? ".NAME" : "");
+                       config_sections[o->section].family != NULL ? ".NAME" : "");
     is_found = sections.len > 0;
     if (is_found)
         config_error(errors, origin, "%s %s: unknown key; it belongs to %.*s", where, shown,
@@ -301,18 +373,20 @@ int config_store(struct config *cfg, const struct config_place *place,
     char shown[VALUE_SHOWN_SIZE];
     struct error why = {""};
     char *copy;
-    int rc = value_store(o, value, field_of(cfg, place, o), &why);
+    int rc = value_store(o, value, config_field(cfg, place, o), &why);
 
     if (rc == -EINVAL) {
         if (o->type == CONFIG_ADDRESS)
-            place->listener->is_address_wrong = true;
+            ((struct config_listener *)place->item)->is_address_wrong = true;
         config_place_show(place, where);
         value_show(value, shown);
+        if (o->type == CONFIG_URL && strchr(shown, '@') != NULL)
+            strcpy(shown, "..."); /* there may be a password in it */
         return config_error(errors, origin, "%s %s = %s: %s", where, o->key, shown, why.text);
     }
     if (rc != 0)
         return config_no_memory(errors);
-    if (place->listener != NULL || origin == NULL)
+    if (place->item != NULL || origin == NULL)
         return 0;
     copy = strdup(origin);
     if (copy == NULL)
@@ -346,136 +420,6 @@ int config_set(struct config *cfg, const char *path, const char *value, const ch
     return config_store(cfg, &place, o, slice_of(value), origin, errors);
 }
 
-/* ---- what holds between settings ---- */
-
-/* Port 0 is another port each time; a Unix socket's path may end as it likes. */
-static bool is_taken_once(const char *address)
-{
-    size_t n = strlen(address);
-
-    return strncmp(address, "unix:", 5) == 0 || n < 2 || strcmp(address + n - 2, ":0") != 0;
-}
-
-static int check_listener(struct config *cfg, size_t i, struct config_errors *errors)
-{
-    struct config_listener *l = &cfg->listeners[i];
-    struct config_place place = {CONFIG_SECTION_listener, l};
-    const struct config_option *address = &config_options[CONFIG_listener_address];
-    int rc;
-
-    if (l->address == NULL && strcmp(l->name, CONFIG_DEFAULT_LISTENER) == 0) {
-        rc = config_store(cfg, &place, address, slice_of(address->fallback), NULL, errors);
-        if (rc != 0)
-            return rc;
-    }
-    if (l->address == NULL && l->is_address_wrong)
-        return -EINVAL; /* that was said already */
-    if (l->address == NULL)
-        return config_error(errors, l->origin,
-                            "[listener.%s]: has no address; add one, such as address = %s",
-                            l->name, address->fallback);
-    for (size_t j = 0; j < i; j++)
-        if (cfg->listeners[j].address != NULL && is_taken_once(l->address) &&
-            strcmp(l->address, cfg->listeners[j].address) == 0)
-            return config_error(errors, l->origin,
-                                "[listener.%s] address = %s: is the address of [listener.%s] too",
-                                l->name, l->address, cfg->listeners[j].name);
-    return 0;
-}
-
-static int check_payload(const struct config *cfg, struct config_errors *errors)
-{
-    const char *payload_origin = cfg->origins[CONFIG_publish_max_payload];
-    char payload[VALUE_FORMAT_SIZE];
-    char body[VALUE_FORMAT_SIZE];
-
-    if (cfg->publish.max_payload_bytes <= cfg->publish.max_body_bytes)
-        return 0;
-    value_format_size(cfg->publish.max_payload_bytes, payload);
-    value_format_size(cfg->publish.max_body_bytes, body);
-    if (payload_origin != NULL)
-        return config_error(errors, payload_origin,
-                            "[publish] max_payload = %s: must not be larger than max_body (%s)",
-                            payload, body);
-    return config_error(errors, cfg->origins[CONFIG_publish_max_body],
-                        "[publish] max_body = %s: must not be smaller than max_payload (%s)", body,
-                        payload);
-}
-
-/* Where the journal is when nothing says it (systemd.exec(5), and the XDG base directories). */
-static int default_path(struct config *cfg, struct config_errors *errors)
-{
-    const char *state = getenv("STATE_DIRECTORY");
-    const char *xdg = getenv("XDG_STATE_HOME");
-    const char *home = getenv("HOME");
-    struct buf path = {0};
-
-    if (state != NULL && state[0] == '/')
-        buf_add(&path, state, strcspn(state, ":"));
-    else if (geteuid() == 0)
-        buf_add_text(&path, "/var/lib/sse-notify");
-    else if (xdg != NULL && xdg[0] == '/')
-        buf_printf(&path, "%s/sse-notify", xdg);
-    else if (home != NULL && home[0] == '/')
-        buf_printf(&path, "%s/.local/state/sse-notify", home);
-    else
-        return config_error(errors, NULL,
-                            "[journal] path: there is no home directory to put it in; set it, or "
-                            "type = memory");
-    buf_add_char(&path, '\0');
-    if (path.failed)
-        return config_no_memory(errors);
-    cfg->journal.path = path.p;
-    return 0;
-}
-
-static int name_node(struct config *cfg, struct config_errors *errors)
-{
-    char host[256] = "node";
-
-    if (cfg->journal.node_name != NULL)
-        return 0;
-    (void)gethostname(host, sizeof host - 1);
-    cfg->journal.node_name = strdup(host);
-    return cfg->journal.node_name == NULL ? config_no_memory(errors) : 0;
-}
-
-static int check_journal(struct config *cfg, struct config_errors *errors)
-{
-    char size[VALUE_FORMAT_SIZE];
-
-    if (name_node(cfg, errors) != 0)
-        return -1;
-    if (cfg->journal.window_bytes > cfg->journal.keep_bytes)
-        cfg->journal.window_bytes = cfg->journal.keep_bytes;
-    if (cfg->journal.type != CONFIG_JOURNAL_DISK)
-        return 0;
-    if (cfg->journal.keep_bytes < CONFIG_MIN_DISK_BYTES) {
-        value_format_size(cfg->journal.keep_bytes, size);
-        return config_error(errors, cfg->origins[CONFIG_journal_keep_bytes],
-                            "[journal] keep_bytes = %s: must be at least 1MiB with type = disk",
-                            size);
-    }
-    return cfg->journal.path == NULL ? default_path(cfg, errors) : 0;
-}
-
-int config_check(struct config *cfg, struct config_errors *errors)
-{
-    int worst = 0;
-    int rc;
-
-    if (cfg->listener_count == 0)
-        worst = add_listener(cfg, SLICE_LITERAL(CONFIG_DEFAULT_LISTENER), NULL, errors);
-    for (size_t i = 0; i < cfg->listener_count; i++) {
-        rc = check_listener(cfg, i, errors);
-        worst = rc != 0 ? rc : worst;
-    }
-    rc = check_payload(cfg, errors);
-    worst = rc != 0 ? rc : worst;
-    rc = check_journal(cfg, errors);
-    return rc != 0 ? rc : worst;
-}
-
 /* ---- all of it ---- */
 
 const char *config_file_of(const char *file)
@@ -506,15 +450,13 @@ static int set_override(struct config *cfg, const char *text, struct config_erro
     return rc;
 }
 
-int config_load(struct config *cfg, const char *file, const char *const *overrides, size_t count,
-                struct config_errors *errors)
+int config_read_sources(struct config *cfg, const char *file, const char *const *overrides,
+                        size_t count, struct config_errors *errors)
 {
     const char *path = config_file_of(file);
     int worst = 0;
     int rc;
 
-    if (config_init(cfg) != 0)
-        return config_no_memory(errors);
     if (path != NULL)
         worst = config_read_file(cfg, path, errors);
     rc = config_read_environment(cfg, environ, errors);
@@ -523,6 +465,18 @@ int config_load(struct config *cfg, const char *file, const char *const *overrid
         rc = set_override(cfg, overrides[i], errors);
         worst = rc != 0 ? rc : worst;
     }
+    return worst;
+}
+
+int config_load(struct config *cfg, const char *file, const char *const *overrides, size_t count,
+                struct config_errors *errors)
+{
+    int worst;
+    int rc;
+
+    if (config_init(cfg) != 0)
+        return config_no_memory(errors);
+    worst = config_read_sources(cfg, file, overrides, count, errors);
     rc = config_check(cfg, errors);
     worst = rc != 0 ? rc : worst;
     if (worst != 0)

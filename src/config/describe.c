@@ -26,14 +26,14 @@ static void add_wrapped(struct buf *out, const char *indent, struct slice text)
     buf_add_char(out, '\n');
 }
 
-/* What the option does, and what it may be. */
+/* What the option does, what it may be, and whether it can be changed while the daemon runs. */
 static void add_meaning(struct buf *out, const char *indent, const struct config_option *o)
 {
     struct buf text = {0};
 
     buf_printf(&text, "%s (", o->help);
     config_option_allowed(o, &text);
-    buf_add_char(&text, ')');
+    buf_add_text(&text, o->is_live ? ")" : "; takes a restart)");
     out->failed |= text.failed;
     add_wrapped(out, indent, buf_slice(&text));
     buf_fini(&text);
@@ -45,9 +45,12 @@ static void add_default(struct buf *out, const struct config_option *o)
     buf_printf(out, "%s =%s%s\n", o->key, o->fallback[0] == '\0' ? "" : " ", o->fallback);
 }
 
-static const char *title(enum config_section_id section)
+/* "streams", or "listener." and `name` of a family. */
+static void add_title(struct buf *out, const struct config_section *section, const char *name)
 {
-    return section == CONFIG_SECTION_listener ? "listener.NAME" : config_sections[section].name;
+    buf_add_text(out, section->name);
+    if (section->family != NULL)
+        buf_printf(out, ".%s", name);
 }
 
 static bool is_in(const struct config_option *o, size_t section)
@@ -66,9 +69,12 @@ int config_describe_help(struct buf *out)
                  "Settings by section, with their defaults. In a file, [section] on a line and\n"
                  "key = value below it; on the command line, -o section.key=value; in the\n"
                  "environment, SSE_NOTIFY_SECTION_KEY. Times take ms, s, min, h or d, sizes B,\n"
-                 "KiB, MiB, GiB or TiB.\n");
+                 "KiB, MiB, GiB or TiB. SIGHUP reads all of it again; where it says so, a change\n"
+                 "takes a restart.\n");
     for (size_t i = 0; i < CONFIG_SECTION_COUNT; i++) {
-        buf_printf(out, "\n[%s]\n", title((enum config_section_id)i));
+        buf_add_text(out, "\n[");
+        add_title(out, &config_sections[i], "NAME");
+        buf_add_text(out, "]\n");
         add_wrapped(out, "  ", slice_of(config_sections[i].help));
         for (EACH_OPTION(o)) {
             if (!is_in(o, i))
@@ -88,13 +94,16 @@ int config_describe_example(struct buf *out)
                  "#\n"
                  "# To change one, take away the '#' in front of it. Stronger than this file are\n"
                  "# the environment (SSE_NOTIFY_STREAMS_HEARTBEAT=30s) and the command line\n"
-                 "# (-o streams.heartbeat=30s). `sse-notify check-config -c FILE` finds mistakes.\n"
+                 "# (-o streams.heartbeat=30s). `sse-notify check-config -c FILE` finds mistakes,\n"
+                 "# and SIGHUP makes the daemon read it again.\n"
                  "# Made by `sse-notify check-config --example`.\n");
     for (size_t i = 0; i < CONFIG_SECTION_COUNT; i++) {
         buf_add_char(out, '\n');
         add_wrapped(out, "# ", slice_of(config_sections[i].help));
-        buf_printf(out, "[%s]\n", i == CONFIG_SECTION_listener ? "listener." CONFIG_DEFAULT_LISTENER
-                                                               : config_sections[i].name);
+        buf_add_char(out, '[');
+        add_title(out, &config_sections[i],
+                  config_sections[i].family == NULL ? "" : config_sections[i].family->example);
+        buf_add_text(out, "]\n");
         for (EACH_OPTION(o)) {
             if (!is_in(o, i))
                 continue;
@@ -130,7 +139,7 @@ static void add_row(struct buf *out, const struct config_option *o)
         buf_printf(out, "`%s`", o->fallback);
     buf_add_text(out, " | ");
     add_cell(out, buf_slice(&allowed));
-    buf_add_text(out, " | ");
+    buf_add_text(out, o->is_live ? " | reload | " : " | restart | ");
     add_cell(out, slice_of(o->help));
     buf_add_text(out, " |\n");
     buf_fini(&allowed);
@@ -163,7 +172,16 @@ static const char reference_sources[] =
     "```\n"
     "\n"
     "A key or section that is not known is a mistake, and so is an environment variable that\n"
-    "names a section of ours and no key of it. The daemon does not start with a mistake.\n";
+    "names a section of ours and no key of it. The daemon does not start with a mistake.\n"
+    "\n"
+    "## Changing settings of a daemon that runs\n"
+    "\n"
+    "SIGHUP (`systemctl reload`) makes the daemon read all four again. Settings whose `change`\n"
+    "below is `reload` are in force at once, also for the streams that are open, of which none\n"
+    "is touched; those that are `restart` stay as they are, and one line of the log names the\n"
+    "ones that have changed. The files of keys that `[auth]` names are read again, too. With\n"
+    "any mistake nothing is taken over at all: the log has every sentence of it, and what was\n"
+    "in force stays so.\n";
 
 static const char reference_syntax[] =
     "\n"
@@ -200,9 +218,12 @@ int config_describe_reference(struct buf *out)
     buf_add_text(out, reference_sources);
     buf_add_text(out, reference_syntax);
     for (size_t i = 0; i < CONFIG_SECTION_COUNT; i++) {
-        buf_printf(out, "\n## [%s]\n\n", title((enum config_section_id)i));
+        buf_add_text(out, "\n## [");
+        add_title(out, &config_sections[i], "NAME");
+        buf_add_text(out, "]\n\n");
         add_wrapped(out, "", slice_of(config_sections[i].help));
-        buf_add_text(out, "\n| key | default | allowed | what it does |\n|---|---|---|---|\n");
+        buf_add_text(out, "\n| key | default | allowed | change | what it does |\n"
+                          "|---|---|---|---|---|\n");
         for (EACH_OPTION(o))
             if (is_in(o, i))
                 add_row(out, o);

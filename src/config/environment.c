@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include "base/buf.h"
 #include "config_priv.h"
 #include "nearest_priv.h"
 
@@ -60,11 +61,13 @@ static bool is_of_kubernetes(struct slice rest)
            memmem(rest.p, rest.n, "_PORT", 5) != NULL;
 }
 
-/* The option that `rest` names in the section; of listeners its end, and `*listener` is what
- * stands before. NULL: none. */
+/* The option that `rest` names in the section; of a family its end, and `*item` is what stands
+ * before. NULL: none. */
 static const struct config_option *find_option(enum config_section_id section, struct slice rest,
-                                               struct slice *listener)
+                                               struct slice *item)
 {
+    bool is_family = config_sections[section].family != NULL;
+
     for (const struct config_option *o = config_options; o < config_options + CONFIG_OPTION_COUNT;
          o++) {
         size_t n = strlen(o->key);
@@ -73,34 +76,34 @@ static const struct config_option *find_option(enum config_section_id section, s
             continue;
         if (!is_upper_of(slice_make(rest.p + rest.n - n, n), o->key))
             continue;
-        *listener = slice_make(rest.p, rest.n - n);
-        if (section != CONFIG_SECTION_listener && listener->n == 0)
+        *item = slice_make(rest.p, rest.n - n);
+        if (!is_family && item->n == 0)
             return o;
-        if (section == CONFIG_SECTION_listener && listener->n > 1 &&
-            listener->p[listener->n - 1] == '_') {
-            listener->n--;
+        if (is_family && item->n > 1 && item->p[item->n - 1] == '_') {
+            item->n--;
             return o;
         }
     }
     return NULL;
 }
 
-/* The listener of that name in upper case, or a new one. */
-static int find_listener(struct config *cfg, struct slice upper, const char *origin,
-                         struct config_errors *errors, struct config_place *out)
+/* The item of that name in upper case, or a new one. */
+static int find_item(struct config *cfg, enum config_section_id section, struct slice upper,
+                     const char *origin, struct config_errors *errors, struct config_place *out)
 {
+    const struct config_family *family = config_sections[section].family;
     char name[MAX_NAME];
-    int n = snprintf(name, sizeof name, "listener.%.*s", SLICE_ARG(upper));
+    int n = snprintf(name, sizeof name, "%s.%.*s", config_sections[section].name, SLICE_ARG(upper));
 
-    for (size_t i = 0; i < cfg->listener_count; i++)
-        if (is_upper_of(upper, cfg->listeners[i].name)) {
-            *out = (struct config_place){CONFIG_SECTION_listener, &cfg->listeners[i]};
+    for (size_t i = 0; i < config_family_count(cfg, family); i++) {
+        *out = (struct config_place){section, config_family_item(cfg, family, i)};
+        if (is_upper_of(upper, config_item_name(family, out->item)))
             return 0;
-        }
+    }
     for (char *p = name; *p != '\0'; p++)
         *p = (char)tolower((unsigned char)*p);
     if (n < 0 || (size_t)n >= sizeof name) /* cut, so it could be taken for another */
-        return config_error(errors, origin, "the listener's name is too long");
+        return config_error(errors, origin, "%s's name is too long", family->one);
     return config_find_place(cfg, slice_of(name), origin, errors, out);
 }
 
@@ -118,12 +121,41 @@ static const struct config_option *near_option(struct slice rest, size_t most)
         name_of(o, name);
         nearest_offer(&nearest, rest, name);
         if (nearest.text != NULL && nearest.distance <= most &&
-            o->section != CONFIG_SECTION_listener) {
+            config_sections[o->section].family == NULL) {
             best = o;
             most = nearest.distance == 0 ? 0 : nearest.distance - 1;
         }
     }
     return best;
+}
+
+static void add_upper(struct buf *out, const char *text)
+{
+    for (; *text != '\0'; text++)
+        buf_add_char(out, (char)toupper((unsigned char)*text));
+}
+
+/* A variable of a family whose end is none of its keys: says which there are. */
+static int unknown_of_family(enum config_section_id section, const char *origin,
+                             struct config_errors *errors)
+{
+    const struct config_option *end = config_options + CONFIG_OPTION_COUNT;
+    const char *between = "";
+    struct buf text = {0};
+
+    buf_add_text(&text, PREFIX);
+    add_upper(&text, config_sections[section].name);
+    buf_add_text(&text, "_NAME");
+    for (const struct config_option *o = config_options; o < end; o++) {
+        if (o->section != section)
+            continue;
+        buf_printf(&text, "%s_", between);
+        add_upper(&text, o->key);
+        between = o + 2 < end && o[2].section == section ? ", " : " or ";
+    }
+    config_error(errors, origin, "unknown variable; write %.*s", SLICE_ARG(buf_slice(&text)));
+    buf_fini(&text);
+    return -EINVAL;
 }
 
 /* A variable that would be in `section`, NULL: in none of ours, and then it is a mistake only
@@ -134,10 +166,9 @@ static int unknown_variable(const struct config_section *section, struct slice r
     const struct config_option *near = near_option(rest, section == NULL ? MAX_SLIP : SIZE_MAX);
     char name[MAX_NAME];
 
-    if (section == &config_sections[CONFIG_SECTION_listener])
-        return config_error(errors, origin,
-                            "unknown variable; write " PREFIX "LISTENER_NAME_ADDRESS, _ROLE or "
-                            "_MODE");
+    if (section != NULL && section->family != NULL)
+        return unknown_of_family((enum config_section_id)(section - config_sections), origin,
+                                 errors);
     if (near != NULL) {
         name_of(near, name);
         return config_error(errors, origin, "unknown variable; did you mean " PREFIX "%s?", name);
@@ -154,19 +185,19 @@ static int read_variable(struct config *cfg, struct slice rest, const char *valu
     for (size_t i = 0; i < CONFIG_SECTION_COUNT; i++) {
         struct config_place place = {(enum config_section_id)i, NULL};
         struct slice key = rest;
-        struct slice listener;
+        struct slice item;
         const struct config_option *o;
         int rc = 0;
 
         if (!skip_word(&key, config_sections[i].name))
             continue;
-        o = find_option(place.section, key, &listener);
+        o = find_option(place.section, key, &item);
         if (o == NULL)
             return is_of_kubernetes(key)
                        ? 0
                        : unknown_variable(&config_sections[i], rest, origin, errors);
-        if (place.section == CONFIG_SECTION_listener)
-            rc = find_listener(cfg, listener, origin, errors, &place);
+        if (config_sections[i].family != NULL)
+            rc = find_item(cfg, place.section, item, origin, errors, &place);
         return rc != 0 ? rc : config_store(cfg, &place, o, slice_of(value), origin, errors);
     }
     return is_of_kubernetes(rest) ? 0 : unknown_variable(NULL, rest, origin, errors);

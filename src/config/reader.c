@@ -6,14 +6,14 @@
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
-#include "base/buf.h"
+#include "base/slurp.h"
 #include "config_priv.h"
 #include "value_priv.h"
 
 enum { ORIGIN_SIZE = 300 };
 
-/* `seen` has a row for each listener and one for all other sections. */
-enum { OTHER_SECTIONS = CONFIG_MAX_LISTENERS, SEEN_ROWS };
+/* `seen` has a row for each item of the largest family. */
+enum { SEEN_ROWS = CONFIG_MAX_LISTENERS };
 
 struct reader {
     struct config *cfg;
@@ -96,9 +96,7 @@ static int read_value(struct reader *r, const struct config_option *o, struct sl
 /* Remembers that this line sets `o`. Returns 0, or -EINVAL when another line did. */
 static int mark_seen(struct reader *r, const struct config_option *o)
 {
-    size_t row = r->place.listener == NULL ? OTHER_SECTIONS
-                                           : (size_t)(r->place.listener - r->cfg->listeners);
-    unsigned *seen = &r->seen[row][config_option_index(o)];
+    unsigned *seen = &r->seen[config_place_index(r->cfg, &r->place)][config_option_index(o)];
     char where[CONFIG_PLACE_SIZE];
 
     config_place_show(&r->place, where);
@@ -184,38 +182,18 @@ int config_read_text(struct config *cfg, const char *file, struct slice text,
     return worst;
 }
 
-/* Reads all of `fd` into `out`, one byte past the limit at most. Returns 0 or -errno. */
-static int slurp(int fd, struct buf *out)
-{
-    while (out->len <= CONFIG_MAX_FILE) {
-        size_t room = CONFIG_MAX_FILE + 1 - out->len;
-        ssize_t n;
-
-        if (room > 16 * 1024)
-            room = 16 * 1024;
-        if (buf_reserve(out, room) != 0)
-            return -ENOMEM;
-        n = read(fd, out->p + out->len, room);
-        if (n == 0)
-            return 0;
-        if (n < 0 && errno != EINTR)
-            return -errno;
-        if (n > 0)
-            out->len += (size_t)n;
-    }
-    return 0;
-}
-
 int config_read_file(struct config *cfg, const char *path, struct config_errors *errors)
 {
     struct buf text = {0};
     int fd = open(path, O_RDONLY | O_CLOEXEC);
-    int rc = fd < 0 ? -errno : slurp(fd, &text);
+    int rc = fd < 0 ? -errno : slurp(fd, CONFIG_MAX_FILE, &text);
 
     if (fd >= 0)
         close(fd);
     if (rc == -ENOMEM)
         rc = config_no_memory(errors);
+    else if (rc == -EFBIG)
+        rc = config_error(errors, path, "is larger than %d KiB", CONFIG_MAX_FILE / 1024);
     else if (rc != 0)
         rc = config_error(errors, path, "cannot be read: %s", strerror(-rc));
     else

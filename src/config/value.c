@@ -41,8 +41,8 @@ static const struct unit no_units[] = {{"", 1}, {NULL, 0}};
 typedef int store_fn(const struct config_option *o, struct slice text, void *field,
                      struct error *detail);
 
-static store_fn store_number, store_flag, store_word, store_mode, store_address, store_text,
-    store_list;
+static store_fn store_number, store_flag, store_word, store_set, store_mode, store_address,
+    store_text, store_url, store_list;
 
 /* "must be" BEFORE allowed AFTER */
 static const struct type {
@@ -57,10 +57,14 @@ static const struct type {
     [CONFIG_COUNT] = {store_number, no_units, "a whole number from ", ""},
     [CONFIG_FLAG] = {store_flag, NULL, "", ""},
     [CONFIG_WORD] = {store_word, NULL, "", ""},
+    [CONFIG_SET] = {store_set, NULL, "", ""},
     [CONFIG_MODE] = {store_mode, NULL, "an octal file mode from ", ", such as 0660"},
     [CONFIG_ADDRESS] = {store_address, NULL, "", ", such as 127.0.0.1:8080"},
     [CONFIG_TEXT] = {store_text, NULL, "a text of ", " without control characters"},
+    [CONFIG_URL] = {store_url, NULL, "", ", such as https://id.example.com/jwks.json, without a "
+                                         "password in it"},
     [CONFIG_ORIGINS] = {store_list, NULL, "", ""},
+    [CONFIG_HOSTS] = {store_list, NULL, "", ""},
     [CONFIG_NETWORKS] = {store_list, NULL, "", ""},
 };
 
@@ -91,11 +95,22 @@ void config_option_allowed(const struct config_option *o, struct buf *out)
     case CONFIG_WORD:
         add_words(o->words, out);
         break;
+    case CONFIG_SET:
+        add_words(o->words, out);
+        buf_add_text(out, ", or several of them, separated by spaces or commas");
+        break;
     case CONFIG_ADDRESS:
         buf_add_text(out, "HOST:PORT, *:PORT or unix:/PATH");
         break;
+    case CONFIG_URL:
+        buf_add_text(out, "an https URL, or an http one of this machine");
+        break;
     case CONFIG_ORIGINS:
         buf_printf(out, "up to %d origins such as https://app.example.com, separated by spaces or "
+                        "commas", CONFIG_MAX_LIST);
+        break;
+    case CONFIG_HOSTS:
+        buf_printf(out, "up to %d host names such as notify.example.com, separated by spaces or "
                         "commas", CONFIG_MAX_LIST);
         break;
     case CONFIG_NETWORKS:
@@ -248,6 +263,46 @@ static int store_word(const struct config_option *o, struct slice text, void *fi
     return -EINVAL;
 }
 
+/* Cuts the next item off a list; false at the end. */
+static bool next_item(struct slice *rest, struct slice *item)
+{
+    static const char separators[] = {' ', '\t', ','};
+
+    while (rest->n > 0 && memchr(separators, rest->p[0], sizeof separators) != NULL)
+        *rest = slice_make(rest->p + 1, rest->n - 1);
+    *item = slice_make(rest->p, 0);
+    while (item->n < rest->n && memchr(separators, rest->p[item->n], sizeof separators) == NULL)
+        item->n++;
+    *rest = slice_make(rest->p + item->n, rest->n - item->n);
+    return item->n > 0;
+}
+
+/* A word of value 0 is the empty set, beside which no other word can stand. */
+static int store_set(const struct config_option *o, struct slice text, void *field,
+                     struct error *detail)
+{
+    unsigned set = 0;
+    bool has_zero = false;
+    struct slice item;
+
+    while (next_item(&text, &item)) {
+        unsigned value;
+        struct config_option one = *o;
+
+        one.size = sizeof value;
+        if (store_word(&one, item, &value, detail) != 0)
+            return -EINVAL;
+        has_zero |= value == 0;
+        set |= value;
+    }
+    if (has_zero && set != 0) {
+        error_set(detail, "; none stands alone");
+        return -EINVAL;
+    }
+    put_number(o, set, field);
+    return 0;
+}
+
 /* ---- texts ---- */
 
 /* Takes `text`, NULL when it is empty, into the field of a char *. */
@@ -345,6 +400,49 @@ static int store_address(const struct config_option *o, struct slice text, void 
     return is_address(text) ? put_text(text, field) : -EINVAL;
 }
 
+/* ---- URLs ---- */
+
+/* Whether only this machine answers there. */
+static bool is_own_host(struct slice host)
+{
+    return slice_is_nocase(host, "localhost") || slice_is(host, "[::1]") ||
+           (is_ip(host, AF_INET) && memcmp(host.p, "127.", 4) == 0);
+}
+
+/* Keys must come unchanged: over TLS, or from this machine. A password in the URL would be in the
+ * log, too. */
+static bool is_url(struct slice text)
+{
+    bool is_tls = text.n > 8 && strncasecmp(text.p, "https://", 8) == 0;
+    bool is_plain = text.n > 7 && strncasecmp(text.p, "http://", 7) == 0;
+    struct slice host = slice_make(text.p + (is_tls ? 8 : 7), 0);
+    const char *colon;
+
+    if ((!is_tls && !is_plain) || memchr(text.p, '#', text.n) != NULL ||
+        memchr(text.p, ' ', text.n) != NULL || slice_has_control(text))
+        return false;
+    while (host.p + host.n < text.p + text.n && strchr("/?", host.p[host.n]) == NULL)
+        host.n++;
+    colon = port_colon(host);
+    if (colon != NULL && !is_port(slice_make(colon + 1, host.n - 1 - (size_t)(colon - host.p))))
+        return false;
+    if (colon != NULL)
+        host.n = (size_t)(colon - host.p);
+    if (host.n == 0 || memchr(host.p, '@', host.n) != NULL)
+        return false;
+    return is_tls || is_own_host(host);
+}
+
+static int store_url(const struct config_option *o, struct slice text, void *field,
+                     struct error *detail)
+{
+    (void)o;
+    (void)detail;
+    if (text.n > 0 && (text.n > 2000 || !is_url(text)))
+        return -EINVAL;
+    return put_text(text, field);
+}
+
 /* ---- lists ---- */
 
 static bool is_scheme(struct slice text)
@@ -371,6 +469,19 @@ static bool is_host(struct slice text)
     return true;
 }
 
+static void lower(char *text)
+{
+    for (char *p = text; *p != '\0'; p++)
+        *p = (char)tolower((unsigned char)*p);
+}
+
+/* Brings a host to the form that is compared. Returns whether it is one. */
+static bool normalise_host(char *text)
+{
+    lower(text);
+    return strcmp(text, "*") == 0 || is_host(slice_of(text));
+}
+
 /* Brings an origin to the form that browsers send (RFC 6454 6.2): lower case, and no port where
  * it is the scheme's own. Returns whether it is one. */
 static bool normalise_origin(char *text)
@@ -379,8 +490,7 @@ static bool normalise_origin(char *text)
     const char *colon;
     struct slice rest;
 
-    for (char *p = text; *p != '\0'; p++)
-        *p = (char)tolower((unsigned char)*p);
+    lower(text);
     if (strcmp(text, "*") == 0)
         return true;
     if (host == NULL || !is_scheme(slice_make(text, (size_t)(host - text))))
@@ -421,18 +531,17 @@ static void list_free(struct config_list *list)
     *list = (struct config_list){0};
 }
 
-/* Cuts the next item off; false at the end. */
-static bool next_item(struct slice *rest, struct slice *item)
+/* Whether it is an item of such a list; brings it to the form that is kept. */
+static bool normalise(enum config_type type, char *text)
 {
-    static const char separators[] = {' ', '\t', ','};
-
-    while (rest->n > 0 && memchr(separators, rest->p[0], sizeof separators) != NULL)
-        *rest = slice_make(rest->p + 1, rest->n - 1);
-    *item = slice_make(rest->p, 0);
-    while (item->n < rest->n && memchr(separators, rest->p[item->n], sizeof separators) == NULL)
-        item->n++;
-    *rest = slice_make(rest->p + item->n, rest->n - item->n);
-    return item->n > 0;
+    switch (type) {
+    case CONFIG_ORIGINS:
+        return normalise_origin(text);
+    case CONFIG_HOSTS:
+        return normalise_host(text);
+    default:
+        return is_network(text);
+    }
 }
 
 static int list_add(struct config_list *list, enum config_type type, struct slice item,
@@ -450,7 +559,7 @@ static int list_add(struct config_list *list, enum config_type type, struct slic
     if (copy == NULL)
         return -ENOMEM;
     list->items[list->count++] = copy;
-    if (item.n < 256 && (type == CONFIG_ORIGINS ? normalise_origin(copy) : is_network(copy)))
+    if (item.n < 256 && normalise(type, copy))
         return 0;
     error_set(detail, "; \"%s\" is not one", shown);
     return -EINVAL;
@@ -474,6 +583,51 @@ static int store_list(const struct config_option *o, struct slice text, void *fi
     return 0;
 }
 
+static bool is_same_text(const char *a, const char *b)
+{
+    return a == NULL || b == NULL ? a == b : strcmp(a, b) == 0;
+}
+
+static bool is_same_list(const struct config_list *a, const struct config_list *b)
+{
+    if (a->count != b->count)
+        return false;
+    for (size_t i = 0; i < a->count; i++)
+        if (!is_same_text(a->items[i], b->items[i]))
+            return false;
+    return true;
+}
+
+bool value_is_same(const struct config_option *o, const void *a, const void *b)
+{
+    struct config_list lists[2];
+    char *texts[2];
+
+    switch (o->type) {
+    case CONFIG_ADDRESS:
+    case CONFIG_TEXT:
+    case CONFIG_URL:
+        memcpy(&texts[0], a, sizeof texts[0]);
+        memcpy(&texts[1], b, sizeof texts[1]);
+        return is_same_text(texts[0], texts[1]);
+    case CONFIG_ORIGINS:
+    case CONFIG_HOSTS:
+    case CONFIG_NETWORKS:
+        memcpy(&lists[0], a, sizeof lists[0]);
+        memcpy(&lists[1], b, sizeof lists[1]);
+        return is_same_list(&lists[0], &lists[1]);
+    case CONFIG_TIME:
+    case CONFIG_SIZE:
+    case CONFIG_COUNT:
+    case CONFIG_FLAG:
+    case CONFIG_WORD:
+    case CONFIG_SET:
+    case CONFIG_MODE:
+        break;
+    }
+    return memcmp(a, b, o->size) == 0; /* numbers without padding */
+}
+
 void value_free(const struct config_option *o, void *field)
 {
     struct config_list list;
@@ -482,11 +636,13 @@ void value_free(const struct config_option *o, void *field)
     switch (o->type) {
     case CONFIG_ADDRESS:
     case CONFIG_TEXT:
+    case CONFIG_URL:
         memcpy(&text, field, sizeof text);
         free(text);
         memset(field, 0, sizeof text);
         break;
     case CONFIG_ORIGINS:
+    case CONFIG_HOSTS:
     case CONFIG_NETWORKS:
         memcpy(&list, field, sizeof list);
         list_free(&list);
@@ -497,6 +653,7 @@ void value_free(const struct config_option *o, void *field)
     case CONFIG_COUNT:
     case CONFIG_FLAG:
     case CONFIG_WORD:
+    case CONFIG_SET:
     case CONFIG_MODE:
         break;
     }
@@ -518,4 +675,120 @@ void value_show(struct slice text, char out[VALUE_SHOWN_SIZE])
         out[i] = c < 0x20 || c == 0x7f || (c >= 0x80 && !is_utf8) ? '?' : text.p[i];
     }
     snprintf(out + n, VALUE_SHOWN_SIZE - n, "%s", n < text.n ? "..." : n == 0 ? "\"\"" : "");
+}
+
+/* ---- printing ---- */
+
+static uint64_t number_of(const struct config_option *o, const void *field)
+{
+    uint32_t narrow;
+    uint64_t number;
+
+    if (o->size == sizeof narrow) {
+        memcpy(&narrow, field, sizeof narrow);
+        return narrow;
+    }
+    memcpy(&number, field, sizeof number);
+    return number;
+}
+
+/* In the largest unit that it is whole numbers of. */
+static void print_time(uint64_t ms, struct buf *out)
+{
+    const struct unit *unit = time_units;
+
+    while (ms != 0 && unit[1].name != NULL && ms % unit[1].factor == 0)
+        unit++;
+    buf_add_u64(out, ms / unit->factor);
+    if (ms != 0)
+        buf_add_text(out, unit->name);
+}
+
+static void print_size(uint64_t bytes, struct buf *out)
+{
+    char text[VALUE_FORMAT_SIZE];
+
+    value_format_size(bytes, text);
+    buf_add_text(out, text);
+}
+
+static void print_words(const struct config_option *o, uint64_t value, struct buf *out)
+{
+    const char *separator = "";
+
+    for (const struct config_word *w = o->words; w->text != NULL; w++) {
+        bool is_in = o->type == CONFIG_SET && value != 0 ? (value & w->value) != 0
+                                                        : value == w->value;
+
+        if (!is_in)
+            continue;
+        buf_add_text(out, separator);
+        buf_add_text(out, w->text);
+        separator = ",";
+    }
+}
+
+static void print_text(const struct config_option *o, const void *field, struct buf *out)
+{
+    const char *text;
+
+    memcpy(&text, field, sizeof text);
+    if (text == NULL)
+        return;
+    if (o->type != CONFIG_URL || strchr(text, '?') == NULL) {
+        buf_add_text(out, text);
+        return;
+    }
+    buf_add(out, text, strcspn(text, "?"));
+    buf_add_text(out, "?...");
+}
+
+static void print_list(const struct config_list *list, struct buf *out)
+{
+    for (size_t i = 0; i < list->count; i++) {
+        if (i > 0)
+            buf_add_char(out, ' ');
+        buf_add_text(out, list->items[i]);
+    }
+}
+
+int value_print(const struct config_option *o, const void *field, struct buf *out)
+{
+    mode_t mode;
+    bool flag;
+
+    switch (o->type) {
+    case CONFIG_TIME:
+        print_time(number_of(o, field), out);
+        break;
+    case CONFIG_SIZE:
+        print_size(number_of(o, field), out);
+        break;
+    case CONFIG_COUNT:
+        buf_add_u64(out, number_of(o, field));
+        break;
+    case CONFIG_FLAG:
+        memcpy(&flag, field, sizeof flag);
+        buf_add_text(out, flag ? "yes" : "no");
+        break;
+    case CONFIG_WORD:
+    case CONFIG_SET:
+        print_words(o, number_of(o, field), out);
+        break;
+    case CONFIG_MODE:
+        memcpy(&mode, field, sizeof mode);
+        buf_printf(out, "%04o", (unsigned)mode);
+        break;
+    case CONFIG_ADDRESS:
+    case CONFIG_TEXT:
+    case CONFIG_URL:
+        print_text(o, field, out);
+        break;
+    case CONFIG_HOSTS:
+    case CONFIG_ORIGINS:
+    case CONFIG_NETWORKS:
+        print_list(field, out);
+        break;
+    }
+    return out->failed ? -ENOMEM : 0;
 }

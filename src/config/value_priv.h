@@ -12,6 +12,13 @@ enum { VALUE_SHOWN_SIZE = 80, VALUE_FORMAT_SIZE = 32 };
  * Returns 0; -EINVAL with "must be ..." in `why`, or -ENOMEM, and then the field is unchanged. */
 int value_store(const struct config_option *o, struct slice text, void *field, struct error *why);
 
+/* Whether two fields of `o` hold the same value. */
+bool value_is_same(const struct config_option *o, const void *a, const void *b);
+
+/* Appends the value as it could stand in a file; of a URL without its query. Returns 0 or
+ * -ENOMEM. */
+int value_print(const struct config_option *o, const void *field, struct buf *out);
+
 /* Frees what a field of `o` holds and empties it. */
 void value_free(const struct config_option *o, void *field);
 

@@ -6,8 +6,10 @@
 #include <errno.h>
 #include <stddef.h>
 #include <stdlib.h>
+#include "base/clock.h"
 #include "base/log.h"
 #include "net/loop.h"
+#include "net/proxy_protocol.h"
 #include "router_priv.h"
 
 static struct conn *conn_of_sock(struct sock *s)
@@ -76,8 +78,9 @@ static void ask_resume(struct conn *c)
     if (c->is_resumed)
         return;
     c->is_resumed = true;
-    c->bytes->next_resumed = server->resumed;
-    server->resumed = c;
+    c->bytes->next_resumed = NULL;
+    *server->resumed_end = c;
+    server->resumed_end = &c->bytes->next_resumed;
     loop_wake(server->socks.loop);
 }
 
@@ -196,23 +199,25 @@ static void log_answer(struct conn *c, const struct http_request *r, int status,
               log_u64("bytes", bytes), log_u64("ms", now_ms(c) - r->began_ms));
 }
 
-static void end_request(struct conn *c)
+static void end_request(struct conn *c, int status)
 {
     struct http_request *r = c->request;
+    struct http_server *server = conn_server(c);
 
     c->request = NULL;
-    conn_server(c)->stats->requests++;
-    server_put_request(conn_server(c), r);
+    server->stats->requests++;
+    if (status >= 400)
+        server->stats->requests_refused++;
+    server->answered[r->route * STATUS_SLOTS + status_slot(status)]++;
+    server_put_request(server, r);
 }
 
 void conn_answer(struct conn *c, int status, struct slice head, struct slice body, bool is_kept)
 {
     int error = send_answer(c, head, body);
 
-    if (status >= 400)
-        conn_server(c)->stats->requests_refused++;
     log_answer(c, c->request, status, head.n + body.n);
-    end_request(c);
+    end_request(c, status);
     c->is_kept = is_kept;
     if (error == -ENOMEM) {
         conn_cut_for_memory(c);
@@ -232,7 +237,7 @@ struct http_stream *conn_open_stream(struct conn *c, const struct http_stream_ev
                                      void *ctx)
 {
     c->peer = c->request->peer; /* a proxy's client, where the proxy is believed */
-    end_request(c);
+    end_request(c, 200);
     drop_bytes(c);
     c->stream = (struct http_stream){events, ctx};
     c->has_end = false; /* the socket tells it again */
@@ -266,6 +271,7 @@ static void route(struct conn *c, struct http_request *r)
     }
     router_match(server->router, http_request_path(r), r->role, r->method, &match);
     if (match.handler != NULL) {
+        r->route = match.row;
         request_set_params(r, match.params, match.param_count);
         match.handler(server->ctx, r);
     } else if (match.methods == 0) {
@@ -303,6 +309,7 @@ static bool begin_request(struct conn *c)
     r->conn = c;
     r->peer = c->peer;
     r->role = (enum http_role)c->role;
+    r->is_local = c->is_local;
     r->began_ms = now_ms(c);
     c->request = r;
     return true;
@@ -336,6 +343,20 @@ static void on_head(struct conn *c, size_t more)
         conn_cut(c);
 }
 
+/* False: there is no room for what the request has grown by, which was answered. */
+static bool has_room(struct conn *c)
+{
+    struct http_request *r = c->request;
+
+    if (server_has_room(conn_server(c), r))
+        return true;
+    conn_server(c)->stats->requests_refused_for_memory++;
+    http_response_header(r, "Retry-After", SLICE_LITERAL("1"));
+    response_refuse(r, 503, "The requests that are being received hold as much memory as "
+                            "limits.max_memory leaves them; try again later.");
+    return false;
+}
+
 /* Reads on in the request, or begins one; *p and *n move on. False: more bytes are needed. */
 static bool step(struct conn *c, const char **p, size_t *n)
 {
@@ -344,6 +365,8 @@ static bool step(struct conn *c, const char **p, size_t *n)
 
     *p += used;
     *n -= used;
+    if (h1_message(c->request->reader)->arena.cap != c->request->counted && !has_room(c))
+        return true;
     switch (result) {
     case H1_MORE:
         return false;
@@ -379,10 +402,24 @@ static void set_read_deadline(struct conn *c)
     }
 }
 
+/* Whether one more may be handled of those that came together. */
+static bool has_turn(uint64_t *pipelined_us)
+{
+    uint64_t now_us = clock_mono_us();
+
+    if (*pipelined_us == 0)
+        *pipelined_us = now_us;
+    return now_us - *pipelined_us < PIPELINED_US;
+}
+
 /* Reads requests out of the bytes and has them handled, one after another, as long as each is
- * answered within its handler; bytes behind one that is not are stashed. */
+ * answered within its handler; bytes behind one that is not are stashed, and so are those behind
+ * many, for the turn's end. */
 static void conn_feed(struct conn *c, const char *p, size_t n)
 {
+    uint64_t pipelined_us = 0; /* when the second was begun; 0: not yet */
+    bool is_first = true;
+
     c->is_feeding = true;
     while (c->state == CONN_READING) {
         if (c->request == NULL) {
@@ -390,8 +427,9 @@ static void conn_feed(struct conn *c, const char *p, size_t n)
                 p++;
                 n--;
             }
-            if (n == 0)
+            if (n == 0 || (!is_first && !has_turn(&pipelined_us)))
                 break;
+            is_first = false;
             if (!begin_request(c)) {
                 conn_cut_for_memory(c);
                 break;
@@ -404,6 +442,10 @@ static void conn_feed(struct conn *c, const char *p, size_t n)
     if (c->state == CONN_HANDLING || (c->state == CONN_FLUSHING && c->is_kept)) {
         if (n > 0)
             stash(c, p, n);
+    } else if (c->state == CONN_READING && c->request == NULL && n > 0) {
+        stash(c, p, n);
+        if (c->state == CONN_READING)
+            ask_resume(c);
     } else if (c->state == CONN_READING && c->has_end) {
         conn_cut(c);
     } else if (c->state == CONN_READING && c->request != NULL) {
@@ -411,12 +453,43 @@ static void conn_feed(struct conn *c, const char *p, size_t n)
     }
 }
 
+/* ---- what comes before the first request ---- */
+
+static void await_request(struct conn *c)
+{
+    if (c->state == CONN_READING && c->request == NULL)
+        sock_deadline(&c->sock, in_ms(c, conn_server(c)->limits->idle_timeout_ms));
+}
+
+/* The header so far, with what may come behind it. */
+static void read_proxy_header(struct conn *c)
+{
+    struct slice bytes = buf_slice(&c->bytes->stash);
+    ssize_t used = proxy_header_read(bytes, &c->peer);
+    struct buf stash;
+
+    if (used == 0)
+        return;
+    if (used < 0) {
+        conn_server(c)->stats->proxy_headers_refused++;
+        conn_cut(c);
+        return;
+    }
+    stash = c->bytes->stash;
+    c->bytes->stash = (struct buf){0};
+    drop_bytes(c);
+    enter(c, CONN_READING);
+    conn_feed(c, bytes.p + used, bytes.n - (size_t)used);
+    buf_fini(&stash);
+    await_request(c);
+}
+
 /* ---- what comes from outside ---- */
 
 static void on_end(struct conn *c)
 {
-    if (c->state == CONN_HANDLING)
-        c->has_end = true; /* half-closed: it may still read the answer */
+    if (c->state == CONN_HANDLING || (c->state == CONN_READING && stashed(c) > 0))
+        c->has_end = true; /* half-closed: it may still read the answers */
     else
         conn_cut(c);
 }
@@ -436,6 +509,11 @@ static void on_readable(struct conn *c)
         return;
     }
     switch ((enum conn_state)c->state) {
+    case CONN_ANNOUNCED:
+        stash(c, server->read, (size_t)n);
+        if (c->state == CONN_ANNOUNCED)
+            read_proxy_header(c);
+        break;
     case CONN_READING:
         if (stashed(c) > 0) /* not gone on with yet: these come after it */
             stash(c, server->read, (size_t)n);
@@ -521,6 +599,10 @@ void conn_on_deadline(struct sock *s, uint64_t at_ms)
     struct conn *c = conn_of_sock(s);
 
     switch ((enum conn_state)c->state) {
+    case CONN_ANNOUNCED:
+        conn_server(c)->stats->timeouts_header++;
+        conn_cut(c);
+        break;
     case CONN_READING:
         on_read_timeout(c);
         break;
@@ -544,6 +626,8 @@ void conn_on_deadline(struct sock *s, uint64_t at_ms)
 static unsigned wanted(const struct conn *c)
 {
     switch ((enum conn_state)c->state) {
+    case CONN_ANNOUNCED:
+        return NET_READ;
     case CONN_READING:
     case CONN_HANDLING:
         return c->has_end || stashed(c) >= MAX_STASH ? 0 : NET_READ;
@@ -568,8 +652,10 @@ void conn_settle(struct conn *c)
 void conn_begin(struct conn *c)
 {
     on_readable(c);
-    if (c->state == CONN_READING && c->request == NULL)
-        sock_deadline(&c->sock, in_ms(c, conn_server(c)->limits->idle_timeout_ms));
+    if (c->state == CONN_ANNOUNCED)
+        sock_deadline(&c->sock, in_ms(c, conn_server(c)->limits->header_timeout_ms));
+    else
+        await_request(c);
     conn_settle(c);
 }
 

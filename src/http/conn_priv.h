@@ -15,7 +15,9 @@
 enum {
     READ_SIZE = 65536,      /* of the one buffer that all connections read into */
     MAX_STASH = 65536,      /* bytes kept of what comes while a request has no answer yet */
+    LARGE_REQUEST = 65536,  /* smaller ones are let in past max_pending */
     MAX_POOL = 64,          /* request objects kept for the next requests */
+    PIPELINED_US = 300,     /* of requests behind a first, before other connections have theirs */
     WRITE_TIMEOUT_MS = 30000,
     LINGER_MS = 3000,
     MAX_LINGER = 16 << 20,  /* bytes thrown away while lingering */
@@ -23,6 +25,7 @@ enum {
 
 /* A connection's life; any state may go to dead.
  *
+ *   announced -> reading (it begins with a PROXY header)
  *   reading -> handling -> reading (kept alive)
  *           \           \-> flushing -> reading or lingering
  *            \           \-> streaming -> lingering
@@ -33,6 +36,7 @@ enum conn_state {
     CONN_FLUSHING,  /* the socket did not take the answer at once */
     CONN_STREAMING, /* it is an open stream, which has no request any more */
     CONN_LINGERING, /* our end is sent: awaits the peer's, so that the answer is not lost */
+    CONN_ANNOUNCED, /* its PROXY header is awaited, and stashed as it comes */
     CONN_DEAD,      /* closed; on the list of the dead, freed at the end of the turn */
 };
 
@@ -65,6 +69,7 @@ struct conn {
     struct peer peer;
     uint8_t state;              /* enum conn_state */
     uint8_t role : 2;
+    bool is_local : 1;
     bool is_feeding : 1;        /* conn_feed is running: it goes on itself */
     bool is_resumed : 1;        /* in the list of those to go on with; has bytes, even if dead */
     bool has_end : 1;           /* the peer has sent its end */
@@ -81,10 +86,14 @@ struct http_server {
     struct stats *stats;
     struct pool conns;          /* struct conn */
     struct conn *dead;
-    struct conn *resumed;
+    struct conn *resumed;       /* the first of those to go on with */
+    struct conn **resumed_end;
     size_t count;               /* connections that are not dead */
     struct http_request *pool;
     size_t pool_count;
+    const struct http_route *routes;
+    size_t route_count;
+    uint64_t *answered;         /* a row of STATUS_SLOTS a route, the first for none */
     bool is_draining;
     bool has_to_drain;          /* the walk of `conns` looks for idle ones to close */
     struct buf head;            /* the response head being made */
@@ -104,6 +113,8 @@ static inline struct http_server *conn_server(const struct conn *c)
 /* ---- server.c ---- */
 struct http_request *server_take_request(struct http_server *server); /* NULL: no memory */
 void server_put_request(struct http_server *server, struct http_request *r);
+/* Counts what the request has grown by; false: it is too large for what is left of max_pending. */
+bool server_has_room(struct http_server *server, struct http_request *r);
 struct slice server_date_line(struct http_server *server); /* RFC 9110 6.6.1, of now, with CRLF */
 
 /* ---- conn.c ---- */
@@ -143,6 +154,11 @@ void conn_linger(struct conn *c);
 void conn_settle(struct conn *c);
 
 /* ---- response.c ---- */
+
+/* Every status that http_status_title knows has a slot, and all others one together. */
+enum { STATUS_SLOTS = 37 };
+size_t status_slot(int status);
+int status_of_slot(size_t slot); /* 0 for the others' */
 
 /* http_problem for what never became a request: answers and does not keep the connection. */
 void response_refuse(struct http_request *r, int status, const char *detail);

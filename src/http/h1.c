@@ -158,6 +158,12 @@ void h1_destroy(struct h1 *h)
     free(h);
 }
 
+void h1_set_limits(struct h1 *h, size_t max_head, size_t max_body)
+{
+    h->max_head = max_head;
+    h->max_body = max_body;
+}
+
 void h1_reset(struct h1 *h, size_t keep)
 {
     struct h1_message *m = &h->message;
@@ -166,7 +172,7 @@ void h1_reset(struct h1 *h, size_t keep)
         buf_fini(&m->arena);
     m->arena.len = 0;
     m->arena.failed = false;
-    m->method = m->target = m->body = (struct h1_span){0};
+    m->method = m->target = m->host = m->body = (struct h1_span){0};
     m->minor = 1;
     m->is_persistent = false;
     m->framing = H1_NO_BODY;
@@ -375,6 +381,8 @@ static int note_field(struct h1 *h, const struct h1_field *field, struct framing
 
     if (name.n == 4 && slice_is_nocase(name, "Host")) {
         f->hosts++;
+        m->host.at = value.n == 0 ? field->name.at : (uint32_t)(value.p - m->arena.p);
+        m->host.n = (uint32_t)value.n;
         if (!is_host(value))
             return (int)refuse(h, 400, "The Host header is not a host name.");
     } else if (name.n == 6 && slice_is_nocase(name, "Expect") && m->minor > 0) {

@@ -35,6 +35,7 @@ struct h1_message {
     bool is_persistent;     /* the client wants the connection kept (RFC 9112 9.3) */
     enum h1_body framing;
     enum h1_expect expect;
+    struct h1_span host;    /* the value of Host; at = 0: there is none */
     struct h1_span body;
     size_t field_count;
     struct h1_field fields[H1_MAX_FIELDS];
@@ -54,6 +55,9 @@ enum h1_result {
  * framing, both in bytes and below 2 GiB. NULL for want of memory. Pair: h1_destroy. */
 struct h1 *h1_create(size_t max_head, size_t max_body);
 void h1_destroy(struct h1 *h);
+
+/* Other bounds, for the message to come: after h1_create or h1_reset. */
+void h1_set_limits(struct h1 *h, size_t max_head, size_t max_body);
 
 /* Makes the reader ready for a new message. An arena that grew past `keep` bytes is freed. */
 void h1_reset(struct h1 *h, size_t keep);

@@ -35,13 +35,15 @@ void request_reset(struct http_request *r)
 {
     struct h1 *reader = r->reader;
     struct buf headers = r->headers;
+    size_t counted = r->counted;
 
     h1_reset(reader, REQUEST_KEEP_ARENA);
     if (headers.cap > REQUEST_KEEP_ARENA)
         buf_fini(&headers);
     headers.len = 0;
     headers.failed = false;
-    *r = (struct http_request){.reader = reader, .headers = headers, .method = HTTP_OTHER};
+    *r = (struct http_request){
+        .reader = reader, .headers = headers, .counted = counted, .method = HTTP_OTHER};
 }
 
 static enum http_method method_of(struct slice name)
@@ -77,19 +79,10 @@ static struct slice after_authority(struct slice target)
     return slice_make(target.p + n, target.n - n);
 }
 
-static bool is_hex(char c)
-{
-    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F');
-}
-
-static unsigned hex_value(char c)
-{
-    return c <= '9' ? (unsigned)(c - '0') : (unsigned)((c | 0x20) - 'a' + 10);
-}
-
 static bool is_escape(struct slice s, size_t at)
 {
-    return s.p[at] == '%' && s.n - at > 2 && is_hex(s.p[at + 1]) && is_hex(s.p[at + 2]);
+    return s.p[at] == '%' && s.n - at > 2 && hex_value(s.p[at + 1]) >= 0 &&
+           hex_value(s.p[at + 2]) >= 0;
 }
 
 bool percent_is_valid(struct slice s)
@@ -234,6 +227,11 @@ enum http_role http_request_role(const struct http_request *r)
     return r->role;
 }
 
+bool http_request_is_local(const struct http_request *r)
+{
+    return r->is_local;
+}
+
 const struct peer *http_request_peer(const struct http_request *r)
 {
     return &r->peer;
@@ -263,6 +261,13 @@ struct slice http_request_header(const struct http_request *r, const char *name)
             strncasecmp(m->arena.p + m->fields[i].name.at, name, n) == 0)
             return header_value(m, i);
     return slice_make(NULL, 0);
+}
+
+struct slice http_request_host(const struct http_request *r)
+{
+    const struct h1_message *m = h1_message(r->reader);
+
+    return slice_make(m->host.at == 0 ? NULL : m->arena.p + m->host.at, m->host.n);
 }
 
 struct slice http_request_header_last(const struct http_request *r, const char *name)

@@ -15,7 +15,9 @@ struct http_request {
     struct conn *conn;         /* NULL in tests that have none */
     struct peer peer;
     enum http_role role;
+    bool is_local;
     enum http_method method;
+    size_t route;              /* its row in the table of routes, from 1; 0: it has reached none */
     struct h1_span path;       /* in the reader's arena; empty: "/" */
     struct h1_span query;
     size_t param_count;
@@ -26,6 +28,7 @@ struct http_request {
     uint64_t began_ms;         /* its first byte was read */
     enum { AWAITS_NOTHING, AWAITS_HEAD, AWAITS_BODY } awaits; /* what its deadline is set for */
     bool has_head;
+    size_t counted;            /* bytes of the reader's arena, as in stats.request_bytes */
     http_abandoned_fn *on_abandoned;
     void *abandoned_ctx;
 };

@@ -25,6 +25,11 @@ static const char *const method_names[] = {
     [HTTP_PATCH] = "PATCH",
 };
 
+const char *http_method_name(enum http_method method)
+{
+    return method < HTTP_OTHER ? method_names[method] : "other";
+}
+
 /* Whether `raw`, percent-decoded, is `literal`. */
 static bool segment_is(struct slice raw, struct slice literal)
 {
@@ -138,6 +143,7 @@ void router_match(const struct router *router, struct slice path, enum http_role
         out->methods |= 1u << row->route->method;
         if (row->route->method == method) {
             out->handler = row->route->handler;
+            out->row = i + 1;
             out->param_count = gather(row, segments, out->params);
             return;
         }

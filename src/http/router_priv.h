@@ -12,6 +12,7 @@ struct router; /* the table of routes with its patterns cut, once and not for ea
 
 struct router_match {
     http_handler *handler;  /* NULL: none for that method */
+    size_t row;             /* of the handler in the table, from 1; 0: none */
     unsigned methods;       /* without a handler: bits 1 << enum http_method, of all rows of that
                              * path; 0: unknown */
     size_t param_count;

@@ -46,6 +46,15 @@ ssize_t http_stream_writev(struct http_stream *s, const struct iovec *iov, int c
     return sock_writev(&conn_of_stream(s)->sock, iov, count);
 }
 
+void http_streams_write(struct write *writes, size_t count)
+{
+    struct loop *loop = conn_server(conn_of_stream(writes[0].to))->socks.loop;
+
+    for (size_t i = 0; i < count; i++)
+        writes[i].to = &conn_of_stream(writes[i].to)->sock;
+    socks_write(loop, writes, count);
+}
+
 void http_stream_want_write(struct http_stream *s)
 {
     struct conn *c = conn_of_stream(s);

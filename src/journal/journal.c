@@ -27,6 +27,11 @@ void journal_start(struct journal *j, const struct journal_events *events, void 
     j->ops->start(j);
 }
 
+int journal_give_to(struct journal *j, uid_t uid, gid_t gid)
+{
+    return j->ops->give_to == NULL ? 0 : j->ops->give_to(j, uid, gid);
+}
+
 void journal_close(struct journal *j)
 {
     if (j != NULL)

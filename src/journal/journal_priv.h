@@ -8,6 +8,7 @@ struct journal_ops {
     struct journal *(*open)(const struct journal_options *options, struct ev_loop *ev,
                             struct stats *stats, struct error *why);
     void (*start)(struct journal *j);
+    int (*give_to)(struct journal *j, uid_t uid, gid_t gid); /* NULL: it has no files */
     void (*close)(struct journal *j);
     void (*append)(struct journal *j, const struct notification *n, uint64_t wall_ms,
                    struct journal_append *append);

@@ -215,6 +215,7 @@ static void memory_get_status(const struct journal *j, struct journal_status *ou
         .is_up = true,
         .entries = history_count(m->history),
         .bytes = history_bytes(m->history),
+        .oldest_ms = history_oldest_ms(m->history, m->now_ms),
     };
 }
 

@@ -149,6 +149,8 @@ int crew_start(struct crew *crew, const struct load_plan *plan, const struct tem
     if (crew->shared->news_fd < 0)
         return error_set(why, "eventfd: %s", strerror(errno));
     fflush(NULL); /* or what is buffered would be there twice */
+    atomic_store(&crew->shared->look_us[0], (unsigned)plan->look_ms * 1000);
+    atomic_store(&crew->shared->look_us[1], (unsigned)plan->look_ms * 1000);
     rc = start_all(crew, templates, processes);
     if (rc != 0)
         return error_set(why, "cannot start %u processes: %s", processes, strerror(-rc));
@@ -205,12 +207,24 @@ bool crew_is_done(const struct crew *crew)
     return true;
 }
 
+bool crew_has_lost(const struct crew *crew)
+{
+    for (unsigned i = 0; i < crew->count; i++) {
+        siginfo_t ended = {0};
+
+        if (waitid(P_PID, (id_t)crew->pids[i], &ended, WEXITED | WNOHANG | WNOWAIT) != 0 ||
+            ended.si_pid != 0)
+            return true;
+    }
+    return false;
+}
+
 void crew_do(struct crew *crew, enum reader_command command)
 {
     uint64_t give_up_ms = clock_mono_ms() + DO_MS;
 
     crew_command(crew, command);
-    while (!crew_is_done(crew) && clock_mono_ms() < give_up_ms)
+    while (!crew_is_done(crew) && clock_mono_ms() < give_up_ms && !crew_has_lost(crew))
         crew_wait(crew, 100);
 }
 
@@ -266,6 +280,8 @@ void crew_heads(const struct crew *crew, struct histogram *into)
 
 const char *crew_failure(const struct crew *crew)
 {
+    if (crew_has_lost(crew))
+        return "a process that holds streams has ended: it had no memory, or was killed";
     for (unsigned i = 0; i < crew->count; i++) {
         if (atomic_load(&crew->shared->part[i].has_failed))
             return crew->shared->part[i].failure;

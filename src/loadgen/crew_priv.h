@@ -46,6 +46,9 @@ bool crew_is_done(const struct crew *crew);
 /* The last command and its end, for those that take no time to speak of. */
 void crew_do(struct crew *crew, enum reader_command command);
 
+/* Whether one of the processes has ended, for want of memory as a rule. */
+bool crew_has_lost(const struct crew *crew);
+
 /* Sleeps until a reader has something to tell, `ms` at most. */
 void crew_wait(const struct crew *crew, int ms);
 

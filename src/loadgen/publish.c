@@ -17,6 +17,8 @@ enum {
     MAX_WAIT_NS = 50 * 1000 * 1000,
 };
 
+#define OVERDUE_NS 10000000000u /* behind the end, to send what was due before it */
+
 /* One phase while it runs. */
 struct loop {
     struct run *run;
@@ -26,7 +28,7 @@ struct loop {
     uint64_t end_ns;
     uint64_t due;         /* how many the open loop has sent */
     uint64_t window;      /* of the closed loop, in deliveries */
-    bool looks;           /* we look by the clock */
+    unsigned look_us;     /* we look by the clock; 0: are woken */
 };
 
 static bool has_fanouts(const struct load_phase *phase)
@@ -44,17 +46,15 @@ static bool is_enough(const struct loop *l)
     return l->phase->count > 0 && l->run->publishers.sent >= l->phase->count;
 }
 
-/* The users that a phase publishes to. */
-static uint64_t users_of(const struct loop *l)
-{
-    uint64_t users = l->run->plan->users;
-
-    return l->phase->kind == LOAD_MIXED && users > MIXED_STREAMS ? MIXED_STREAMS : users;
-}
-
 static uint64_t due_ns(const struct loop *l)
 {
     return l->begin_ns + (uint64_t)((double)l->due * 1e9 / (double)l->phase->rate);
+}
+
+/* Whether the open loop has something to send yet. What was due in time is sent, however late. */
+static bool is_due(const struct loop *l)
+{
+    return !is_enough(l) && due_ns(l) < l->end_ns;
 }
 
 /* The open loop: what is due by now. Returns how long until the next. */
@@ -62,13 +62,13 @@ static uint64_t send_due(struct loop *l)
 {
     uint64_t now_ns = clock_mono_ns();
 
-    for (int i = 0; i < BURST && due_ns(l) <= now_ns && !is_enough(l); i++) {
+    for (int i = 0; i < BURST && due_ns(l) <= now_ns && is_due(l); i++) {
         struct publisher *c = publishers_free(&l->run->publishers);
         uint64_t user;
 
         if (c == NULL)
             return 1000 * 1000; /* an answer comes first */
-        user = publisher_pick_user(c, users_of(l));
+        user = publisher_pick_user(c);
         histogram_add(&l->run->late_ns, now_ns - due_ns(l));
         publisher_ask(c, &user, 1, due_ns(l));
         l->due++;
@@ -92,7 +92,7 @@ static bool fill_window(struct loop *l)
         if (c == NULL)
             return false;
         for (unsigned k = 0; k < batch; k++)
-            channels[k] = publisher_pick_user(c, l->run->plan->users);
+            channels[k] = publisher_pick_user(c);
         publisher_ask(c, channels, batch, clock_mono_ns());
         under_way += p->expected[CLASS_UNICAST] - before;
     }
@@ -128,7 +128,7 @@ static void fill_publishers(struct loop *l)
 
     for (int i = 0; i < BURST && !is_enough(l) && (c = publishers_free(p)) != NULL; i++) {
         for (unsigned k = 0; k < batch; k++)
-            channels[k] = publisher_pick_user(c, l->run->plan->users);
+            channels[k] = publisher_pick_user(c);
         publisher_ask(c, channels, batch, clock_mono_ns());
     }
 }
@@ -150,8 +150,8 @@ static void wait_for_news(struct loop *l, bool was_full)
         publishers_poll(&run->publishers, 0);
         return;
     }
-    if (l->looks) {
-        nap_us(LOOK_US);
+    if (l->look_us > 0) {
+        nap_us(l->look_us);
         publishers_poll(&run->publishers, 0);
         return;
     }
@@ -203,10 +203,16 @@ static void warm_up(struct run *run)
             return;
         tally_begin(&tally, run);
         publisher_ask(c, &all, 1, clock_mono_ns());
-        run_drain(run, &tally);
+        run_drain(run, &tally, 0);
         run_sleep(run, WARM_UP_MS, "warm-up");
     }
     crew_do(&run->crew, COMMAND_RESYNC);
+}
+
+static void set_look(struct run *run, unsigned look_us, unsigned prompt_us)
+{
+    atomic_store(&run->crew.shared->look_us[0], look_us);
+    atomic_store(&run->crew.shared->look_us[1], prompt_us);
 }
 
 static void begin(struct loop *l)
@@ -218,17 +224,17 @@ static void begin(struct loop *l)
     uint64_t streams_of_user = plan->users > 0 ? (with_user + plan->users - 1) / plan->users : 1;
 
     publishers_begin(&run->publishers, phase);
-    if (has_fanouts(phase))
+    if (has_fanouts(phase) && phase->count == 0)
         warm_up(run);
     crew_do(&run->crew, COMMAND_CLEAR);
     publishers_clear(&run->publishers);
     run->late_ns = (struct histogram){0};
     l->window = phase->window * streams_of_user;
-    l->looks = phase->kind == LOAD_FANOUT ||
-               (phase->kind == LOAD_UNICAST && phase->window >= LOOK_FROM_WINDOW);
-    atomic_store(&run->crew.shared->look_us[0],
-                 l->looks || phase->kind == LOAD_MIXED ? LOOK_US : 0);
-    atomic_store(&run->crew.shared->look_us[1], l->looks ? LOOK_US : 0);
+    l->look_us = (unsigned)plan->look_ms * 1000;
+    if (l->look_us == 0 && (phase->kind == LOAD_FANOUT || (phase->kind == LOAD_UNICAST &&
+                                                           phase->window >= LOOK_FROM_WINDOW)))
+        l->look_us = LOOK_US;
+    set_look(run, phase->kind == LOAD_MIXED && l->look_us == 0 ? LOOK_US : l->look_us, l->look_us);
     tally_begin(&l->tally, run);
 }
 
@@ -240,10 +246,9 @@ static void finish(struct loop *l, const struct usage *from)
     uint64_t end_ns = clock_mono_ns();
 
     atomic_store(&run->crew.shared->wants_news, false);
-    run_drain(run, &l->tally);
+    run_drain(run, &l->tally, l->phase->ms);
     usage_read(&to, &run->crew);
-    atomic_store(&run->crew.shared->look_us[0], 0);
-    atomic_store(&run->crew.shared->look_us[1], 0);
+    set_look(run, (unsigned)run->plan->look_ms * 1000, (unsigned)run->plan->look_ms * 1000);
     crew_read(&run->crew, &totals);
     tally_end(&l->tally, run);
     run->report.cost = usage_between(from, &to);
@@ -256,6 +261,15 @@ static void finish(struct loop *l, const struct usage *from)
     crew_do(&run->crew, COMMAND_RESYNC); /* what was lost here is not lost again in the next */
 }
 
+static bool goes_on(const struct loop *l, uint64_t now_ns)
+{
+    const struct run *run = l->run;
+    bool is_overdue = has_rate(l->phase) && is_due(l) && now_ns < l->end_ns + OVERDUE_NS;
+
+    return (now_ns < l->end_ns || is_overdue) && !is_enough(l) && !run_is_stopped(run) &&
+           !publishers_are_lost(&run->publishers);
+}
+
 void phase_publish(struct run *run, const struct load_phase *phase)
 {
     struct loop l = {.run = run, .phase = phase};
@@ -266,8 +280,7 @@ void phase_publish(struct run *run, const struct load_phase *phase)
     usage_read(&from, &run->crew);
     l.begin_ns = clock_mono_ns();
     l.end_ns = l.begin_ns + phase->ms * 1000000;
-    while ((now_ns = clock_mono_ns()) < l.end_ns && !is_enough(&l) && !run_is_stopped(run) &&
-           !publishers_are_lost(&run->publishers)) {
+    while (goes_on(&l, now_ns = clock_mono_ns())) {
         turn(&l);
         run_tell_progress(run, phase->text,
                           (double)(now_ns - l.begin_ns) / (double)(l.end_ns - l.begin_ns));

@@ -233,9 +233,12 @@ void publishers_fini(struct publishers *p)
 
 void publishers_begin(struct publishers *p, const struct load_phase *phase)
 {
+    p->users = p->plan->users;
+    if (phase->kind == LOAD_MIXED && p->users > MIXED_STREAMS)
+        p->users = MIXED_STREAMS;
     p->count = (unsigned)phase->publishers;
-    if (p->plan->users > 0 && p->count > p->plan->users)
-        p->count = (unsigned)p->plan->users;
+    if (p->users > 0 && p->count > p->users)
+        p->count = (unsigned)p->users;
     p->pipeline = (unsigned)phase->pipeline;
     p->next = 0;
 }
@@ -285,10 +288,10 @@ static uint64_t draw(struct publishers *p)
     return p->random;
 }
 
-uint64_t publisher_pick_user(struct publisher *c, uint64_t users)
+uint64_t publisher_pick_user(struct publisher *c)
 {
     uint64_t step = c->all->count;
-    uint64_t own = (users - c->number + step - 1) / step;
+    uint64_t own = (c->all->users - c->number + step - 1) / step;
 
     return c->number + step * (draw(c->all) % own);
 }
@@ -369,11 +372,22 @@ void publishers_flush(struct publishers *p)
     }
 }
 
-void publishers_poll(struct publishers *p, uint64_t wait_ns)
+/* To the nanosecond where the system can: Linux before 5.11, and some containers, know
+ * milliseconds. */
+static int wait_for_events(int epoll_fd, struct epoll_event *events, uint64_t wait_ns)
 {
     struct timespec wait = {(time_t)(wait_ns / 1000000000u), (long)(wait_ns % 1000000000u)};
+    int n = epoll_pwait2(epoll_fd, events, EVENTS_A_TURN, &wait, NULL);
+
+    if (n >= 0 || errno == EINTR)
+        return n;
+    return epoll_wait(epoll_fd, events, EVENTS_A_TURN, (int)(wait_ns / 1000000));
+}
+
+void publishers_poll(struct publishers *p, uint64_t wait_ns)
+{
     struct epoll_event events[EVENTS_A_TURN];
-    int n = epoll_pwait2(p->epoll_fd, events, EVENTS_A_TURN, &wait, NULL);
+    int n = wait_for_events(p->epoll_fd, events, wait_ns);
 
     for (int i = 0; i < n; i++) {
         struct publisher *c = events[i].data.ptr;

@@ -34,7 +34,8 @@ struct publishers {
     const struct templates *templates;
     struct crew *crew;
     struct publisher *at;  /* `count` for users' notifications, and one more for fan-outs */
-    unsigned count;        /* of this phase */
+    unsigned count;        /* of this phase; not above `users`, unless there are none */
+    uint64_t users;        /* that this phase publishes to: the first so many */
     unsigned made;         /* of all phases, the one for fan-outs left out */
     unsigned pipeline;     /* of this phase: requests under way on each */
     unsigned max_pipeline; /* of all phases */
@@ -68,9 +69,9 @@ void publishers_clear(struct publishers *p);
 struct publisher *publishers_free(struct publishers *p);
 struct publisher *publishers_fanout(struct publishers *p); /* the one for fan-outs, likewise */
 
-/* A user at random of those that publish on this connection, out of the first `users`. A user's
- * notifications always take the same one: else their order at the server would not be defined. */
-uint64_t publisher_pick_user(struct publisher *c, uint64_t users);
+/* A user of the phase's at random, of those whose notifications take this connection. A user's
+ * always take the same one: else their order at the server would not be defined. */
+uint64_t publisher_pick_user(struct publisher *c);
 
 /* Puts a request together with a notification for each of the `n` channels, due at `due_ns`; only
  * one may be for all. Opens the connection where there is none. */

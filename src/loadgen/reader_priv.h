@@ -16,6 +16,7 @@ enum {
     SLOW_LOOKS = 100,          /* a second, at slow streams */
     READER_INPUT = 256 * 1024,
 };
+_Static_assert(LOAD_MAX_SLOW_RATE / SLOW_LOOKS <= READER_INPUT, "a look at a slow stream fits");
 #define STREAM_NO_USER UINT32_MAX
 
 /*   idle -> connecting -> head -> open -> closed

@@ -17,7 +17,7 @@ enum {
     PROBE_MS = 5000,
     PROGRESS_NS = 200 * 1000 * 1000,
     QUIET_MS = 3000,  /* so long nothing came: what is missing is lost */
-    DRAIN_MS = 30000, /* longer is not waited in any case */
+    DRAIN_MS = 30000,
     PORTS_OF_A_SOURCE = 10000, /* the system looks long for the second half of its 28,000 */
 };
 
@@ -44,7 +44,8 @@ void run_sleep(struct run *run, uint64_t ms, const char *phase)
     uint64_t begin_ms = clock_mono_ms();
     uint64_t passed_ms;
 
-    while ((passed_ms = clock_mono_ms() - begin_ms) < ms && !run_is_stopped(run)) {
+    while ((passed_ms = clock_mono_ms() - begin_ms) < ms && !run_is_stopped(run) &&
+           !crew_has_lost(&run->crew)) {
         run_tell_progress(run, phase, (double)passed_ms / (double)ms);
         poll(NULL, 0, ms - passed_ms < 100 ? (int)(ms - passed_ms) : 100);
     }
@@ -132,7 +133,7 @@ static bool is_complete(const struct tally *t, const struct run *run, const stru
     return came >= expected + surplus && !publishers_are_busy(&run->publishers);
 }
 
-void run_drain(struct run *run, const struct tally *t)
+void run_drain(struct run *run, const struct tally *t, uint64_t ms)
 {
     uint64_t begin_ms = clock_mono_ms();
     uint64_t news_ms = begin_ms;
@@ -144,7 +145,8 @@ void run_drain(struct run *run, const struct tally *t)
         uint64_t now_ms;
 
         publishers_flush(&run->publishers);
-        publishers_poll(&run->publishers, 1000 * 1000);
+        publishers_poll(&run->publishers,
+                        (run->plan->look_ms > 0 ? run->plan->look_ms : 1) * 1000 * 1000);
         crew_read(&run->crew, &now);
         if (is_complete(t, run, &now))
             return;
@@ -154,7 +156,7 @@ void run_drain(struct run *run, const struct tally *t)
         if (came != last)
             news_ms = now_ms;
         last = came;
-        if (now_ms - news_ms > QUIET_MS || now_ms - begin_ms > DRAIN_MS)
+        if (now_ms - news_ms > QUIET_MS || now_ms - begin_ms > (ms > DRAIN_MS ? ms : DRAIN_MS))
             return;
     }
 }
@@ -176,7 +178,8 @@ bool run_open(struct run *run)
         is_done = crew_is_done(&run->crew);
         crew_read(&run->crew, &now);
         run_tell_progress(run, "open", (double)now.open / (double)plan->streams);
-    } while (!is_done && clock_mono_ms() < give_up_ms && !run_is_stopped(run));
+    } while (!is_done && clock_mono_ms() < give_up_ms && !run_is_stopped(run) &&
+             !crew_has_lost(&run->crew));
     run->report.failed = now.failed - before.failed;
     run->report.is_late = !is_done;
     crew_heads(&run->crew, &run->head_ns);
@@ -307,7 +310,9 @@ static enum load_outcome run_phases(struct run *run)
     const struct load_plan *plan = run->plan;
     bool is_open = open_first(run);
 
-    for (size_t i = 0; i < plan->phase_count && is_open && !run_is_stopped(run); i++) {
+    for (size_t i = 0; i < plan->phase_count && is_open && !run_is_stopped(run) &&
+                       !crew_has_lost(&run->crew);
+         i++) {
         const struct load_phase *phase = &plan->phases[i];
 
         if (i == 0)
@@ -356,6 +361,10 @@ enum load_outcome loadgen_run(const struct load_plan *asked, struct error *why)
         crew_start(&run->crew, &plan, &run->templates, why) == 0 &&
         publishers_init(&run->publishers, &run->crew, &run->templates, why) == 0)
         outcome = run_phases(run);
+    if (run->crew.shared != NULL && crew_has_lost(&run->crew)) {
+        error_set(why, "%s", crew_failure(&run->crew));
+        outcome = LOAD_IMPOSSIBLE;
+    }
     publishers_fini(&run->publishers);
     crew_end(&run->crew);
     free(run);

@@ -36,8 +36,9 @@ void tally_end(const struct tally *t, struct run *run);
 /* Deliveries of a class that are still to come; 0 also where more came than was expected. */
 uint64_t tally_missing(const struct tally *t, const struct run *run, enum channel_class class);
 
-/* Waits until all that is expected has come and all is answered, or nothing came for a while. */
-void run_drain(struct run *run, const struct tally *t);
+/* Waits until all that is expected has come and all is answered, nothing came for a while, or half
+ * a minute, or `ms` if that is longer, have passed. */
+void run_drain(struct run *run, const struct tally *t, uint64_t ms);
 
 /* Opens all streams and waits for it. Returns whether all are open. */
 bool run_open(struct run *run);

@@ -96,7 +96,7 @@ static void give_ids(struct run *run, const struct load_phase *phase)
 
     tally_begin(&tally, run);
     publish_to_all(run, 1, phase->batch);
-    run_drain(run, &tally);
+    run_drain(run, &tally, 0);
     crew_do(&run->crew, COMMAND_RESYNC);
 }
 
@@ -110,7 +110,7 @@ static void check_all(struct run *run, const struct load_phase *phase)
     run_sleep(run, CHECK_MS, phase->text);
     tally_begin(&tally, run);
     publish_to_all(run, 1, phase->batch);
-    run_drain(run, &tally);
+    run_drain(run, &tally, 0);
     tally_end(&tally, run);
     run->report.storm.checked = run->report.counts.expected;
     run->report.storm.heard = run->report.counts.delivered;
@@ -128,7 +128,7 @@ static bool come_back(struct run *run, const struct tally *tally)
     usage_read(&from, &run->crew);
     is_open = run_open(run);
     if (is_open)
-        run_drain(run, tally);
+        run_drain(run, tally, 0);
     usage_read(&to, &run->crew);
     crew_read(&run->crew, &totals);
     tally_end(tally, run);

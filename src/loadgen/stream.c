@@ -94,8 +94,10 @@ static void take_id(struct load_stream *s, struct slice id)
 {
     if (id.n > 0 && id.p[0] == ' ')
         id = slice_make(id.p + 1, id.n - 1);
-    if (id.n >= STREAM_ID_SIZE)
+    if (id.n >= STREAM_ID_SIZE) {
+        note_failure(s->reader, "an event's id is too long to come back with", "");
         id.n = 0;
+    }
     *slice_put(s->id, id) = '\0';
 }
 

@@ -130,7 +130,9 @@ static size_t row_after(const struct history_log *log, uint64_t after)
     size_t high = log->count;
 
     if (high > 0 && row_at(log, high - 1)->message->seq <= after)
-        return high; /* most readers are up to date */
+        return high; /* most readers are up to date, ... */
+    if (high > 1 && row_at(log, high - 2)->message->seq <= after)
+        return high - 1; /* ... or lack the newest only */
     while (low < high) {
         size_t middle = low + (high - low) / 2;
 
@@ -252,6 +254,26 @@ static size_t entry_size(const struct entry *e)
     return sizeof *e + e->key_length + sizeof(struct entry *) + message_size(e->message);
 }
 
+static void count_in(struct history *h, const struct entry *e)
+{
+    h->count++;
+    h->bytes += entry_size(e);
+    if (h->limits.held == NULL)
+        return;
+    *h->limits.held += entry_size(e) - message_size(e->message);
+    message_hold(e->message, h->limits.held);
+}
+
+static void count_out(struct history *h, const struct entry *e)
+{
+    h->count--;
+    h->bytes -= entry_size(e);
+    if (h->limits.held == NULL)
+        return;
+    *h->limits.held -= entry_size(e) - message_size(e->message);
+    message_let_go(e->message, h->limits.held);
+}
+
 static void entry_free(struct entry *e)
 {
     message_unref(e->message);
@@ -269,8 +291,7 @@ static void take_out(struct history *h, struct history_log *log, size_t i)
     list_remove(&e->by_ttl);
     if (e->key_length > 0)
         hash_table_remove(&h->collapse, e);
-    h->count--;
-    h->bytes -= entry_size(e);
+    count_out(h, e);
     entry_free(e);
 }
 
@@ -389,8 +410,7 @@ static int put_in(struct history *h, struct history_log *log, struct entry *e)
     list_add_last(&h->by_age, &e->by_age);
     if (e->expires_ms != UINT64_MAX)
         list_add_last(&h->by_ttl, &e->by_ttl);
-    h->count++;
-    h->bytes += entry_size(e);
+    count_in(h, e);
     return is_collapsed;
 }
 
@@ -606,6 +626,13 @@ size_t history_bytes(const struct history *h)
     return h->bytes;
 }
 
+uint64_t history_oldest_ms(const struct history *h, uint64_t now_ms)
+{
+    if (list_is_empty(&h->by_age))
+        return 0;
+    return now_ms - LIST_HOLDER(h->by_age.next, struct entry, by_age)->at_ms;
+}
+
 uint64_t history_evicted(const struct history *h)
 {
     return h->evicted;
@@ -629,6 +656,7 @@ static void fini(struct history *h)
         struct entry *e = LIST_HOLDER(h->by_age.next, struct entry, by_age);
 
         list_remove(&e->by_age);
+        count_out(h, e);
         entry_free(e);
     }
     for (size_t i = 0; i < CHANNEL_KINDS; i++)

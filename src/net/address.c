@@ -38,7 +38,7 @@ struct peer peer_of(const struct sockaddr *address)
     return peer;
 }
 
-static bool is_unix(const struct peer *peer)
+bool peer_is_unix(const struct peer *peer)
 {
     static const struct peer nobody;
 
@@ -61,7 +61,7 @@ size_t peer_format(const struct peer *peer, bool with_port, char out[PEER_TEXT_S
     bool is_v4 = memcmp(peer->ip, v4_mapped, sizeof v4_mapped) == 0;
     char ip[INET6_ADDRSTRLEN];
 
-    if (is_unix(peer))
+    if (peer_is_unix(peer))
         return written(snprintf(out, PEER_TEXT_SIZE, "unix"));
     if (is_v4) {
         char *end = put_v4(out, peer->ip + 12);

@@ -19,6 +19,7 @@
 enum {
     BACKLOG = 4096,       /* the kernel cuts it to net.core.somaxconn */
     ACCEPTS_A_TURN = 64,
+    EPISODE_MS = 10000,   /* pauses that follow within it are of the same shortage */
 };
 
 static const double pause_s = 0.1;
@@ -27,6 +28,8 @@ struct listener {
     int fd;
     ev_io io;
     ev_timer pause;
+    bool has_paused;
+    uint64_t paused_ms;   /* when it did so last */
     struct loop *loop;
     struct stats *stats;
     accept_fn *on_accept;
@@ -39,8 +42,14 @@ struct listener {
 
 static void pause_accepting(struct listener *l, int cause)
 {
+    uint64_t now_ms = loop_now_ms(l->loop);
+
     l->stats->accept_paused++;
-    log_warning("accepting on %s pauses: %s", l->address, strerror(cause));
+    if (!l->has_paused || now_ms - l->paused_ms >= EPISODE_MS)
+        log_warning("accepting on %s pauses: %s; it is tried again ten times a second", l->address,
+                    strerror(cause));
+    l->has_paused = true;
+    l->paused_ms = now_ms;
     ev_io_stop(loop_ev(l->loop), &l->io);
     ev_timer_set(&l->pause, pause_s, 0);
     ev_timer_start(loop_ev(l->loop), &l->pause);
@@ -162,8 +171,13 @@ static void set_tcp_options(int fd, unsigned user_timeout_ms)
 
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
-    if (user_timeout_ms > 0)
-        setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &user_timeout_ms, sizeof user_timeout_ms);
+    setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &user_timeout_ms, sizeof user_timeout_ms);
+}
+
+void listener_set_user_timeout(struct listener *l, unsigned user_timeout_ms)
+{
+    if (l->path[0] == '\0')
+        setsockopt(l->fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &user_timeout_ms, sizeof user_timeout_ms);
 }
 
 /* A socket of the address's family; where "all addresses" finds no IPv6, the address becomes
@@ -196,11 +210,29 @@ static int make_tcp(struct sockaddr_storage *address, socklen_t *length)
     return fd;
 }
 
+/* The address of a socket as address_parse would read it. */
+static int name_socket(struct listener *l, struct error *why)
+{
+    struct sockaddr_storage bound;
+    struct sockaddr_un un = {.sun_path = ""};
+    socklen_t length = sizeof bound;
+    struct peer peer;
+
+    if (getsockname(l->fd, (struct sockaddr *)&bound, &length) != 0)
+        return error_set(why, "cannot read a socket's address: %s", strerror(errno));
+    if (bound.ss_family == AF_UNIX) {
+        memcpy(&un, &bound, length < sizeof un ? length : sizeof un);
+        snprintf(l->address, sizeof l->address, "unix:%.*s", (int)sizeof un.sun_path, un.sun_path);
+        return 0;
+    }
+    peer = peer_of((const struct sockaddr *)&bound);
+    peer_format(&peer, true, l->address);
+    return 0;
+}
+
 static int bind_tcp(struct listener *l, struct sockaddr_storage *address, socklen_t length,
                     const struct listener_options *options, struct error *why)
 {
-    struct peer bound;
-
     l->fd = make_tcp(address, &length);
     if (l->fd < 0)
         return error_set(why, "cannot make a socket for %.*s: %s", SLICE_ARG(options->address),
@@ -209,27 +241,51 @@ static int bind_tcp(struct listener *l, struct sockaddr_storage *address, sockle
     if (bind(l->fd, (const struct sockaddr *)address, length) != 0)
         return error_set(why, "cannot bind %.*s: %s", SLICE_ARG(options->address),
                          strerror(errno));
-    length = sizeof *address;
-    if (getsockname(l->fd, (struct sockaddr *)address, &length) != 0)
-        return error_set(why, "cannot read the address of %.*s: %s", SLICE_ARG(options->address),
-                         strerror(errno));
-    bound = peer_of((const struct sockaddr *)address);
-    peer_format(&bound, true, l->address);
+    return name_socket(l, why);
+}
+
+static int take_over(struct listener *l, const struct listener_options *options, struct error *why)
+{
+    int is_listening = 0;
+    socklen_t length = sizeof is_listening;
+
+    l->fd = options->fd;
+    if (getsockopt(l->fd, SOL_SOCKET, SO_ACCEPTCONN, &is_listening, &length) != 0 || !is_listening)
+        return error_set(why, "descriptor %d, which was handed over, is no listening socket",
+                         l->fd);
+    if (name_socket(l, why) != 0)
+        return -1;
+    fcntl(l->fd, F_SETFL, fcntl(l->fd, F_GETFL) | O_NONBLOCK);
+    if (strncmp(l->address, "unix:", 5) != 0)
+        set_tcp_options(l->fd, options->user_timeout_ms);
     return 0;
+}
+
+static int bind_and_listen(struct listener *l, const struct listener_options *options,
+                           struct error *why)
+{
+    struct sockaddr_storage address;
+    socklen_t length;
+    int result;
+
+    if (address_parse(options->address, &address, &length, why) != 0)
+        return -1;
+    if (address.ss_family == AF_UNIX)
+        result = bind_unix(l, (const struct sockaddr *)&address, length, options->mode, why);
+    else
+        result = bind_tcp(l, &address, length, options, why);
+    if (result == 0 && listen(l->fd, BACKLOG) != 0)
+        result = error_set(why, "cannot listen on %s: %s", l->address, strerror(errno));
+    return result;
 }
 
 struct listener *listener_open(const struct listener_options *options, struct loop *loop,
                                struct stats *stats, accept_fn *on_accept, void *ctx,
                                struct error *why)
 {
-    struct sockaddr_storage address;
-    socklen_t length;
-    struct listener *l;
+    struct listener *l = calloc(1, sizeof *l);
     int result;
 
-    if (address_parse(options->address, &address, &length, why) != 0)
-        return NULL;
-    l = calloc(1, sizeof *l);
     if (l == NULL) {
         error_set(why, "out of memory");
         return NULL;
@@ -239,12 +295,7 @@ struct listener *listener_open(const struct listener_options *options, struct lo
     l->stats = stats;
     l->on_accept = on_accept;
     l->ctx = ctx;
-    if (address.ss_family == AF_UNIX)
-        result = bind_unix(l, (const struct sockaddr *)&address, length, options->mode, why);
-    else
-        result = bind_tcp(l, &address, length, options, why);
-    if (result == 0 && listen(l->fd, BACKLOG) != 0)
-        result = error_set(why, "cannot listen on %s: %s", l->address, strerror(errno));
+    result = options->is_inherited ? take_over(l, options, why) : bind_and_listen(l, options, why);
     ev_timer_init(&l->pause, on_pause_end, pause_s, 0);
     ev_io_init(&l->io, on_connection, l->fd, EV_READ);
     l->pause.data = l;

@@ -11,6 +11,7 @@
 #include "net/sock.h"
 #include "net/wheel.h"
 #include "sock_priv.h"
+#include "uring_priv.h"
 
 enum {
     MAX_HOOKS = 8,
@@ -22,6 +23,7 @@ enum {
 
 struct loop {
     struct ev_loop *ev;
+    struct uring *uring;    /* NULL: not used */
     struct stats *stats;
     uint64_t now_ms;
     uint64_t turn_began_ns; /* 0: none has begun */
@@ -115,7 +117,6 @@ static void run_postponed(struct loop *loop)
 
         if (s == NULL)
             continue;
-        s->timer.tag = 0;
         sock_on_postponed(s);
     }
     if (loop->postponed_at < loop->postponed_count)
@@ -170,6 +171,7 @@ static void count_turn(struct loop *loop)
     us = (clock_mono_ns() - loop->turn_began_ns) / 1000;
     if (us > loop->stats->loop_longest_us)
         loop->stats->loop_longest_us = us;
+    histogram_add(&loop->stats->loop_turn, us);
     count_cpu(loop, us);
 }
 
@@ -248,8 +250,37 @@ void loop_destroy(struct loop *loop)
     if (loop == NULL)
         return;
     ev_loop_destroy(loop->ev);
+    uring_destroy(loop->uring);
     free(loop->postponed);
     free(loop);
+}
+
+int loop_use_uring(struct loop *loop, struct error *why)
+{
+    loop->uring = uring_create(why);
+    return loop->uring == NULL ? -1 : 0;
+}
+
+bool loop_uses_uring(const struct loop *loop)
+{
+    return loop->uring != NULL;
+}
+
+struct uring *loop_uring(const struct loop *loop)
+{
+    return loop->uring;
+}
+
+void loop_count_uring(struct loop *loop, size_t writes)
+{
+    loop->stats->uring_writes += writes;
+}
+
+void loop_lose_uring(struct loop *loop)
+{
+    log_warning("io_uring has failed: each write is a system call from now on");
+    uring_destroy(loop->uring);
+    loop->uring = NULL;
 }
 
 void loop_run(struct loop *loop)
@@ -265,6 +296,11 @@ void loop_stop(struct loop *loop)
 uint64_t loop_now_ms(const struct loop *loop)
 {
     return loop->now_ms;
+}
+
+uint64_t loop_turn_us(const struct loop *loop)
+{
+    return loop->turn_began_ns / 1000;
 }
 
 uint64_t loop_wall_ms(const struct loop *loop)

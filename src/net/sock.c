@@ -1,4 +1,5 @@
-/* sock.c - the watcher is active exactly while something is wanted. */
+/* sock.c - the watcher is active exactly while something is wanted; but that of a socket that has
+ * been put off for more than a turn is stopped until then, and only its `events` tell. */
 #include "net/sock.h"
 
 #include <errno.h>
@@ -7,6 +8,7 @@
 #include <unistd.h>
 #include "net/loop.h"
 #include "sock_priv.h"
+#include "uring_priv.h"
 
 _Static_assert((int)NET_READ == (int)EV_READ && (int)NET_WRITE == (int)EV_WRITE,
                "our events are libev's");
@@ -16,13 +18,23 @@ static struct loop *loop_of(const struct sock *s)
     return sock_owner(s)->loop;
 }
 
+static bool is_postponed(const struct sock *s)
+{
+    return s->timer.tag != 0;
+}
+
 static void on_io(struct ev_loop *ev, ev_io *watcher, int events)
 {
     struct sock *s = (struct sock *)(void *)((char *)watcher - offsetof(struct sock, io));
     struct sock_owner *owner = sock_owner(s);
 
-    (void)ev;
-    if (s->timer.tag != 0 || (loop_is_late(owner->loop) && loop_postpone(owner->loop, s)))
+    if (is_postponed(s)) {
+        /* Or epoll tells of it in each turn until then; and at each hang-up libev asks it not to,
+         * which does not help: as many system calls a turn as streams have broken at once. */
+        ev_io_stop(ev, watcher);
+        return;
+    }
+    if (loop_is_late(owner->loop) && loop_postpone(owner->loop, s))
         return;
     owner->on_event(s, (unsigned)events & (NET_READ | NET_WRITE));
 }
@@ -33,9 +45,12 @@ void sock_on_postponed(struct sock *s)
 {
     unsigned events = sock_wants(s);
 
+    s->timer.tag = 0;
     ev_clear_pending(loop_ev(loop_of(s)), &s->io); /* the same event, told once more */
-    if (events != 0)
-        sock_owner(s)->on_event(s, events);
+    if (events == 0)
+        return;
+    ev_io_start(loop_ev(loop_of(s)), &s->io); /* where it was stopped */
+    sock_owner(s)->on_event(s, events);
 }
 
 void sock_on_due(struct wheel_node *node, uint64_t now_ms)
@@ -65,7 +80,9 @@ void sock_close(struct sock *s)
 unsigned sock_wants(const struct sock *s)
 {
     /* ev_is_active, which would cast the const away */
-    return s->io.active != 0 ? (unsigned)s->io.events & (NET_READ | NET_WRITE) : 0;
+    bool is_wanted = s->io.active != 0 || is_postponed(s);
+
+    return is_wanted ? (unsigned)s->io.events & (NET_READ | NET_WRITE) : 0;
 }
 
 void sock_want(struct sock *s, unsigned events)
@@ -73,10 +90,9 @@ void sock_want(struct sock *s, unsigned events)
     if (events == sock_wants(s))
         return;
     ev_io_stop(loop_ev(loop_of(s)), &s->io);
-    if (events == 0)
-        return;
     ev_io_set(&s->io, s->io.fd, (int)events);
-    ev_io_start(loop_ev(loop_of(s)), &s->io);
+    if (events != 0 && !is_postponed(s))
+        ev_io_start(loop_ev(loop_of(s)), &s->io);
 }
 
 void sock_deadline(struct sock *s, uint64_t due_ms)
@@ -120,6 +136,24 @@ ssize_t sock_writev(struct sock *s, const struct iovec *iov, int count)
         r = sendmsg(s->io.fd, &message, MSG_NOSIGNAL);
     while (r < 0 && errno == EINTR);
     return r < 0 ? -errno : r;
+}
+
+void socks_write_each(struct write *writes, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        writes[i].taken = sock_writev(writes[i].to, writes[i].iov, writes[i].count);
+}
+
+void socks_write(struct loop *loop, struct write *writes, size_t count)
+{
+    struct uring *uring = loop_uring(loop);
+
+    if (uring == NULL)
+        socks_write_each(writes, count);
+    else if (uring_send(uring, writes, count))
+        loop_count_uring(loop, count);
+    else
+        loop_lose_uring(loop);
 }
 
 void sock_shut_write(struct sock *s)

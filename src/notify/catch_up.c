@@ -20,7 +20,7 @@ void client_stop_reading(struct client *c)
         journal_cancel(c->nm->journal, &reading->read);
     free(reading);
     c->more->reading = NULL;
-    if (c->more->topic_count > 0)
+    if (c->more->topic_count > 0 || client_has_credential(c))
         return;
     free(c->more);
     c->more = NULL;
@@ -283,7 +283,7 @@ static bool catch_up_step(struct client *c)
         return !c->is_dead && !is_reading(c) && c->cursor > before;
     }
     c->is_from_start = false; /* nothing was lost so far: all that goes now does */
-    if (queue_from_window(c, logs, count, UINT64_MAX))
+    if (queue_from_window(c, logs, count, c->nm->head))
         set_live(c);
     return false;
 }

@@ -1,6 +1,6 @@
 /* channel.c - users and topics by name. */
+#include <assert.h>
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 #include "manager_priv.h"
 
@@ -11,13 +11,30 @@ static struct slice name_of(const void *item)
     return slice_make(channel->name, channel->name_length);
 }
 
-static struct channel *channel_create(struct channel_name name)
+/* The pool of channels with such a name, of which the struct itself has room for a part. */
+static struct pool *pool_of(struct notification_manager *nm, size_t name_length)
 {
-    struct channel *channel = malloc(sizeof *channel + name.name.n);
+    size_t size = offsetof(struct channel, name) + name_length;
+    size_t more = size > sizeof(struct channel) ? size - sizeof(struct channel) : 0;
 
+    return &nm->channels[(more + CHANNEL_STEP - 1) / CHANNEL_STEP];
+}
+
+static void channel_free(struct notification_manager *nm, struct channel *channel)
+{
+    pool_give(pool_of(nm, channel->name_length), channel);
+}
+
+static struct channel *channel_create(struct notification_manager *nm, struct channel_name name)
+{
+    struct channel *channel;
+
+    assert(name.name.n <= MAX_CHANNEL_NAME);
+    channel = pool_take(pool_of(nm, name.name.n));
     if (channel == NULL)
         return NULL;
-    *channel = (struct channel){.name_length = (uint16_t)name.name.n, .kind = (uint8_t)name.kind};
+    channel->name_length = (uint16_t)name.name.n;
+    channel->kind = (uint8_t)name.kind;
     if (name.name.n > 0)
         memcpy(channel->name, name.name.p, name.name.n);
     list_init(&channel->clients);
@@ -28,7 +45,9 @@ int channels_init(struct notification_manager *nm)
 {
     hash_table_init(&nm->users, name_of);
     hash_table_init(&nm->topics, name_of);
-    nm->everyone = channel_create((struct channel_name){.kind = CHANNEL_EVERYONE});
+    for (size_t i = 0; i < CHANNEL_SIZES; i++)
+        pool_init(&nm->channels[i], sizeof(struct channel) + i * CHANNEL_STEP);
+    nm->everyone = channel_create(nm, (struct channel_name){.kind = CHANNEL_EVERYONE});
     return nm->everyone == NULL ? -ENOMEM : 0;
 }
 
@@ -36,7 +55,8 @@ void channels_fini(struct notification_manager *nm)
 {
     hash_table_fini(&nm->users);
     hash_table_fini(&nm->topics);
-    free(nm->everyone);
+    for (size_t i = 0; i < CHANNEL_SIZES; i++)
+        pool_fini(&nm->channels[i]);
 }
 
 static const struct hash_table *table_of(const struct notification_manager *nm,
@@ -68,11 +88,11 @@ struct channel *channel_need(struct notification_manager *nm, struct channel_nam
 
     if (channel != NULL)
         return channel;
-    channel = channel_create(name);
+    channel = channel_create(nm, name);
     if (channel == NULL)
         return NULL;
     if (hash_table_insert(name.kind == CHANNEL_USER ? &nm->users : &nm->topics, channel) != 0) {
-        free(channel);
+        channel_free(nm, channel);
         return NULL;
     }
     return channel;
@@ -85,7 +105,7 @@ void channel_release(struct notification_manager *nm, struct channel *channel)
     if (channel->fanout != NULL)
         fanout_end(nm, channel->fanout);
     hash_table_remove(channel->kind == CHANNEL_USER ? &nm->users : &nm->topics, channel);
-    free(channel);
+    channel_free(nm, channel);
 }
 
 void channel_add(struct channel *channel, struct list *link)

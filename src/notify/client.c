@@ -13,27 +13,80 @@
 #include <stdlib.h>
 #include <string.h>
 #include "base/buf.h"
+#include "base/json.h"
 #include "base/log.h"
 #include "manager_priv.h"
-#include "message/json.h"
 #include "message/sse.h"
 
 enum {
-    MAX_IOV = 64,
     FLUSH_BYTES = 256 * 1024,  /* that one client writes before others have their turn */
     BYTES_A_FLUSH = 32 * 1024, /* so many cost as much as one flush more */
     CONTROL_ROOM = 64,         /* retracts that a full ring still takes, ... */
     LAST_ROOM = 3,             /* ... and behind them a gap, the bye and the last chunk */
     MAX_USER_AGENT = 256,
     CUT_AFTER_MS = 5000,       /* that an ending client has to take its bye */
+    WRITES_A_READING = 16,     /* of the clock: a reading is about a hundredth of a write */
+    WARN_MS = 60000,           /* before its token expires */
+    TENTH_MS = 100,
 };
 
-/* The reasons as API and log name them. */
-static const char *const bye_names[] = {
-    [BYE_SHUTDOWN] = "shutdown",
-    [BYE_KICKED] = "kicked",
-    [BYE_MAX_AGE] = "max-age",
+/* The reasons as API and log name them, and what counts them. */
+static const struct {
+    const char *name;
+    size_t counter;            /* in struct stats */
+} closes[] = {
+    [CLOSE_PEER] = {"peer", offsetof(struct stats, streams_closed_by_peer)},
+    [CLOSE_OVERFLOW] = {"overflow", offsetof(struct stats, streams_closed_by_overflow)},
+    [CLOSE_MEMORY] = {"out-of-memory", offsetof(struct stats, streams_closed_for_memory)},
+    [CLOSE_PRESSURE] = {"max-memory", offsetof(struct stats, streams_closed_by_max_memory)},
+    [CLOSE_BYE + BYE_SHUTDOWN] = {"shutdown", offsetof(struct stats, streams_closed_by_shutdown)},
+    [CLOSE_BYE + BYE_KICKED] = {"kicked", offsetof(struct stats, streams_closed_by_kick)},
+    [CLOSE_BYE + BYE_MAX_AGE] = {"max-age", offsetof(struct stats, streams_closed_by_age)},
+    [CLOSE_BYE + BYE_TOKEN_EXPIRED] = {"token-expired",
+                                       offsetof(struct stats, streams_closed_by_expiry)},
+    [CLOSE_BYE + BYE_TOKEN_REVOKED] = {"token-revoked",
+                                       offsetof(struct stats, streams_closed_by_revocation)},
 };
+
+static enum client_close close_of_bye(enum client_bye bye)
+{
+    return (enum client_close)(CLOSE_BYE + bye);
+}
+
+/* ---- the queue, and what waits in all queues ---- */
+
+static int queue_push(struct client *c, struct message *m, uint32_t limit)
+{
+    int status = ring_push(&c->ring, m, limit);
+
+    if (status == 0) {
+        c->nm->stats->queued_messages++;
+        c->nm->stats->queued_bytes += m->length;
+        message_hold(m, &c->nm->stats->memory_held);
+    }
+    return status;
+}
+
+/* `m` is about to leave. */
+static void count_off(struct client *c, struct message *m)
+{
+    c->nm->stats->queued_messages--;
+    c->nm->stats->queued_bytes -= m->length;
+    message_let_go(m, &c->nm->stats->memory_held);
+}
+
+static void queue_remove(struct client *c, uint32_t i)
+{
+    count_off(c, ring_at(&c->ring, i));
+    ring_remove(&c->ring, i);
+}
+
+static void queue_clear(struct client *c)
+{
+    for (uint32_t i = 0; i < ring_count(&c->ring); i++)
+        count_off(c, ring_at(&c->ring, i));
+    ring_clear(&c->ring);
+}
 
 /* ---- ending ---- */
 
@@ -76,29 +129,32 @@ static void leave_channels(struct client *c)
     channel_release(nm, c->user);
 }
 
-void client_release(struct client *c, const char *reason)
+void client_release(struct client *c, enum client_close reason)
 {
     struct notification_manager *nm = c->nm;
+    uint64_t *counter = (uint64_t *)(void *)((char *)nm->stats + closes[reason].counter);
 
-    assert(!c->is_dead);
+    assert(!c->is_dead && !c->is_writing);
     if (c->user != NULL)
         log_event(LOG_INFO, "stream closed", log_hex("client", c->id),
-                  log_slice("user", channel_name_of(c->user).name), log_text("reason", reason),
-                  log_u64("delivered", c->delivered), log_u64("queued", ring_count(&c->ring)),
+                  log_slice("user", channel_name_of(c->user).name),
+                  log_text("reason", closes[reason].name), log_u64("delivered", c->delivered),
+                  log_u64("queued", ring_count(&c->ring)),
                   log_u64("ms", nm->now_ms - c->opened_ms));
     client_stop_reading(c);
     leave_channels(c);
     nm->ending -= c->is_ending;
     client_set_behind(c, false);
-    ring_clear(&c->ring);
+    queue_clear(c);
     intern_unref(&nm->user_agents, c->user_agent);
     nm->stats->streams_open--;
     nm->stats->streams_closed++;
+    ++*counter;
     c->is_dead = true;
     client_mark_dirty(c);
 }
 
-static void finish(struct client *c, bool is_graceful, const char *reason)
+static void finish(struct client *c, bool is_graceful, enum client_close reason)
 {
     const struct client_sink *ops = c->nm->sink_ops;
     void *sink = c->sink;
@@ -111,7 +167,22 @@ static void finish(struct client *c, bool is_graceful, const char *reason)
 void client_cut_for_memory(struct client *c)
 {
     c->nm->stats->out_of_memory++;
-    finish(c, false, "out-of-memory");
+    finish(c, false, CLOSE_MEMORY);
+}
+
+uint64_t client_position(const struct client *c)
+{
+    if (c->is_dead || c->is_ending || !c->is_blocked || ring_is_empty(&c->ring))
+        return UINT64_MAX;
+    for (uint32_t i = 0; i < ring_count(&c->ring); i++)
+        if (ring_at(&c->ring, i)->seq > 0)
+            return ring_at(&c->ring, i)->seq;
+    return c->cursor;
+}
+
+void client_cut_for_pressure(struct client *c)
+{
+    finish(c, false, CLOSE_PRESSURE);
 }
 
 /* ---- queueing ---- */
@@ -123,7 +194,7 @@ static void tell_and_unref(struct client *c, struct message *m)
     int status = -ENOMEM;
 
     if (m != NULL)
-        status = ring_push(&c->ring, m, c->nm->options.queue + CONTROL_ROOM + LAST_ROOM);
+        status = queue_push(c, m, c->nm->most_queue + CONTROL_ROOM + LAST_ROOM);
     message_unref(m);
     assert(status != -ENOBUFS);
     if (status != 0)
@@ -136,7 +207,7 @@ void client_tell_retract(struct client *c, struct message *m)
 {
     if (c->is_dead || c->is_ending)
         return;
-    if (m == NULL || ring_push(&c->ring, m, c->nm->options.queue + CONTROL_ROOM) != 0) {
+    if (m == NULL || queue_push(c, m, c->nm->options.queue + CONTROL_ROOM) != 0) {
         c->nm->stats->retracts_untold++;
         c->owes_gap = true;
     }
@@ -217,7 +288,7 @@ static void pay_debt(struct client *c)
     m = encode_gap(c, "overflow", slice_make(id, id_format(c->nm->epoch, c->cursor, id)),
                    c->cursor);
     if (m != NULL &&
-        ring_push(&c->ring, m, c->nm->options.queue + CONTROL_ROOM + LAST_ROOM) == 0) {
+        queue_push(c, m, c->nm->options.queue + CONTROL_ROOM + LAST_ROOM) == 0) {
         c->nm->stats->gaps_overflow++;
         c->owes_gap = false;
     }
@@ -226,7 +297,7 @@ static void pay_debt(struct client *c)
 
 bool client_queue(struct client *c, struct message *m)
 {
-    int status = ring_push(&c->ring, m, c->nm->options.queue);
+    int status = queue_push(c, m, c->nm->options.queue);
 
     if (status == 0) {
         if (c->nm->sink_ops->expect != NULL)
@@ -240,12 +311,13 @@ bool client_queue(struct client *c, struct message *m)
 
 /* ---- writing ---- */
 
-/* Takes the oldest messages that were withdrawn before a byte of them was written out of the
- * queue, and gathers what is to be written. */
-static int gather(struct client *c, struct iovec iov[MAX_IOV], size_t *total)
+/* Also takes the oldest messages that were withdrawn before a byte of them was written out of the
+ * queue. */
+int client_gather(struct client *c, struct iovec iov[MAX_IOV], size_t *total)
 {
     int n = 0;
 
+    assert(!c->is_writing);
     *total = 0;
     for (uint32_t i = 0; i < ring_count(&c->ring) && n < MAX_IOV && *total < FLUSH_BYTES;) {
         struct message *m = ring_at(&c->ring, i);
@@ -253,7 +325,7 @@ static int gather(struct client *c, struct iovec iov[MAX_IOV], size_t *total)
         size_t skip = i == 0 ? c->offset : 0;
 
         if (m->is_withdrawn && skip == 0) {
-            ring_remove(&c->ring, i);
+            queue_remove(c, i);
             continue;
         }
         /* iovec has no const; the bytes are only read. */
@@ -264,9 +336,34 @@ static int gather(struct client *c, struct iovec iov[MAX_IOV], size_t *total)
     return n;
 }
 
+/* The time of a write that has just been done, or up to WRITES_A_READING writes ago. */
+static uint32_t written_us(struct notification_manager *nm)
+{
+    if (nm->unread_writes == 0) {
+        nm->written_us = nm->options.read_us == NULL ? 0 : (uint32_t)nm->options.read_us();
+        nm->unread_writes = WRITES_A_READING;
+    }
+    nm->unread_writes--;
+    return nm->written_us;
+}
+
+static void note_delivered(struct client *c, struct message *m, uint32_t now_us)
+{
+    struct stats *stats = c->nm->stats;
+
+    m->written++;
+    m->written_ms = c->written_ms;
+    c->last_seq = m->seq;
+    c->delivered++;
+    stats->deliveries++;
+    if (m->is_timed && !c->is_untimed)
+        histogram_add(&stats->publish_to_written, now_us - m->came_us);
+}
+
 static void note_written(struct client *c, size_t bytes)
 {
     struct stats *stats = c->nm->stats;
+    uint32_t now_us = written_us(c->nm);
 
     stats->bytes_streamed += bytes;
     c->written_ms = (uint32_t)c->nm->now_ms;
@@ -280,40 +377,11 @@ static void note_written(struct client *c, size_t bytes)
         }
         bytes -= left;
         c->offset = 0;
-        if (m->seq > 0) {
-            c->last_seq = m->seq;
-            c->delivered++;
-            stats->deliveries++;
-        }
+        if (m->seq > 0)
+            note_delivered(c, m, now_us);
+        count_off(c, m);
         message_unref(ring_take(&c->ring));
     }
-}
-
-/* Writes one round; false: the socket takes no more now, or the client is dead. */
-static bool write_some(struct client *c, size_t *written)
-{
-    struct iovec iov[MAX_IOV];
-    size_t total;
-    int n = gather(c, iov, &total);
-    ssize_t taken;
-
-    if (n == 0)
-        return true;
-    taken = c->nm->sink_ops->writev(c->sink, iov, n);
-    if (taken < 0 && taken != -EAGAIN) {
-        c->nm->stats->streams_closed_by_peer++;
-        finish(c, false, "peer");
-        return false;
-    }
-    if (taken > 0)
-        note_written(c, (size_t)taken);
-    if (taken < (ssize_t)total) {
-        c->is_blocked = true;
-        c->nm->sink_ops->want_write(c->sink);
-        return false;
-    }
-    *written += total;
-    return true;
 }
 
 /* Takes all that is not begun out of the queue, from its first notification on, and goes back to
@@ -330,15 +398,14 @@ static void unqueue(struct client *c)
     client_stop_reading(c); /* a page that is under way goes on from too far */
     for (uint32_t i = ring_count(&c->ring); i > first; i--)
         if (ring_at(&c->ring, i - 1)->seq > 0 || ring_at(&c->ring, i - 1)->is_gap)
-            ring_remove(&c->ring, i - 1);
+            queue_remove(c, i - 1);
 }
 
 static void overflow(struct client *c)
 {
     switch (c->nm->options.overflow) {
     case OVERFLOW_DISCONNECT:
-        c->nm->stats->streams_closed_by_overflow++;
-        finish(c, false, "overflow");
+        finish(c, false, CLOSE_OVERFLOW);
         return;
     case OVERFLOW_DROP_OLDEST: /* all that is not begun is read again, the newest of it */
         unqueue(c);
@@ -362,54 +429,87 @@ static void check_room(struct client *c)
         overflow(c);
 }
 
-/* Writes what is queued and catches up, as far as the socket goes; past `budget` bytes the rest
- * waits for the next turn. Returns the bytes of the rounds that went out whole. The client may be
- * dead afterwards. */
-static size_t flush(struct client *c, size_t budget)
+/* Ends a round of writing as client_on_written says; whether there is more to write now. The client
+ * may be dead afterwards. */
+static bool end_round(struct client *c, ssize_t taken, size_t total)
 {
-    size_t written = 0;
-
-    while (!c->is_blocked && write_some(c, &written)) {
-        if (ring_is_empty(&c->ring)) {
-            pay_debt(c);
-            client_catch_up(c);
-        }
-        if (c->is_dead || ring_is_empty(&c->ring))
-            break;
-        if (written >= budget) {
-            client_mark_dirty(c);
-            return written;
-        }
+    if (taken < 0 && taken != -EAGAIN) {
+        finish(c, false, CLOSE_PEER);
+        return false;
     }
-    if (c->is_dead)
-        return written;
+    if (taken > 0)
+        note_written(c, (size_t)taken);
+    if (taken < (ssize_t)total) {
+        c->is_blocked = c->is_untimed = true;
+        c->nm->sink_ops->want_write(c->sink);
+    }
     if (c->is_blocked) {
         check_room(c);
-        return written;
+        return false;
     }
+    if (ring_is_empty(&c->ring)) {
+        pay_debt(c);
+        client_catch_up(c);
+    }
+    if (c->is_dead || !ring_is_empty(&c->ring))
+        return !c->is_dead;
     ring_relax(&c->ring);
+    if (!c->is_behind)
+        c->is_untimed = false;
     if (c->is_ending)
-        finish(c, true, bye_names[c->bye]);
-    return written;
+        finish(c, true, close_of_bye(c->bye));
+    return false;
+}
+
+/* Writes what is queued and catches up, as far as the socket goes. The client may be dead
+ * afterwards. */
+static void flush(struct client *c)
+{
+    struct iovec iov[MAX_IOV];
+    size_t total = 0;
+    ssize_t taken;
+
+    do {
+        int n = c->is_blocked ? 0 : client_gather(c, iov, &total);
+
+        taken = n == 0 ? 0 : c->nm->sink_ops->writev(c->sink, iov, n);
+    } while (end_round(c, taken, total));
+}
+
+void client_on_written(struct client *c, ssize_t taken, size_t total, bool is_whole)
+{
+    if (!end_round(c, taken, total))
+        return;
+    if (is_whole)
+        flush(c);
+    else
+        client_mark_dirty(c);
+}
+
+/* Returns what it cost, in flushes. */
+static size_t flush_first(struct notification_manager *nm)
+{
+    struct client *c = nm->dirty;
+
+    nm->dirty = c->next_dirty;
+    if (nm->dirty == NULL)
+        nm->dirty_end = &nm->dirty;
+    c->is_dirty = false;
+    if (!c->is_dead)
+        return 1 + outgoing_add(nm, c, false) / BYTES_A_FLUSH;
+    pool_give(&nm->clients, c);
+    return 1;
 }
 
 void clients_flush(struct notification_manager *nm, size_t most)
 {
     size_t cost = 0;
 
-    while (nm->dirty != NULL && cost < most) {
-        struct client *c = nm->dirty;
-
-        cost++;
-        nm->dirty = c->next_dirty;
-        if (nm->dirty == NULL)
-            nm->dirty_end = &nm->dirty;
-        c->is_dirty = false;
-        if (c->is_dead)
-            pool_give(&nm->clients, c);
-        else
-            cost += flush(c, FLUSH_BYTES) / BYTES_A_FLUSH;
-    }
+    do {
+        while (nm->dirty != NULL && cost < most)
+            cost += flush_first(nm);
+        outgoing_write(nm); /* those that have more are at the end of the list then */
+    } while (nm->dirty != NULL && cost < most);
 }
 
 /* ---- what comes for it ---- */
@@ -423,8 +523,10 @@ static bool lacks(const struct client *c, uint64_t seq)
 /* Queues the one that a live client lacks. It may be dead or behind afterwards. */
 static void queue_or_overflow(struct client *c, struct message *m)
 {
-    if (ring_count(&c->ring) >= c->nm->options.queue && !c->is_blocked)
-        flush(c, SIZE_MAX); /* full of what came in this turn: it is not slow */
+    if (ring_count(&c->ring) >= c->nm->options.queue && !c->is_blocked) {
+        manager_read_clock_soon(c->nm);
+        flush(c); /* full of what came in this turn: it is not slow */
+    }
     if (!c->is_dead && !c->is_behind && !client_queue(c, m) && !c->is_dead)
         overflow(c);
 }
@@ -434,20 +536,20 @@ void client_deliver(struct client *c, struct message *m)
     if (!lacks(c, m->seq))
         return;
     if (!list_is_empty(&c->nm->fanouts)) { /* a walk may owe it something older */
-        client_update(c);
+        manager_read_clock_soon(c->nm);
+        if (client_update(c) && !c->is_dead)
+            flush(c); /* it must not stay behind, as if it were slow */
         return;
     }
     queue_or_overflow(c, m);
     client_mark_dirty(c);
 }
 
-bool client_write(struct client *c, struct message *m)
+bool client_queue_only(struct client *c, struct message *m)
 {
     if (!lacks(c, m->seq))
         return false;
     queue_or_overflow(c, m);
-    if (!c->is_dead)
-        flush(c, SIZE_MAX);
     return true;
 }
 
@@ -458,8 +560,6 @@ bool client_update(struct client *c)
         return false;
     client_set_behind(c, true);
     client_catch_up(c);
-    if (!c->is_dead)
-        flush(c, SIZE_MAX); /* it must not stay behind, as if it were slow */
     return true;
 }
 
@@ -467,7 +567,6 @@ void client_end(struct client *c, enum client_bye reason)
 {
     char data[64];
     struct notification_manager *nm = c->nm;
-    struct stats *stats = nm->stats;
     uint64_t retry_ms = 0;
 
     if (c->is_dead || c->is_ending)
@@ -477,15 +576,10 @@ void client_end(struct client *c, enum client_bye reason)
 
         retry_ms = nm->options.retry_ms +
                    hash_of(slice_make((const char *)&c->id, sizeof c->id)) % spread;
-        stats->streams_closed_by_shutdown++;
-    } else if (reason == BYE_KICKED) {
-        stats->streams_closed_by_kick++;
-    } else {
-        stats->streams_closed_by_age++;
     }
     client_stop_reading(c);
     pay_debt(c);
-    snprintf(data, sizeof data, "{\"reason\":\"%s\"}", bye_names[reason]);
+    snprintf(data, sizeof data, "{\"reason\":\"%s\"}", closes[close_of_bye(reason)].name);
     tell_and_unref(c, sse_encode_control("bye", slice_make(NULL, 0), retry_ms, slice_of(data)));
     if (c->is_dead)
         return;
@@ -517,6 +611,28 @@ static uint32_t idle_ms(const struct client *c)
     return (uint32_t)c->nm->now_ms - c->written_ms;
 }
 
+/* When its token expires. */
+static uint64_t token_end(const struct client *c)
+{
+    return (uint64_t)c->expires_tenths * TENTH_MS;
+}
+
+/* Rounded up, as the wheel does; what is too far to be held is as far as can be. */
+static void set_end(struct client *c, uint64_t expires_ms)
+{
+    uint64_t tenths = (expires_ms + TENTH_MS - 1) / TENTH_MS;
+
+    c->expires_tenths = tenths < UINT32_MAX ? (uint32_t)tenths : UINT32_MAX;
+}
+
+/* When its token asks for something next, which may be at once. */
+static uint64_t token_due(const struct client *c)
+{
+    if (c->is_warned)
+        return token_end(c);
+    return token_end(c) > WARN_MS ? token_end(c) - WARN_MS : 0;
+}
+
 static void set_deadline(struct client *c)
 {
     const struct manager_options *o = &c->nm->options;
@@ -526,7 +642,68 @@ static void set_deadline(struct client *c)
         due -= idle_ms(c);
     if (o->max_age_ms > 0 && c->opened_ms + o->max_age_ms < due)
         due = c->opened_ms + o->max_age_ms;
+    if (c->expires_tenths > 0 && token_due(c) < due)
+        due = token_due(c);
     c->nm->sink_ops->deadline(c->sink, due);
+}
+
+/* Tells a client that its token expires soon, with the id that it renews itself by. A slow one that
+ * has no room is not told: it would read it too late. */
+static void warn(struct client *c)
+{
+    char data[80];
+    uint64_t left_ms = token_end(c) > c->nm->now_ms ? token_end(c) - c->nm->now_ms : 0;
+    struct message *m;
+
+    snprintf(data, sizeof data, "{\"in\":%llu,\"client_id\":\"%016llx\"}",
+             (unsigned long long)((left_ms + 999) / 1000), (unsigned long long)c->id);
+    m = sse_encode_control("expiring", slice_make(NULL, 0), 0, slice_of(data));
+    if (m != NULL && queue_push(c, m, c->nm->options.queue + CONTROL_ROOM) == 0)
+        client_mark_dirty(c);
+    message_unref(m);
+    c->is_warned = true;
+}
+
+/* What its token asks for by now. May end the client. */
+static void mind_token(struct client *c)
+{
+    if (c->expires_tenths == 0 || c->is_ending)
+        return;
+    if (c->nm->now_ms >= token_end(c))
+        client_end(c, BYE_TOKEN_EXPIRED);
+    else if (!c->is_warned && c->nm->now_ms >= token_due(c))
+        warn(c);
+}
+
+/* Returns 0 or -ENOMEM. */
+static int set_credential(struct client *c, const struct client_credential *credential)
+{
+    if (credential == NULL ||
+        (c->more == NULL && credential->id == 0 && credential->holder == 0))
+        return 0;
+    if (c->more == NULL)
+        c->more = calloc(1, sizeof *c->more);
+    if (c->more == NULL)
+        return -ENOMEM;
+    c->more->credential = *credential;
+    return 0;
+}
+
+int client_renew(struct client *c, uint64_t expires_ms, const struct client_credential *credential,
+                 uint64_t now_ms)
+{
+    c->nm->now_ms = now_ms;
+    if (c->is_dead || c->is_ending)
+        return 0;
+    if (set_credential(c, credential) != 0)
+        return -ENOMEM;
+    c->nm->stats->streams_renewed++;
+    set_end(c, expires_ms);
+    c->is_warned = false;
+    mind_token(c);
+    if (!c->is_dead && !c->is_ending)
+        set_deadline(c);
+    return 0;
 }
 
 void client_on_deadline(struct client *c, uint64_t now_ms)
@@ -535,13 +712,16 @@ void client_on_deadline(struct client *c, uint64_t now_ms)
 
     nm->now_ms = now_ms;
     if (c->is_ending) {
-        finish(c, false, bye_names[c->bye]);
+        finish(c, false, close_of_bye(c->bye));
         return;
     }
     if (nm->options.max_age_ms > 0 && now_ms - c->opened_ms >= nm->options.max_age_ms) {
         client_end(c, BYE_MAX_AGE);
         return;
     }
+    mind_token(c);
+    if (c->is_dead || c->is_ending)
+        return;
     if (ring_is_empty(&c->ring) && idle_ms(c) >= nm->options.heartbeat_ms) {
         nm->stats->heartbeats++;
         tell_and_unref(c, message_ref(c->has_ping_events ? nm->ping : nm->heartbeat));
@@ -560,8 +740,7 @@ void client_on_writable(struct client *c, uint64_t now_ms)
 
 void client_on_closed(struct client *c)
 {
-    c->nm->stats->streams_closed_by_peer++;
-    client_release(c, "peer");
+    client_release(c, c->is_ending ? close_of_bye(c->bye) : CLOSE_PEER);
 }
 
 /* ---- opening ---- */
@@ -616,7 +795,7 @@ static int join(struct client *c, const struct client_options *o)
         c->nm->stats->users_online++;
     channel_add(c->user, &c->in_user);
     channel_add(c->nm->everyone, &c->in_everyone);
-    return join_topics(c, o);
+    return join_topics(c, o) != 0 ? -ENOMEM : set_credential(c, o->credential);
 }
 
 /* Where the stream starts; returns whether the resume id means nothing here. */
@@ -630,8 +809,11 @@ static bool place_cursor(struct client *c, const struct client_options *o)
         c->cursor = c->nm->head;
         return false;
     }
+    c->resumed = UINT32_MAX;
+    if (is_known && c->since - c->cursor < UINT32_MAX)
+        c->resumed = (uint32_t)(c->since - c->cursor);
     c->nm->stats->streams_resumed++;
-    c->is_resuming = true;
+    c->is_resuming = c->is_untimed = true;
     if (!is_known) {
         c->cursor = 0;
         c->is_from_start = true;
@@ -650,9 +832,15 @@ static int queue_preamble(struct client *c, const struct client_options *o)
 
     /* With room for more: who is cut before it has read its first id misses what came so far. */
     if (status == 0)
-        status = ring_push(&c->ring, m, RING_MAX);
+        status = queue_push(c, m, RING_MAX);
     message_unref(m);
     return status;
+}
+
+struct slice client_topic(const struct client *c, size_t i)
+{
+    return i < client_topic_count(c) ? channel_name_of(c->more->topics[i].channel).name
+                                     : slice_make(NULL, 0);
 }
 
 static struct client *client_create(struct notification_manager *nm,
@@ -671,6 +859,7 @@ static struct client *client_create(struct notification_manager *nm,
     c->id = new_client_id(nm);
     c->opened_ms = now_ms;
     c->written_ms = (uint32_t)now_ms;
+    set_end(c, o->expires_ms);
     c->is_chunked = o->is_chunked;
     c->has_ping_events = o->has_ping_events;
     c->user_agent = intern_ref(&nm->user_agents, slice_make(o->user_agent.p, n));
@@ -710,9 +899,12 @@ struct client *client_open(struct notification_manager *nm, const struct client_
         client_tell_gap(c, "unknown-id", o->resume, 0);
     }
     client_catch_up(c);
+    if (!c->is_dead)
+        mind_token(c);
     if (c->is_dead)
         return NULL;
     c->is_opening = false;
-    set_deadline(c);
+    if (!c->is_ending)
+        set_deadline(c);
     return c;
 }

@@ -1,20 +1,24 @@
 /* manager_priv.h - the manager's own structs, shared by the files of this folder.
  *
  * channel.c finds channels, client.c queues and writes, catch_up.c serves clients that are behind,
- * fanout.c walks large channels, and notification_manager.c hears the journal and the world. */
+ * fanout.c walks large channels, pressure.c ends clients when memory is short, outgoing.c has many
+ * written to at once, trace.c tells what became of a notification, and notification_manager.c hears
+ * the journal and the world. */
 #ifndef NOTIFY_MANAGER_PRIV_H
 #define NOTIFY_MANAGER_PRIV_H
 #include "base/hash.h"
 #include "base/intern.h"
 #include "base/list.h"
 #include "base/pool.h"
+#include "base/write.h"
 #include "message/history.h"
 #include "notify/notification_manager.h"
 #include "notify/ring.h"
 
 struct fanout;
 
-/* Who listens to one user, to one topic, or to everyone. It is there while somebody does. */
+/* Who listens to one user, to one topic, or to everyone. It is there while somebody does. Like a
+ * client it is there once for each of very many: it comes from the pool of its size. */
 struct channel {
     struct list clients;    /* links of client.in_user, client.in_everyone or topic_link.link */
     struct fanout *fanout;  /* the walk that is under way, or NULL */
@@ -22,6 +26,11 @@ struct channel {
     uint16_t name_length;
     uint8_t kind;           /* enum channel_kind */
     char name[];
+};
+
+enum {
+    CHANNEL_STEP = 8, /* from one size of a channel to the next */
+    CHANNEL_SIZES = MAX_CHANNEL_NAME / CHANNEL_STEP + 1,
 };
 
 struct topic_link {
@@ -41,9 +50,19 @@ struct catch_up {
     struct channel_name channels[];
 };
 
-/* What most clients are without: topics, and pages that are read for them. */
+/* Why a client ended, for the log and the counters. */
+enum client_close {
+    CLOSE_PEER,
+    CLOSE_OVERFLOW,
+    CLOSE_MEMORY,
+    CLOSE_PRESSURE,
+    CLOSE_BYE, /* and a number of enum client_bye */
+};
+
+/* What many clients are without: topics, a token, and pages that are read for them. */
 struct client_more {
     struct catch_up *reading;       /* NULL unless the journal is read for it */
+    struct client_credential credential; /* all zero: none */
     size_t topic_count;
     struct topic_link topics[];
 };
@@ -67,9 +86,13 @@ struct client {
     bool is_from_start : 1;         /* what was lost before is none of its business */
     bool is_dropping : 1;           /* behind, and only the newest of what it missed is wanted */
     bool owes_gap : 1;              /* a retract found no room or memory: a gap is due for it */
+    bool is_warned : 1;             /* that its token expires soon */
     bool is_blocked : 1;            /* the socket took less than was given: want_write is on */
+    bool is_untimed : 1;            /* what is queued waited for its peer, or is from before it was
+                                     * opened: how long it took says nothing of us */
     bool is_ending : 1;             /* its bye is queued: nothing more is */
     bool break_parity : 1;          /* as the manager's: it was told of the last break */
+    bool is_writing : 1;            /* in what goes out together */
     bool is_dirty : 1;              /* in the list of those to be flushed, or freed */
     bool is_dead : 1;               /* gone, and freed at its turn in that list */
     uint64_t last_seq;              /* number of the last notification written whole */
@@ -82,10 +105,33 @@ struct client {
     struct interned *user_agent;
     uint64_t id;
     uint64_t opened_ms;
+    uint32_t expires_tenths;        /* of a second: when its token does; 0: never */
+    uint32_t resumed;               /* how many numbers before `since` it resumed, at most; 0: from
+                                     * there */
+};
+
+enum {
+    MAX_IOV = 64, /* of one client's write */
+    OUTGOING_WRITES = 256,
+    OUTGOING_IOV = 1024,
+};
+
+/* The clients that are written to together, and what each is sent. */
+struct outgoing {
+    size_t count;
+    size_t iov_count;
+    struct write writes[OUTGOING_WRITES];
+    struct outgoing_item {
+        struct client *client;
+        size_t total;               /* bytes */
+        bool is_whole;              /* what it has besides is written too, as far as it goes */
+    } items[OUTGOING_WRITES];
+    struct iovec iov[OUTGOING_IOV];
 };
 
 struct notification_manager {
     struct manager_options options;
+    uint32_t most_queue;            /* the longest that options.queue was: rings may hold it */
     struct journal *journal;
     struct stats *stats;
     char epoch[EPOCH_SIZE];
@@ -102,6 +148,7 @@ struct notification_manager {
     struct hash_table topics;
     struct channel *everyone;
     struct pool clients;            /* struct client */
+    struct pool channels[CHANNEL_SIZES]; /* struct channel, by size */
     const struct client_sink *sink_ops; /* of all clients; NULL before the first */
     struct intern_table user_agents;
     struct client *dirty;           /* the first to be flushed */
@@ -113,11 +160,29 @@ struct notification_manager {
     uint64_t now_ms;
     uint64_t tick_ms;               /* of the last tick, which is the journal's time: what has a
                                      * ttl is gone from the window no later than from there */
+    uint32_t emitted_ms;            /* the clock in milliseconds, read once in a turn with
+                                     * entries, ... */
+    bool is_emitting;               /* ... as it was in this one */
+    uint32_t written_us;            /* the clock of options.read_us when it was last read, ... */
+    uint32_t unread_writes;         /* ... and how many writes may follow before it is read again */
     uint64_t next_client;           /* mixed into an id */
     size_t ending;                  /* clients whose bye is queued */
     uint64_t drain_end_ms;          /* 0: not draining */
     uint64_t drain_ms;
     uint64_t drain_due;             /* streams still to be ended of the share that is due */
+    manager_revoked_fn *is_revoked; /* while `clients` is walked for it, or NULL */
+    void *revoked_ctx;
+    bool has_walk;                  /* `clients` is walked, for the one above or for memory */
+    bool is_revoked_anew;           /* there is more to look for than when that walk began */
+    enum {
+        PRESSURE_NONE,
+        PRESSURE_LOOKS,             /* `clients` is walked for who is furthest behind */
+        PRESSURE_ENDS,              /* and for those that have read up to `ends_until` at most */
+    } pressure;
+    uint64_t ends_until;
+    uint64_t pressure_ended;        /* streams that were ended and not told of yet */
+    uint64_t pressure_told_ms;      /* 0: never */
+    struct outgoing outgoing;       /* empty but within a walk or a flush */
 };
 
 /* ---- channel.c ---- */
@@ -152,6 +217,11 @@ static inline size_t client_topic_count(const struct client *c)
     return c->more == NULL ? 0 : c->more->topic_count;
 }
 
+static inline bool client_has_credential(const struct client *c)
+{
+    return c->more != NULL && (c->more->credential.id != 0 || c->more->credential.holder != 0);
+}
+
 /* NULL: the journal is not read for it. */
 static inline struct catch_up *client_reading(const struct client *c)
 {
@@ -162,12 +232,12 @@ static inline struct catch_up *client_reading(const struct client *c)
 /* The newest entry of one of its channels: queued if it is live. May end the client. */
 void client_deliver(struct client *c, struct message *m);
 
-/* The same for one of which it is known that a live client lacks nothing older: queued and written
- * at once. Returns whether it cost anything. May end the client. */
-bool client_write(struct client *c, struct message *m);
+/* The same for one of which it is known that a live client lacks nothing older, but the caller has
+ * it written. Returns whether there is anything to write. May end the client. */
+bool client_queue_only(struct client *c, struct message *m);
 
-/* All that it has not got yet of its channels: queued and written as far as it goes, if it is
- * live. Returns whether it cost anything. May end the client. */
+/* All that it has not got yet of its channels is queued, if it is live; the caller has it written.
+ * Returns whether there is anything to write. May end the client. */
 bool client_update(struct client *c);
 
 /* A retract, NULL where it found no memory: queued, even a little over the limit. Where that fails
@@ -177,9 +247,8 @@ void client_tell_retract(struct client *c, struct message *m);
 /* Queues the bye and ends the client when all is written. */
 void client_end(struct client *c, enum client_bye reason);
 
-/* Takes the client out of everything, without a word to its sink; it is freed later. `reason` is
- * for the log. */
-void client_release(struct client *c, const char *reason);
+/* Takes the client out of everything, without a word to its sink; it is freed later. */
+void client_release(struct client *c, enum client_close reason);
 
 /* It waits for its flush, or, dead, to be freed. */
 void client_mark_dirty(struct client *c);
@@ -196,6 +265,12 @@ void client_tell_break(struct client *c);
 /* Tells one that is live that something was lost that it has not got. It may be dead afterwards. */
 void client_tell_lost(struct client *c);
 
+/* Up to where it has read, if messages wait and its peer takes none; else UINT64_MAX. */
+uint64_t client_position(const struct client *c);
+
+/* Ends the client because its queue's memory is wanted. */
+void client_cut_for_pressure(struct client *c);
+
 /* Queues one notification of its own, for a flush to come; false: there was no room, or the client
  * is dead. */
 bool client_queue(struct client *c, struct message *m);
@@ -205,8 +280,32 @@ bool client_queue(struct client *c, struct message *m);
 void client_tell_gap(struct client *c, const char *reason, struct slice after,
                      uint64_t resumed_at);
 
+/* Gathers what is to be written of its queue next, which must stay as it is until it is told. */
+int client_gather(struct client *c, struct iovec iov[MAX_IOV], size_t *total);
+
+/* Of `total` gathered bytes (0: none were to be written) its sink has taken `taken`, or -errno.
+ * What there is besides goes out too if `is_whole`, or else has its turn with the dirty ones. May
+ * end the client. */
+void client_on_written(struct client *c, ssize_t taken, size_t total, bool is_whole);
+
+/* The next write that is timed reads the clock: the last reading may be long ago. */
+static inline void manager_read_clock_soon(struct notification_manager *nm)
+{
+    nm->unread_writes = 0;
+}
+
 /* Flushes, or frees, up to `most` of the clients that wait for it. */
 void clients_flush(struct notification_manager *nm, size_t most);
+
+/* ---- notification_manager.c ---- */
+/* What there is to say of an open stream. */
+struct client_info client_describe(const struct client *c);
+
+/* ---- outgoing.c ---- */
+/* What the client has queued is written with that of others, at the latest by outgoing_write; see
+ * client_on_written for the rest. Returns its bytes. May end the client. */
+size_t outgoing_add(struct notification_manager *nm, struct client *c, bool is_whole);
+void outgoing_write(struct notification_manager *nm);
 
 /* ---- catch_up.c ---- */
 /* Queues what a client that is behind has not got, as far as there is room, and makes it live when
@@ -215,6 +314,13 @@ void client_catch_up(struct client *c);
 
 /* Gives up a page that was asked for, and forgets which losses were told. */
 void client_stop_reading(struct client *c);
+
+/* ---- pressure.c ---- */
+/* Where memory is near options.max_memory, those that are furthest behind are to be ended. */
+void pressure_begin(struct notification_manager *nm);
+
+/* Looks at some, and ends some. */
+void pressure_relieve(struct notification_manager *nm);
 
 /* ---- fanout.c ---- */
 /* Every client of the channel gets what is new, of which `m` is the newest (NULL: it is a break

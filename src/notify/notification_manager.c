@@ -5,17 +5,19 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "base/json.h"
 #include "base/log.h"
 #include "manager_priv.h"
-#include "message/json.h"
 #include "message/sse.h"
 
 enum {
     DIRECT_CLIENTS = 64, /* a channel of up to so many is served at once, a larger one in slices */
     FLUSHES_A_TURN = 256,
-    VISITS_A_TURN = 128, /* of a fan-out: about a millisecond of system calls */
+    VISITS_A_TURN = 128, /* of a fan-out: about a millisecond of system calls ... */
+    SHARED_VISITS = 256, /* ... and of sends that share them */
     WINDOW_STEPS = 8000, /* each is up to a microsecond: what expires is long out of the cache */
     ENDS_A_TURN = 2000,  /* streams that a drain ends at a time */
+    LOOKS_A_TURN = 4000, /* at streams whose credential may be revoked */
     TICK_MS = 100,
 };
 
@@ -97,6 +99,21 @@ static void on_break(void *ctx, uint64_t seq)
         }
 }
 
+/* The time of this turn's entries, which come together: of a batch the clock is read once. 0: they
+ * are of an earlier process. */
+static uint32_t emitted_ms(struct notification_manager *nm)
+{
+    if (!nm->is_up)
+        return 0;
+    if (!nm->is_emitting) {
+        nm->is_emitting = true;
+        nm->emitted_ms = (uint32_t)(nm->options.read_us == NULL ? nm->now_ms
+                                                                : nm->options.read_us() / 1000);
+        nm->emitted_ms += nm->emitted_ms == 0;
+    }
+    return nm->emitted_ms;
+}
+
 static void on_entry(void *ctx, const struct journal_entry *entry)
 {
     struct notification_manager *nm = ctx;
@@ -111,6 +128,11 @@ static void on_entry(void *ctx, const struct journal_entry *entry)
     uint32_t streams = 0;
 
     nm->head = entry->message->seq;
+    if (entry->origin != NULL && entry->origin->came_us != 0) {
+        entry->message->is_timed = true;
+        entry->message->came_us = (uint32_t)entry->origin->came_us;
+    }
+    entry->message->emitted_ms = emitted_ms(nm);
     channel_fetch(nm, entry->to, true);
     if (history_add(nm->window, &item, nm->tick_ms) < 0) {
         nm->stats->out_of_memory++;
@@ -120,6 +142,7 @@ static void on_entry(void *ctx, const struct journal_entry *entry)
     channel = channel_find(nm, entry->to);
     if (channel != NULL && channel->count > 0) {
         streams = channel->count;
+        entry->message->streams = streams;
         if (streams <= DIRECT_CLIENTS || fanout_start(nm, channel, entry->message) != 0)
             serve_directly(channel, entry->message);
     }
@@ -201,6 +224,7 @@ static int create_parts(struct notification_manager *nm)
         .max_bytes = nm->options.window_bytes,
         .keep_ms = nm->options.keep_ms,
         .max_per_user = nm->options.keep_per_user,
+        .held = &nm->stats->memory_held,
     };
 
     nm->heartbeat = sse_encode_comment();
@@ -221,6 +245,7 @@ struct notification_manager *notification_manager_create(const struct manager_op
     if (nm == NULL)
         return NULL;
     nm->options = *options;
+    nm->most_queue = options->queue;
     nm->now_ms = nm->tick_ms = options->now_ms;
     nm->journal = journal;
     nm->stats = stats;
@@ -238,12 +263,26 @@ struct notification_manager *notification_manager_create(const struct manager_op
     return nm;
 }
 
+void manager_change_options(struct notification_manager *nm, const struct manager_options *options)
+{
+    nm->options.heartbeat_ms = options->heartbeat_ms;
+    nm->options.retry_ms = options->retry_ms;
+    nm->options.queue = options->queue;
+    nm->options.overflow = options->overflow;
+    nm->options.max_age_ms = options->max_age_ms;
+    nm->options.max_memory = options->max_memory;
+    nm->pressure = PRESSURE_NONE;
+    if (options->queue > nm->most_queue)
+        nm->most_queue = options->queue;
+}
+
 void notification_manager_destroy(struct notification_manager *nm)
 {
     if (nm == NULL)
         return;
     while (nm->everyone != NULL && nm->everyone->count > 0)
-        client_release(channel_client(nm->everyone, nm->everyone->clients.next), "end");
+        client_release(channel_client(nm->everyone, nm->everyone->clients.next),
+                       (enum client_close)(CLOSE_BYE + BYE_SHUTDOWN));
     while (!list_is_empty(&nm->fanouts))
         fanouts_run(nm, 1);
     clients_flush(nm, SIZE_MAX);
@@ -300,14 +339,60 @@ static void drain_share(struct notification_manager *nm)
     drain_some(nm);
 }
 
+static void end_some_revoked(struct notification_manager *nm)
+{
+    for (int i = 0; i < LOOKS_A_TURN && nm->is_revoked != NULL; i++) {
+        struct client *c = pool_walk_next(&nm->clients);
+
+        if (c != NULL) {
+            if (!c->is_dead && client_has_credential(c) &&
+                nm->is_revoked(nm->revoked_ctx, &c->more->credential))
+                client_end(c, BYE_TOKEN_REVOKED);
+        } else if (nm->is_revoked_anew) {
+            nm->is_revoked_anew = false;
+            pool_walk_start(&nm->clients);
+        } else {
+            nm->is_revoked = NULL;
+        }
+    }
+}
+
+void manager_end_revoked(struct notification_manager *nm, manager_revoked_fn *is_revoked,
+                         void *ctx)
+{
+    nm->is_revoked_anew = nm->is_revoked != NULL;
+    if (nm->is_revoked == NULL)
+        pool_walk_start(&nm->clients);
+    nm->pressure = PRESSURE_NONE; /* a pool has one walk: it begins again after this one */
+    nm->is_revoked = is_revoked;
+    nm->revoked_ctx = ctx;
+    nm->has_walk = true;
+}
+
+/* Through all clients, for either of the two that they are walked for. */
+static void walk_on(struct notification_manager *nm)
+{
+    if (nm->is_revoked != NULL)
+        end_some_revoked(nm);
+    else
+        pressure_relieve(nm);
+    nm->has_walk = nm->is_revoked != NULL || nm->pressure != PRESSURE_NONE;
+}
+
 bool manager_turn_end(struct notification_manager *nm, uint64_t now_ms)
 {
+    bool has_walk = nm->has_walk;
+
     nm->now_ms = now_ms;
+    nm->is_emitting = false;
+    manager_read_clock_soon(nm);
+    if (has_walk)
+        walk_on(nm);
     clients_flush(nm, FLUSHES_A_TURN);
-    fanouts_run(nm, VISITS_A_TURN);
+    fanouts_run(nm, nm->options.has_shared_writes ? SHARED_VISITS : VISITS_A_TURN);
     if (nm->drain_due > 0)
         drain_some(nm);
-    return nm->dirty != NULL || nm->drain_due > 0 || !list_is_empty(&nm->fanouts);
+    return nm->dirty != NULL || nm->drain_due > 0 || has_walk || !list_is_empty(&nm->fanouts);
 }
 
 void manager_tick(struct notification_manager *nm, uint64_t now_ms)
@@ -316,6 +401,7 @@ void manager_tick(struct notification_manager *nm, uint64_t now_ms)
     nm->tick_ms = now_ms;
     history_expire(nm->window, now_ms, WINDOW_STEPS);
     update_stats(nm);
+    pressure_begin(nm);
     if (nm->drain_end_ms != 0)
         drain_share(nm);
 }
@@ -353,6 +439,35 @@ size_t manager_kick(struct notification_manager *nm, struct slice user, uint64_t
     return kicked;
 }
 
+struct client *manager_find_client(const struct notification_manager *nm, struct slice user,
+                                   uint64_t client_id)
+{
+    struct channel *channel = channel_find(nm, (struct channel_name){CHANNEL_USER, user});
+
+    if (channel == NULL)
+        return NULL;
+    for (struct list *at = channel->clients.next; at != &channel->clients; at = at->next) {
+        struct client *c = channel_client(channel, at);
+
+        if (c->id == client_id)
+            return c->is_ending ? NULL : c;
+    }
+    return NULL;
+}
+
+struct client_info client_describe(const struct client *c)
+{
+    return (struct client_info){
+        .id = c->id,
+        .opened_ms = c->opened_ms,
+        .user_agent = c->user_agent->text,
+        .queued = ring_count(&c->ring),
+        .is_lagging = c->is_behind || c->is_blocked,
+        .last_seq = c->last_seq,
+        .sink = c->sink,
+    };
+}
+
 size_t manager_presence(const struct notification_manager *nm, struct slice user,
                         manager_visit_fn *visit, void *ctx)
 {
@@ -361,16 +476,7 @@ size_t manager_presence(const struct notification_manager *nm, struct slice user
     if (channel == NULL)
         return 0;
     for (struct list *at = channel->clients.next; at != &channel->clients; at = at->next) {
-        const struct client *c = channel_client(channel, at);
-        struct client_info info = {
-            .id = c->id,
-            .opened_ms = c->opened_ms,
-            .user_agent = c->user_agent->text,
-            .queued = ring_count(&c->ring),
-            .is_lagging = c->is_behind || c->is_blocked,
-            .last_seq = c->last_seq,
-            .sink = c->sink,
-        };
+        struct client_info info = client_describe(channel_client(channel, at));
 
         visit(ctx, &info);
     }
@@ -406,6 +512,12 @@ bool manager_is_ready(const struct notification_manager *nm, const char **why)
 bool manager_knows_journal(const struct notification_manager *nm)
 {
     return nm->was_up;
+}
+
+bool manager_is_full(struct notification_manager *nm)
+{
+    pressure_begin(nm);
+    return nm->options.max_memory > 0 && nm->stats->memory_held >= nm->options.max_memory;
 }
 
 bool manager_is_draining(const struct notification_manager *nm)

@@ -17,10 +17,17 @@ struct asides {
     char newest[ASIDE_NAME];
 };
 
-/* Those with names that are given here, and no others. */
+/* Those with names that are given here, and no others: "20261125T142631Z", perhaps with ".001". */
 static bool is_aside(const char *name)
 {
-    return strncmp(name, ASIDE, sizeof ASIDE - 1) == 0 && strlen(name) < ASIDE_NAME;
+    static const char form[] = ASIDE "########T######Z.###";
+    size_t i;
+
+    for (i = 0; name[i] != '\0'; i++)
+        if (i >= sizeof form - 1 ||
+            (form[i] == '#' ? name[i] < '0' || name[i] > '9' : name[i] != form[i]))
+            return false;
+    return i == sizeof form - 1 || i == sizeof form - 1 - sizeof ".###" + 1;
 }
 
 static void find_asides(const char *path, struct asides *a)
@@ -74,21 +81,6 @@ static void name_aside(const char *path, char name[ASIDE_NAME])
              *suffix == '.' ? strtol(suffix + 1, NULL, 10) + 1 : 1);
 }
 
-static int write_whole(int fd, const char *p, size_t n)
-{
-    while (n > 0) {
-        ssize_t written = write(fd, p, n);
-
-        if (written < 0 && errno != EINTR)
-            return errno;
-        if (written > 0) {
-            p += written;
-            n -= (size_t)written;
-        }
-    }
-    return fsync(fd) != 0 ? errno : 0;
-}
-
 /* Where the file system knows no second names, a copy is made. The first name stays in any case:
  * without it the store would look like a new one. */
 static int add_name(const char *from, const char *to, const struct contents *c)
@@ -103,7 +95,9 @@ static int add_name(const char *from, const char *to, const struct contents *c)
     fd = open(to, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, FILE_MODE);
     if (fd < 0)
         return errno;
-    code = write_whole(fd, c->p, c->n);
+    code = -file_write_all(fd, slice_make(c->p, c->n));
+    if (code == 0 && fsync(fd) != 0)
+        code = errno;
     close(fd);
     if (code != 0)
         unlink(to);
@@ -123,5 +117,5 @@ int aside_keep(const char *path, const struct contents *c, char name[ASIDE_NAME]
     snprintf(from, sizeof from, "%s/" DATA_FILE, path);
     snprintf(to, sizeof to, "%s/%s", path, name);
     code = add_name(from, to, c); /* which fails where there is one of that name */
-    return code == 0 ? directory_sync(path) : code;
+    return code == 0 ? -file_sync_directory(path) : code;
 }

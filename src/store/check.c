@@ -90,8 +90,10 @@ static void note_state(void *ctx, struct slice key, struct slice value, size_t c
     struct stored_state *state = &s->state;
 
     (void)count;
-    if (!slice_is(key, "state"))
-        return; /* a backup is marked here */
+    if (!slice_is(key, "state")) {
+        fault(&s->faults, "there is a state of an unknown name");
+        return;
+    }
     if (value.n == sizeof *state) {
         memcpy(state, value.p, sizeof *state);
         s->has_state = state->format == STORE_FORMAT && stored_state_is_sound(state);
@@ -521,14 +523,18 @@ int findings_of(struct findings *f, struct contents *c, const struct head *only,
                 const struct pass *pass)
 {
     struct looking looking = {f, c, only, pass};
-    bool is_cut;
-    int status = guard_run(look, &looking, &is_cut);
 
-    if (!is_cut)
-        return status;
-    findings_fini(f);
-    status = contents_copy(c);
-    return status == 0 ? look(&looking) : status;
+    for (int i = 0;; i++) {
+        bool is_cut;
+        int status = guard_run(look, &looking, &is_cut);
+
+        if (!is_cut)
+            return status;
+        findings_fini(f);
+        status = i < MAX_PATCHES ? contents_patch(c) : -EIO;
+        if (status != 0)
+            return status;
+    }
 }
 
 uint64_t findings_count(const struct findings *f)

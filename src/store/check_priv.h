@@ -60,8 +60,8 @@ struct contents {
 int contents_open(struct contents *c, const char *file, const struct pass *pass, struct error *why);
 void contents_close(struct contents *c);
 
-/* The bytes become a copy in memory, zeros where the disk has none to give. Returns 0 or -errno. */
-int contents_copy(struct contents *c);
+/* Puts zeros where the file has nothing to give any more. Returns 0 or -errno. */
+int contents_patch(struct contents *c);
 
 /* ---- check.c ---- */
 /* Looks at all of it; or, beside a process that writes, at what one commit has left, whose head is
@@ -69,6 +69,8 @@ int contents_copy(struct contents *c);
 int findings_init(struct findings *f, const void *bytes, size_t n, const struct head *only,
                   const struct pass *pass);
 void findings_fini(struct findings *f);
+
+enum { MAX_PATCHES = 3 }; /* of a file that ever less can be read of; then its disk fails */
 
 /* The same of a file, which may be cut short meanwhile. Returns 0 or -errno. */
 int findings_of(struct findings *f, struct contents *c, const struct head *only,

@@ -1,7 +1,7 @@
 /* contents.c - the bytes of a store's file, for who looks at them without LMDB.
  *
- * They are mapped. What the disk cannot give, or is no longer there, ends in a signal or not: then
- * the file is read in parts instead, and what is missing is zeros, damage like any other. */
+ * They are mapped. Where the disk cannot give a page, or it is no longer there, zeros take its
+ * place: damage like any other. */
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
@@ -10,7 +10,7 @@
 #include <unistd.h>
 #include "check_priv.h"
 
-enum { SMALL_PART = 4096, LARGE_PART = 64 << 20 };
+enum { PART = 64 << 20 };
 
 #ifndef MADV_POPULATE_READ
 #define MADV_POPULATE_READ 22 /* of Linux 5.14 */
@@ -21,8 +21,8 @@ static int populate(const struct contents *c, const struct pass *pass)
 {
     char *p = c->p;
 
-    for (size_t at = 0; at < c->n; at += LARGE_PART) {
-        size_t n = c->n - at < LARGE_PART ? c->n - at : LARGE_PART;
+    for (size_t at = 0; at < c->n; at += PART) {
+        size_t n = c->n - at < PART ? c->n - at : PART;
 
         if (madvise(p + at, n, MADV_POPULATE_READ) != 0)
             return errno == EINVAL ? 0 : -errno; /* an older kernel gives them one by one */
@@ -38,7 +38,7 @@ static int map(struct contents *c, const struct pass *pass)
     if (p == MAP_FAILED)
         return -errno;
     c->p = p;
-    return populate(c, pass) == 0 ? 0 : contents_copy(c);
+    return populate(c, pass) == 0 ? 0 : contents_patch(c);
 }
 
 int contents_open(struct contents *c, const char *file, const struct pass *pass, struct error *why)
@@ -55,30 +55,36 @@ int contents_open(struct contents *c, const char *file, const struct pass *pass,
     return status == 0 ? 0 : error_set(why, "cannot read %s: %s", file, strerror(-status));
 }
 
-static void forget(struct contents *c)
+static int put_zeros(struct contents *c, size_t at, size_t n)
 {
-    if (c->p != NULL)
-        munmap(c->p, c->n);
-    c->p = NULL;
+    void *p = mmap((char *)c->p + at, n, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+
+    return p == MAP_FAILED ? -errno : 0;
 }
 
-int contents_copy(struct contents *c)
+int contents_patch(struct contents *c)
 {
-    char *p = mmap(NULL, c->n, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    const size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    char bytes[MAX_PAGE_SIZE];
+    int status = 0;
 
-    if (p == MAP_FAILED)
-        return -errno;
-    for (size_t at = 0; at < c->n; at += SMALL_PART)
-        (void)!pread(c->fd, p + at, c->n - at < SMALL_PART ? c->n - at : SMALL_PART, (off_t)at);
-    forget(c);
-    c->p = p;
-    return 0;
+    for (size_t at = 0; at < c->n && status == 0; at += page) {
+        size_t want = c->n - at < page ? c->n - at : page;
+        ssize_t got = pread(c->fd, bytes, want < sizeof bytes ? want : sizeof bytes, (off_t)at);
+
+        if (got == 0)
+            return put_zeros(c, at, c->n - at); /* it ends before */
+        if (got < 0)
+            status = put_zeros(c, at, want);
+    }
+    return status;
 }
 
 void contents_close(struct contents *c)
 {
-    forget(c);
+    if (c->p != NULL)
+        munmap(c->p, c->n);
     if (c->fd >= 0)
         close(c->fd);
-    c->fd = -1;
+    *c = (struct contents){.fd = -1};
 }

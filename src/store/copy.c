@@ -171,7 +171,7 @@ int store_copy(struct store *s, const char *to, bool is_backup, store_progress_f
         return error_set(why, "cannot copy %s to %s: %s", s->options.path, to,
                          code == EIO ? "the disk is full, or fails" : mdb_strerror(code));
     }
-    code = directory_sync(to);
+    code = -file_sync_directory(to);
     if (code == 0)
         code = directory_sync_parent(to);
     return code == 0 ? 0 : error_set(why, "cannot write %s: %s", to, strerror(code));

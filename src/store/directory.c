@@ -9,6 +9,7 @@
 #include <unistd.h>
 #include "store/replace.h"
 #include "store_priv.h"
+#include "wal_priv.h"
 
 int directory_make(const char *path, struct error *why)
 {
@@ -63,7 +64,9 @@ int directory_lock(const char *path, int *fd, struct error *why)
                          path, pid[0] != '\0' ? pid : "(unknown)");
     }
     snprintf(pid, sizeof pid, "%ld\n", (long)getpid());
-    if (ftruncate(*fd, 0) != 0 || pwrite(*fd, pid, strlen(pid), 0) != (ssize_t)strlen(pid))
+    /* Written before it is cut: a full disk need not give back what was freed. */
+    if (pwrite(*fd, pid, strlen(pid), 0) != (ssize_t)strlen(pid) ||
+        ftruncate(*fd, (off_t)strlen(pid)) != 0)
         return error_set(why, "journal.path = %s: cannot write %s: %s", path, file,
                          strerror(errno));
     return 0;
@@ -106,23 +109,12 @@ void store_forget_readers(const char *path)
     unlink(file);
 }
 
-/* There are file systems that cannot sync a directory, and need not. */
-int directory_sync(const char *path)
-{
-    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    int code = fd < 0 || (fsync(fd) != 0 && errno != EINVAL) ? errno : 0;
-
-    if (fd >= 0)
-        close(fd);
-    return code;
-}
-
 int directory_sync_parent(const char *path)
 {
     char parent[MAX_FILE];
 
     snprintf(parent, sizeof parent, "%s/..", path);
-    return directory_sync(parent);
+    return -file_sync_directory(parent);
 }
 
 int directory_check_empty(const char *path, const char *but_for, struct error *why)
@@ -141,9 +133,28 @@ int directory_check_empty(const char *path, const char *but_for, struct error *w
     return status;
 }
 
+/* What is root's of the files in there becomes that user's. */
+static int give_files(int directory, uid_t uid, gid_t gid)
+{
+    const char *const files[] = {DATA_FILE, READERS_FILE, LOCK_FILE, wal_file_names[0],
+                                 wal_file_names[1]};
+    int status = 0;
+
+    for (size_t i = 0; i < sizeof files / sizeof files[0]; i++) {
+        struct stat file = {.st_nlink = 0}; /* the test below may be made in any order */
+
+        /* A link could lead to any file of root's. */
+        if (fstatat(directory, files[i], &file, AT_SYMLINK_NOFOLLOW) != 0 ||
+            !S_ISREG(file.st_mode) || file.st_nlink != 1 || file.st_uid != 0)
+            continue;
+        if (fchownat(directory, files[i], uid, gid, AT_SYMLINK_NOFOLLOW) != 0)
+            status = -errno;
+    }
+    return status;
+}
+
 void directory_give_to_owner(const char *path)
 {
-    static const char *const files[] = {DATA_FILE, READERS_FILE, LOCK_FILE};
     struct stat owner;
     int fd;
 
@@ -152,16 +163,26 @@ void directory_give_to_owner(const char *path)
     fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0)
         return;
-    for (size_t i = 0; fstat(fd, &owner) == 0 && i < sizeof files / sizeof files[0]; i++) {
-        struct stat file;
-
-        /* A link could lead to any file of root's. */
-        if (fstatat(fd, files[i], &file, AT_SYMLINK_NOFOLLOW) != 0 || !S_ISREG(file.st_mode) ||
-            file.st_nlink != 1 || file.st_uid != 0 || owner.st_uid == 0)
-            continue;
-        (void)!fchownat(fd, files[i], owner.st_uid, owner.st_gid, AT_SYMLINK_NOFOLLOW);
-    }
+    if (fstat(fd, &owner) == 0 && owner.st_uid != 0)
+        (void)give_files(fd, owner.st_uid, owner.st_gid);
     close(fd);
+}
+
+int directory_give_to(const char *path, uid_t uid, gid_t gid)
+{
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    struct stat info;
+    int status;
+
+    if (fd < 0)
+        return -errno;
+    status = fstat(fd, &info) != 0 ? -errno : give_files(fd, uid, gid);
+    /* As it is made where there is none. Of another one of root's the files are enough. */
+    if (status == 0 && info.st_uid == 0 && (info.st_mode & 07777) == DIRECTORY_MODE &&
+        fchown(fd, uid, gid) != 0)
+        status = -errno;
+    close(fd);
+    return status;
 }
 
 /* ---- a draft ---- */
@@ -174,7 +195,8 @@ struct store_lock {
 
 void directory_clear_draft(const char *path)
 {
-    static const char *const files[] = {DATA_FILE, NEW_FILE, PART_FILE, READERS_FILE, LOCK_FILE};
+    const char *const files[] = {DATA_FILE, NEW_FILE, PART_FILE, READERS_FILE, LOCK_FILE,
+                                 wal_file_names[0], wal_file_names[1]};
     char name[MAX_FILE];
 
     for (size_t i = 0; i < sizeof files / sizeof files[0]; i++) {
@@ -275,7 +297,7 @@ int directory_replace(const char *path, bool in_any_case, struct error *why)
         close(fd);
     if (status != 0)
         return status;
-    code = directory_sync(path);
+    code = -file_sync_directory(path);
     return code == 0 ? 0 : error_set(why, "cannot write %s: %s", path, strerror(code));
 }
 

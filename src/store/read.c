@@ -91,13 +91,16 @@ int place_find(struct store_reader *r, size_t i, struct channel_name channel, ui
                struct place *p, uint64_t *mark)
 {
     struct channel_key key;
-    uint64_t from = (after + 1) << 1;
+    uint64_t from;
     MDB_val k;
     MDB_val v;
     int code;
 
     *mark = 0;
     *p = (struct place){.next = UINT64_MAX};
+    if (after >= UINT64_MAX >> 1)
+        return 0; /* nothing has a number behind that */
+    from = (after + 1) << 1;
     code = reader_channel_cursor(r, i, &p->cursor);
     if (code != 0)
         return code;
@@ -148,6 +151,11 @@ struct place *place_nearest(struct place *places, size_t count)
     return first;
 }
 
+static uint64_t hash_of_key(const struct store_query *q, const struct record *r)
+{
+    return r->collapse_key.n > 0 ? collapse_hash(q->hash_key, r->to, r->collapse_key) : 0;
+}
+
 static int fill_page(struct store_reader *r, const struct store_query *q, struct place *places,
                      const char *epoch, struct store_page *page)
 {
@@ -161,7 +169,7 @@ static int fill_page(struct store_reader *r, const struct store_query *q, struct
         struct message *m;
         int code;
 
-        if (p->next > page->covered)
+        if (p->next == UINT64_MAX || p->next > page->covered)
             return 0;
         code = reader_read_entry(r, p->next, &record, &bytes_of);
         if (code != 0)
@@ -174,6 +182,8 @@ static int fill_page(struct store_reader *r, const struct store_query *q, struct
             m = record_encode(&record, epoch);
             if (m == NULL)
                 return ENOMEM;
+            if (q->hash_key != NULL)
+                page->collapse[page->count] = hash_of_key(q, &record);
             page->messages[page->count++] = m;
             bytes += m->length;
         }
@@ -192,6 +202,7 @@ static int read_page(struct store_reader *r, const struct store_query *q, struct
 
     if (code != 0)
         return code;
+    page->head = state.head;
     page->covered = q->until < state.head ? q->until : state.head;
     if (page->covered < q->after) /* the reader has got what is not on the disk yet */
         page->covered = q->after;

@@ -7,18 +7,22 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include "base/buf.h"
 #include "check_priv.h"
 #include "store/guard.h"
 #include "store/replace.h"
 
-enum { BATCH = 4096, MEGABYTE = 1 << 20 };
+enum {
+    BATCH = 4096,            /* items in one transaction ... */
+    BATCH_BYTES = 8 << 20,
+    MEGABYTE = 1 << 20,
+};
 
 /* ---- what can be saved ---- */
 
 struct item {
-    uint64_t number;
-    struct slice key;
-    struct slice value;
+    uint64_t number;        /* of the entry or the key; the mark */
+    struct slice bytes;     /* the value; the channel of a mark */
 };
 
 struct items {
@@ -27,42 +31,75 @@ struct items {
     size_t room;
 };
 
+struct numbers {
+    uint64_t *p;
+    size_t n;
+    size_t room;
+};
+
 struct salvage {
     struct findings *f;
     struct walk walk;       /* that is under way */
+    struct buf record;      /* likewise */
     struct items entries;
     struct items keys;
     struct items marks;
-    struct items places;    /* of the entries that the channels know */
+    struct numbers places;  /* of the entries that the channels know */
     bool is_by_channels;    /* only those are taken */
     bool is_whole;          /* nothing is missing */
     uint64_t kept;
     bool is_out_of_memory;
 };
 
-static void add(struct salvage *v, struct items *to, uint64_t number, struct slice key,
-                struct slice value)
+/* Makes room for one more of `size` bytes in `p`. Returns false, and notes it, without memory. */
+static bool make_room(struct salvage *v, void **p, size_t n, size_t *room, size_t size)
 {
-    if (to->n == to->room) {
-        size_t room = to->room == 0 ? 1024 : 2 * to->room;
-        struct item *p = realloc(to->p, room * sizeof *p);
+    size_t more = *room + *room / 2 + 1024;
+    void *q;
 
-        if (p == NULL) {
-            v->is_out_of_memory = true;
-            return;
-        }
-        to->p = p;
-        to->room = room;
+    if (n < *room)
+        return true;
+    q = realloc(*p, more * size);
+    if (q == NULL) {
+        v->is_out_of_memory = true;
+        return false;
     }
-    to->p[to->n++] = (struct item){number, key, value};
+    *p = q;
+    *room = more;
+    return true;
 }
 
-static int by_number(const void *a, const void *b)
+static void add(struct salvage *v, struct items *to, uint64_t number, struct slice bytes)
 {
-    uint64_t x = ((const struct item *)a)->number;
-    uint64_t y = ((const struct item *)b)->number;
+    void *p = to->p;
+
+    if (!make_room(v, &p, to->n, &to->room, sizeof *to->p))
+        return;
+    to->p = p;
+    to->p[to->n++] = (struct item){number, bytes};
+}
+
+static void add_place(struct salvage *v, uint64_t place)
+{
+    void *p = v->places.p;
+
+    if (!make_room(v, &p, v->places.n, &v->places.room, sizeof *v->places.p))
+        return;
+    v->places.p = p;
+    v->places.p[v->places.n++] = place;
+}
+
+static int compare_numbers(const void *a, const void *b)
+{
+    uint64_t x = *(const uint64_t *)a;
+    uint64_t y = *(const uint64_t *)b;
 
     return x < y ? -1 : x > y;
+}
+
+static int compare_items(const void *a, const void *b)
+{
+    return compare_numbers(&((const struct item *)a)->number, &((const struct item *)b)->number);
 }
 
 /* In order, each number once. */
@@ -72,11 +109,16 @@ static void sort(struct items *items)
 
     if (items->n == 0)
         return;
-    qsort(items->p, items->n, sizeof *items->p, by_number);
+    qsort(items->p, items->n, sizeof *items->p, compare_items);
     for (size_t i = 0; i < items->n; i++)
         if (n == 0 || items->p[n - 1].number != items->p[i].number)
             items->p[n++] = items->p[i];
     items->n = n;
+}
+
+static struct slice key_of(const struct item *item)
+{
+    return slice_make((const char *)&item->number, sizeof item->number);
 }
 
 static void take_entry(void *ctx, struct slice key, struct slice value, size_t count)
@@ -86,7 +128,7 @@ static void take_entry(void *ctx, struct slice key, struct slice value, size_t c
 
     (void)count;
     if (entry_read(key, value, &r))
-        add(v, &v->entries, r.seq, key, value);
+        add(v, &v->entries, r.seq, value);
 }
 
 static void take_key(void *ctx, struct slice key, struct slice value, size_t count)
@@ -98,7 +140,7 @@ static void take_key(void *ctx, struct slice key, struct slice value, size_t cou
 
     (void)count;
     if (stored_key_read(key, value, &head, &seq, &text) && text.n <= MAX_KEY)
-        add(v, &v->keys, seq, key, value);
+        add(v, &v->keys, seq, value);
 }
 
 static void take_channel(void *ctx, struct slice key, struct slice value, size_t count)
@@ -110,9 +152,9 @@ static void take_channel(void *ctx, struct slice key, struct slice value, size_t
 
         memcpy(&number, value.p + i * sizeof number, sizeof number);
         if ((number & MARK) != 0)
-            add(v, &v->marks, number, key, value);
+            add(v, &v->marks, number, key);
         else
-            add(v, &v->places, place_in_channel(key, number >> 1), key, value);
+            add_place(v, place_in_channel(key, number >> 1));
     }
 }
 
@@ -141,15 +183,15 @@ static void drop_removed(struct salvage *v)
     size_t n = 0;
 
     for (size_t i = 0; i < v->entries.n; i++) {
-        struct item place = {.number = 0};
+        const struct item *item = &v->entries.p[i];
         struct record r;
+        uint64_t place;
 
-        if (!entry_read(v->entries.p[i].key, v->entries.p[i].value, &r))
+        if (v->places.n == 0 || !entry_read(key_of(item), item->bytes, &r))
             continue;
-        place.number = place_of_record(&r);
-        if (v->places.n > 0 &&
-            bsearch(&place, v->places.p, v->places.n, sizeof place, by_number) != NULL)
-            v->entries.p[n++] = v->entries.p[i];
+        place = place_of_record(&r);
+        if (bsearch(&place, v->places.p, v->places.n, sizeof place, compare_numbers) != NULL)
+            v->entries.p[n++] = *item;
     }
     v->entries.n = n;
 }
@@ -159,7 +201,7 @@ static uint64_t sum_of_entries(const struct items *items)
     uint64_t sum = 0;
 
     for (size_t i = 0; i < items->n; i++)
-        sum += record_sum(items->p[i].value);
+        sum += record_sum(items->p[i].bytes);
     return sum;
 }
 
@@ -179,7 +221,7 @@ static bool has_all_keys(const struct salvage *v)
     for (size_t i = 0; i < v->keys.n; i++) {
         struct stored_key head;
 
-        memcpy(&head, v->keys.p[i].value.p, sizeof head);
+        memcpy(&head, v->keys.p[i].bytes.p, sizeof head);
         sum += head.sum;
     }
     return v->f->last->has_state && v->keys.n == state->keys && sum == state->keys_sum;
@@ -190,9 +232,9 @@ static bool has_all_marks(const struct salvage *v)
     uint64_t sum = 0;
 
     for (size_t i = 0; i < v->marks.n; i++) {
-        struct channel_key key = {.n = v->marks.p[i].key.n};
+        struct channel_key key = {.n = v->marks.p[i].bytes.n};
 
-        memcpy(key.p, v->marks.p[i].key.p, key.n);
+        memcpy(key.p, v->marks.p[i].bytes.p, key.n);
         sum += mark_sum(&key, v->marks.p[i].number);
     }
     return sum == v->f->last->state.marks_sum;
@@ -248,7 +290,8 @@ static void salvage_init(struct salvage *v, struct findings *f)
 {
     *v = (struct salvage){.f = f};
     take(v, f->last, DB_CHANNELS, take_channel, false);
-    sort(&v->places);
+    if (v->places.n > 0)
+        qsort(v->places.p, v->places.n, sizeof *v->places.p, compare_numbers);
     v->is_by_channels = can_tell_by_channels(v);
     take_entries(v);
     take_keys(v);
@@ -258,6 +301,7 @@ static void salvage_init(struct salvage *v, struct findings *f)
 static void salvage_fini(struct salvage *v)
 {
     walk_fini(&v->walk);
+    buf_fini(&v->record);
     free(v->entries.p);
     free(v->keys.p);
     free(v->marks.p);
@@ -266,47 +310,43 @@ static void salvage_fini(struct salvage *v)
 
 /* ---- the new file ---- */
 
-typedef int put_fn(struct store *s, const struct item *item);
+/* The writing of the new one, and how far it is. */
+struct writing {
+    struct store *s;
+    struct buf *record;  /* that is being appended */
+    const struct pass *pass;
+    uint64_t bytes;
+    uint64_t of;
+};
 
-static int put_entry(struct store *s, const struct item *item)
+typedef int put_fn(const struct writing *w, const struct item *item);
+
+static int put_entry(const struct writing *w, const struct item *item)
 {
-    char *copy = malloc(item->value.n);
-    int status;
-
-    if (copy == NULL)
+    buf_clear(w->record);
+    if (buf_add_slice(w->record, item->bytes) != 0)
         return -ENOMEM;
-    memcpy(copy, item->value.p, item->value.n);
-    status = store_append(s, copy, item->value.n);
-    free(copy);
-    return status;
+    return store_append(w->s, w->record->p, w->record->len);
 }
 
-static int put_key(struct store *s, const struct item *item)
+static int put_key(const struct writing *w, const struct item *item)
 {
     struct stored_key head;
     struct slice text;
     uint64_t seq;
 
-    if (!stored_key_read(item->key, item->value, &head, &seq, &text))
+    if (!stored_key_read(key_of(item), item->bytes, &head, &seq, &text))
         return -EBADMSG;
-    return store_add_key(s, seq, head.time_ms, text);
+    return store_add_key(w->s, seq, head.time_ms, text);
 }
 
-static int put_mark(struct store *s, const struct item *item)
+static int put_mark(const struct writing *w, const struct item *item)
 {
-    const struct channel_name channel = {(enum channel_kind)item->key.p[0],
-                                         slice_make(item->key.p + 1, item->key.n - 1)};
+    const struct channel_name channel = {(enum channel_kind)item->bytes.p[0],
+                                         slice_make(item->bytes.p + 1, item->bytes.n - 1)};
 
-    return store_add_loss(s, channel, item->number >> 1);
+    return store_add_loss(w->s, channel, item->number >> 1);
 }
-
-/* Tells how far the writing is. */
-struct writing {
-    struct store *s;
-    const struct pass *pass;
-    uint64_t bytes;
-    uint64_t of;
-};
 
 static int put_all(struct writing *w, const struct items *items, put_fn *put)
 {
@@ -314,11 +354,12 @@ static int put_all(struct writing *w, const struct items *items, put_fn *put)
 
     for (size_t i = 0; i < items->n && status == 0;) {
         size_t end = items->n - i < BATCH ? items->n : i + BATCH;
+        uint64_t before = w->bytes;
 
         status = store_begin(w->s);
-        for (; i < end && status == 0; i++) {
-            status = put(w->s, &items->p[i]);
-            w->bytes += items->p[i].value.n;
+        for (; i < end && w->bytes - before < BATCH_BYTES && status == 0; i++) {
+            status = put(w, &items->p[i]);
+            w->bytes += items->p[i].bytes.n;
         }
         if (status == 0)
             status = store_commit(w->s, 0);
@@ -332,8 +373,16 @@ static uint64_t size_of(const struct items *items)
     uint64_t bytes = 0;
 
     for (size_t i = 0; i < items->n; i++)
-        bytes += items->p[i].value.n;
+        bytes += items->p[i].bytes.n;
     return bytes;
+}
+
+/* What is in the write-ahead log is brought in at the next open. */
+static void take_log(struct stored_state *next, const struct stored_state *old)
+{
+    next->wal_id = old->wal_id;
+    next->wal_number = old->wal_number;
+    next->wal_size = old->wal_size;
 }
 
 /* Nothing is missing: it goes on where it was. */
@@ -350,6 +399,7 @@ static int go_on(struct store *s, const struct stored_state *old)
     if (old->reserved > old->head) /* as when it is opened */
         origin.head = origin.lost_all = old->reserved;
     s->next.is_backup = old->is_backup;
+    take_log(&s->next, old);
     return store_continue(s, &origin);
 }
 
@@ -359,9 +409,9 @@ static void raise(uint64_t *x, uint64_t to)
         *x = to;
 }
 
-/* The new store's own epoch stays. The numbers go on behind all that were ever given out, and who
- * comes back may have missed whatever there was up to them: that is more than any mark could say,
- * and none is kept. */
+/* The new store's own epoch stays. The numbers go on behind all that were ever given out, but for
+ * those in the write-ahead log; and who comes back may have missed whatever there was up to them:
+ * that is more than any mark could say, and none is kept. */
 static void begin_anew(struct stored_state *next, const struct salvage *v)
 {
     for (size_t i = 0; i < HEADS; i++) {
@@ -372,11 +422,13 @@ static void begin_anew(struct stored_state *next, const struct salvage *v)
         raise(&next->head, s->state.head);
         raise(&next->head, s->state.reserved);
         raise(&next->time_ms, s->state.time_ms);
+        if (s->state.wal_number >= next->wal_number)
+            take_log(next, &s->state);
     }
     for (size_t i = 0; i < v->entries.n; i++) {
         struct record r;
 
-        if (entry_read(v->entries.p[i].key, v->entries.p[i].value, &r))
+        if (entry_read(key_of(&v->entries.p[i]), v->entries.p[i].bytes, &r))
             raise(&next->time_ms, r.time_ms);
     }
     if (v->keys.n > 0)
@@ -392,7 +444,8 @@ static int put_end(struct store *s, struct salvage *v)
     if (status != 0)
         return status;
     v->is_whole = v->is_whole && s->next.entries == old->entries &&
-                  s->next.entries_sum == old->entries_sum && s->next.keys == old->keys;
+                  s->next.entries_sum == old->entries_sum && s->next.keys == old->keys &&
+                  s->next.head <= old->head;
     if (v->is_whole)
         status = go_on(s, old);
     else
@@ -405,7 +458,12 @@ static int put_end(struct store *s, struct salvage *v)
 
 static int fill(struct store *s, struct salvage *v, const struct pass *pass)
 {
-    struct writing w = {.s = s, .pass = pass, .of = size_of(&v->entries) + size_of(&v->keys)};
+    struct writing w = {
+        .s = s,
+        .record = &v->record,
+        .pass = pass,
+        .of = size_of(&v->entries) + size_of(&v->keys),
+    };
     int status = 0;
 
     if (v->is_whole) {
@@ -466,7 +524,7 @@ static int save(void *ctx)
     struct store_options options = {
         .path = draft,
         .keep_per_user = SIZE_MAX,
-        .keep_bytes = r->contents.n,
+        .keep_bytes = 2 * (uint64_t)r->contents.n, /* room for what is written over and over */
         .is_unsynced = true, /* until it is whole */
     };
     int status;
@@ -493,22 +551,31 @@ static void forget(struct repairing *r)
     directory_clear_draft(r->path);
 }
 
-/* Once more, when the file was cut short meanwhile, or its disk has failed: from memory. */
-static int save_again(struct repairing *r)
+/* Looks at it again, when the file was cut short meanwhile or its disk has failed. */
+static int look_again(struct repairing *r)
 {
-    bool is_cut = false;
-    int status;
+    int status = contents_patch(&r->contents);
 
-    forget(r);
-    status = contents_copy(&r->contents);
-    if (status == 0) {
-        findings_fini(&r->findings);
-        status = findings_init(&r->findings, r->contents.p, r->contents.n, NULL, r->pass);
+    findings_fini(&r->findings);
+    if (status == 0)
+        status = findings_of(&r->findings, &r->contents, NULL, r->pass);
+    return status == 0 ? 0 : error_set(&r->cause, "%s", strerror(-status));
+}
+
+static int save_under_guard(struct repairing *r)
+{
+    for (int i = 0;; i++) {
+        bool is_cut;
+        int status = guard_run(save, r, &is_cut);
+
+        if (!is_cut)
+            return status;
+        forget(r);
+        if (i == MAX_PATCHES)
+            return error_set(&r->cause, "its disk fails");
+        if (look_again(r) != 0)
+            return -1;
     }
-    if (status != 0)
-        return error_set(&r->cause, "%s", strerror(-status));
-    status = guard_run(save, r, &is_cut);
-    return is_cut ? error_set(&r->cause, "its disk fails") : status;
 }
 
 static int replace(struct repairing *r)
@@ -525,16 +592,14 @@ static int replace(struct repairing *r)
 static int rebuild(struct repairing *r, struct error *why)
 {
     char what[200];
-    bool is_cut;
-    int status = guard_run(save, r, &is_cut);
+    int status;
 
-    if (is_cut)
-        status = save_again(r);
+    findings_describe(&r->findings, what, sizeof what);
+    status = save_under_guard(r);
     if (status == 0)
         status = replace(r);
     if (status == 0)
         return 0;
-    findings_describe(&r->findings, what, sizeof what);
     return error_set(why,
                      "journal.path = %s: " DATA_FILE " is damaged (%s) and cannot be repaired: %s. "
                      "It is as it was; a repair needs some %llu MB of room there. Move that file "

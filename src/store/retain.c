@@ -5,7 +5,8 @@
 struct sweep {
     struct store *s;
     uint64_t time_ms;
-    size_t steps; /* that are left */
+    size_t steps; /* that are left, ... */
+    size_t bytes; /* ... or else so much of entries */
 };
 
 /* What goes because of a bound is lost, unless its own time was over. */
@@ -53,14 +54,14 @@ static int measure(struct sweep *w, uint64_t *bytes)
     return code;
 }
 
-/* The oldest entries, by age and by what is kept in all. The size is measured every so often: what
- * goes in between is next to nothing of it. */
+/* The oldest entries, by age and by what is kept in all. The size is measured every so often, and
+ * what has gone in between is taken off: a few large ones may be half of it. */
 static int sweep_entries(struct sweep *w)
 {
     enum { MEASURE_EVERY = 32 };
     uint64_t bytes = 0;
 
-    for (size_t n = 0; w->steps > 0; n++) {
+    for (size_t n = 0; w->steps > 0 || w->bytes > 0; n++) {
         struct record r;
         MDB_val k;
         MDB_val v;
@@ -76,7 +77,9 @@ static int sweep_entries(struct sweep *w)
             return 0;
         if (r.seq == w->s->next.head && r.time_ms + w->s->options.keep_ms > w->time_ms)
             return 0; /* the newest stays, however large it is */
-        w->steps--;
+        w->steps -= w->steps > 0;
+        w->bytes -= v.mv_size < w->bytes ? v.mv_size : w->bytes;
+        bytes -= v.mv_size < bytes ? v.mv_size : bytes;
         code = evict(w, &r, slice_of_val(v));
         if (code != 0)
             return code;
@@ -101,7 +104,7 @@ static int sweep_keys(struct sweep *w)
         if (code != 0)
             break;
         memcpy(&key, v.mv_data, v.mv_size < sizeof key ? v.mv_size : sizeof key);
-        if (key.time_ms + w->s->options.keys_ms > w->time_ms && next->keys <= STORE_MAX_KEYS)
+        if (key.time_ms + w->s->options.keys_ms > w->time_ms && next->keys <= w->s->max_keys)
             break;
         w->steps--;
         next->keys--;
@@ -153,9 +156,9 @@ static int sweep_graves(struct sweep *w)
     return code == MDB_NOTFOUND ? 0 : code;
 }
 
-int store_sweep(struct store *s, uint64_t time_ms, size_t steps, bool *has_more)
+int store_sweep(struct store *s, uint64_t time_ms, size_t steps, size_t bytes, bool *has_more)
 {
-    struct sweep w = {.s = s, .time_ms = time_ms, .steps = steps};
+    struct sweep w = {.s = s, .time_ms = time_ms, .steps = steps, .bytes = bytes};
     int code = sweep_ttl(&w);
 
     if (code == 0)
@@ -171,5 +174,5 @@ int store_sweep(struct store *s, uint64_t time_ms, size_t steps, bool *has_more)
 bool store_wants_sweep(struct store *s, uint64_t time_ms)
 {
     return s->due_ms <= time_ms || s->state.bytes > s->options.keep_bytes ||
-           s->stored.graves > s->max_graves || s->stored.keys > STORE_MAX_KEYS;
+           s->stored.graves > s->max_graves || s->stored.keys > s->max_keys;
 }

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 #include "base/crc32c.h"
 #include "base/hash.h"
@@ -17,8 +18,10 @@
 enum {
     MAX_DBS = 8,
     MAX_READERS = 126,
-    MIN_GRAVES = 4096,
-    BYTES_PER_GRAVE = 512, /* of keep_bytes: the graves are an eighth of it at most */
+    LOCK_PAUSE_MS = 50,
+    LOCK_PAUSES = 40,
+    BYTES_PER_GRAVE = 2048, /* of keep_bytes: one takes 50 to 300, so that entries have room */
+    BYTES_PER_KEY = 512,    /* likewise */
 };
 
 #define MAP_HEADROOM ((uint64_t)64 << 20)
@@ -272,6 +275,7 @@ static int begin_state(struct store *s, bool is_new)
     }
     if (status == 0 && state->is_backup != 0) {
         state->is_backup = 0;
+        state->wal_size = 0; /* what log there is goes on with something else */
         status = epoch_create(state->epoch);
     }
     state->reserved = 0;
@@ -314,7 +318,7 @@ static int make_env(const struct store *s)
     mdb_env_close(env);
     if (code == 0 && rename(draft, path) != 0)
         code = errno;
-    return code != 0 ? code : directory_sync(s->options.path);
+    return code != 0 ? code : -file_sync_directory(s->options.path);
 }
 
 /* LMDB has found a page that makes no sense; if this returns, it ends the process. */
@@ -348,6 +352,10 @@ static int open_env(struct store *s, unsigned flags)
         code = mdb_env_set_assert(s->env, on_assertion);
     if (code == 0)
         code = mdb_env_open(s->env, s->options.path, MDB_NOTLS | flags, FILE_MODE);
+    /* A process that was killed may have left a head that is in memory only: what the next commit
+     * writes over belongs to the one that the disk has. */
+    if (code == 0 && (flags & (MDB_RDONLY | MDB_NOSYNC)) == 0)
+        code = mdb_env_sync(s->env, 1);
     if (code == 0)
         mdb_reader_check(s->env, &dead); /* of processes that were killed while they read */
     return code;
@@ -374,7 +382,14 @@ static int open_dbs(struct store *s, bool create, bool *is_new, struct error *wh
     return mdb_txn_commit(txn); /* also of a reading one: the handles stay */
 }
 
-static struct store *store_make(const struct store_options *options, struct error *why)
+uint64_t store_max_keys(uint64_t keep_bytes)
+{
+    uint64_t keys = keep_bytes / BYTES_PER_KEY;
+
+    return keys < STORE_MAX_KEYS ? keys : STORE_MAX_KEYS;
+}
+
+struct store *store_make(const struct store_options *options, struct error *why)
 {
     struct store *s = calloc(1, sizeof *s);
 
@@ -385,7 +400,8 @@ static struct store *store_make(const struct store_options *options, struct erro
     s->options = *options;
     s->lock_fd = -1;
     s->options.path = strdup(options->path);
-    s->max_graves = options->keep_bytes / BYTES_PER_GRAVE + MIN_GRAVES;
+    s->max_graves = options->keep_bytes / BYTES_PER_GRAVE;
+    s->max_keys = store_max_keys(options->keep_bytes);
     if (s->options.path == NULL) {
         free(s);
         error_set(why, "out of memory for the journal");
@@ -418,50 +434,65 @@ static int repair_and_log(const char *path, struct error *why)
     return 0;
 }
 
-struct store *store_open(const struct store_options *options, struct error *why)
+int store_open_locked(struct store *s, struct error *why)
 {
-    struct store *s = store_make(options, why);
     bool is_new = false;
-    int code;
+    int code = make_env(s);
 
-    if (s == NULL)
-        return NULL;
-    why->text[0] = '\0';
-    if (directory_make(options->path, why) != 0 ||
-        directory_lock(options->path, &s->lock_fd, why) != 0)
-        goto fail;
-    directory_clear_draft(options->path);
-    if (repair_and_log(options->path, why) != 0)
-        goto fail;
-    code = make_env(s);
     if (code == 0)
-        code = open_env(s, options->is_unsynced ? MDB_NOSYNC : 0);
+        code = open_env(s, s->options.is_unsynced ? MDB_NOSYNC : 0);
     if (code == 0)
         code = open_dbs(s, true, &is_new, why);
     if (code != 0) {
         explain(s, code, why);
-        goto fail;
+        return -1;
     }
     code = begin_state(s, is_new);
-    if (code != 0) {
-        error_set(why, "journal.path = %s: cannot write: %s", options->path, strerror(-code));
-        goto fail;
+    if (code == 0)
+        code = store_replay(s);
+    return code == 0 ? 0
+                     : error_set(why, "journal.path = %s: cannot write: %s", s->options.path,
+                                 strerror(-code));
+}
+
+/* A command that reads may have the lock for a moment: it brings the write-ahead log in. */
+static int lock_patiently(struct store *s, struct error *why)
+{
+    const struct timespec pause = {.tv_nsec = LOCK_PAUSE_MS * 1000000L};
+    const char *path = s->options.path;
+
+    for (int i = 0; i < LOCK_PAUSES && store_is_locked(path); i++)
+        nanosleep(&pause, NULL);
+    return directory_lock(path, &s->lock_fd, why);
+}
+
+struct store *store_open(const struct store_options *options, struct error *why)
+{
+    struct store *s = store_make(options, why);
+
+    if (s == NULL)
+        return NULL;
+    why->text[0] = '\0';
+    if (directory_make(options->path, why) == 0 && lock_patiently(s, why) == 0) {
+        directory_clear_draft(options->path);
+        if (repair_and_log(options->path, why) == 0 && store_open_locked(s, why) == 0)
+            return s;
     }
-    return s;
-fail:
     store_close(s);
     return NULL;
 }
 
-/* What the last commit has left, by whoever made it. */
-static int look(struct store *s)
+int store_look(struct store *s)
 {
+    struct error why;
     MDB_txn *txn;
     int code = mdb_txn_begin(s->env, NULL, MDB_RDONLY, &txn);
 
     if (code != 0)
         return code;
-    code = state_measure(s, txn, &s->stored, &s->state);
+    code = read_stored(s, txn, &why);
+    if (code == 0)
+        code = state_measure(s, txn, &s->stored, &s->state);
     mdb_txn_abort(txn);
     return code;
 }
@@ -480,21 +511,50 @@ static int find_bytes(const char *path, struct error *why)
     return 0;
 }
 
-struct store *store_open_read_only(const char *path, struct error *why)
+static int open_to_read(struct store *s, struct error *why)
+{
+    bool is_new;
+    int code = open_env(s, MDB_RDONLY);
+
+    if (code == 0)
+        code = open_dbs(s, false, &is_new, why);
+    return code != 0 ? code : store_look(s);
+}
+
+/* The trees lack what the log has, and no process is about to give it to them. */
+static int bring_in_log(struct store *s, const struct store_lock *own, struct error *why)
+{
+    struct error cause = {.text = ""};
+    int status;
+    int code;
+
+    mdb_env_close(s->env); /* a process may not have it open twice */
+    s->env = NULL;
+    status = store_bring_in_log(s->options.path, own, &cause);
+    if (status != 0 && own != NULL) {
+        error_set(why, "%s", cause.text);
+        return EIO;
+    }
+    code = open_to_read(s, why);
+    /* Who could not have the lock: a process has begun to write meanwhile, and brings it in. */
+    if (code == 0 && status != 0 && !store_await_log(s, own))
+        store_note_left_out(s->options.path, cause.text);
+    return code;
+}
+
+struct store *store_open_read_only(const char *path, const struct store_lock *own,
+                                   struct error *why)
 {
     struct store_options options = {.path = path};
     struct store *s = store_make(&options, why);
-    bool is_new;
     int code;
 
     if (s == NULL)
         return NULL;
     why->text[0] = '\0';
-    code = find_bytes(path, why) != 0 ? ENOENT : open_env(s, MDB_RDONLY);
-    if (code == 0)
-        code = open_dbs(s, false, &is_new, why);
-    if (code == 0)
-        code = look(s);
+    code = find_bytes(path, why) != 0 ? ENOENT : open_to_read(s, why);
+    if (code == 0 && !store_await_log(s, own))
+        code = bring_in_log(s, own, why);
     if (code != 0) {
         explain(s, code, why);
         store_close(s);
@@ -520,6 +580,8 @@ void store_close(struct store *s)
         store_abort(s);
     if (s->lock_fd >= 0 && s->env != NULL && s->stored.format != 0)
         end_cleanly(s);
+    if (s->env != NULL)
+        (void)store_restore_head(s);
     if (s->env != NULL && s->options.is_unsynced)
         mdb_env_sync(s->env, 1);
     if (s->env != NULL)
@@ -529,6 +591,11 @@ void store_close(struct store *s)
         close(s->lock_fd);
     free((void *)(uintptr_t)s->options.path);
     free(s);
+}
+
+int store_give_to(const struct store *s, uid_t uid, gid_t gid)
+{
+    return directory_give_to(s->options.path, uid, gid);
 }
 
 void store_note_loss(struct store *s)
@@ -548,6 +615,9 @@ int store_reopen(struct store *s)
     int code;
 
     s->is_in_doubt = true;
+    code = store_restore_head(s);
+    if (code != 0)
+        return code;
     if (s->env != NULL)
         mdb_env_close(s->env);
     s->env = NULL;
@@ -555,7 +625,7 @@ int store_reopen(struct store *s)
     if (code == 0)
         code = open_dbs(s, false, &is_new, &why);
     if (code == 0)
-        code = look(s);
+        code = store_look(s);
     if (code != 0) {
         if (s->env != NULL)
             mdb_env_close(s->env);

@@ -19,11 +19,14 @@
 #ifndef STORE_PRIV_H
 #define STORE_PRIV_H
 #include <lmdb.h>
+#include "base/file.h"
 #include "store/store.h"
 
-struct store_lock; /* store/replace.h */
 
 enum { MARK = 1, MAX_CHANNEL_KEY = 1 + MAX_CHANNEL_NAME };
+
+/* Each of the file's two heads, which are its first two pages: the page's own, then an MDB_meta. */
+enum { HEAD_SIZE = 152 };
 
 struct stored_key {
     uint32_t sum;           /* CRC-32C of what follows, of the text, and of the number */
@@ -55,6 +58,10 @@ struct stored_state {
     uint64_t marks_sum;     /* of mark_sum of all marks */
     uint64_t hash_key[2];   /* of the hashes in `collapse` */
     uint64_t is_backup;     /* 1: a copy; it draws a new epoch when it is opened for writing */
+    uint64_t wal_id;        /* of the write-ahead log, by which its frames are known */
+    uint64_t wal_number;    /* all frames up to this one are in the trees */
+    uint64_t wal_size;      /* its files have at least; 0: they need not be there, for the trees
+                               have everything */
 };
 
 /* What the databases are called, in the order of struct dbs, and how LMDB keeps them. */
@@ -82,10 +89,14 @@ struct store {
     struct dbs dbs;
     int lock_fd;                 /* -1: read only */
     bool is_in_doubt;            /* a commit failed in its last step */
+    bool is_head_lost;           /* and the head that it wrote is not yet again ... */
+    off_t head_at;               /* ... what it was, there */
+    unsigned char head[HEAD_SIZE];
     bool has_loss;               /* see store_note_loss */
     uint64_t file_size;          /* after the last commit */
     bool is_renumbered;          /* the last commit's number is not the one that it knows */
     uint64_t max_graves;
+    uint64_t max_keys;
     struct store_state state;    /* of the last commit */
     struct stored_state stored;  /* likewise */
     uint64_t due_ms;             /* when a sweep has something to do next */
@@ -110,17 +121,19 @@ void channel_key_make(struct channel_key *key, struct channel_name channel);
 /* What a mark adds to marks_sum. */
 uint64_t mark_sum(const struct channel_key *key, uint64_t mark);
 
-/* The hash of a channel's collapse key. */
-uint64_t collapse_hash(const uint64_t hash_key[2], struct channel_name to, struct slice key);
-
 /* The sum of a key as it is stored; `head` is its struct stored_key, whatever its own sum says. */
 uint32_t stored_key_sum(const struct stored_key *head, struct slice text, uint64_t seq);
 
 void stored_state_seal(struct stored_state *state);
 bool stored_state_is_sound(const struct stored_state *state);
 
+/* After a commit in doubt, before the environment is closed: takes it back. Returns 0 or -errno;
+ * then it is to be tried again, and nothing may be written before. */
+int store_restore_head(struct store *s);
+
 /* ---- directory.c ---- */
-#define DATA_FILE "data.mdb"             /* the first two are LMDB's names */
+#define DATA_FILE "data.mdb"             /* the first two are LMDB's names; the log's own files are
+                                            named in wal_priv.h */
 #define READERS_FILE "lock.mdb"
 #define NEW_FILE "data.mdb.new"           /* one that is being made */
 #define PART_FILE "data.mdb.part"        /* a copy under way */
@@ -143,13 +156,15 @@ int directory_lock(const char *path, int *fd, struct error *why);
 /* Fails where there is anything but the file `but_for` in the directory. */
 int directory_check_empty(const char *path, const char *but_for, struct error *why);
 
-/* What was made, renamed or removed in the directory is safe. Return 0 or errno. */
-int directory_sync(const char *path);
+/* What was made or renamed beside the path is safe then. Returns 0 or errno. */
 int directory_sync_parent(const char *path);
 
 /* What root has made in a directory of somebody else's is given to them: it is the daemon's, which
  * must be able to open it. Nobody but root can, and for others it does nothing. */
 void directory_give_to_owner(const char *path);
+
+/* What is root's becomes that user's. Returns 0 or -errno. */
+int directory_give_to(const char *path, uid_t uid, gid_t gid);
 
 /* Removes what a process that was killed has left; with the lock. */
 void directory_clear_draft(const char *path);
@@ -177,6 +192,31 @@ uint64_t lost_of_channel(const struct stored_state *state, uint64_t mark);
 /* What the store is as `txn` sees it, where its state is `stored`; and when a sweep is due. */
 int state_measure(struct store *s, MDB_txn *txn, const struct stored_state *stored,
                   struct store_state *out);
+
+/* Opens what is in the directory, whose lock the caller has, and makes it whole. */
+int store_open_locked(struct store *s, struct error *why);
+
+/* As for a store of these options, which has no bounds. */
+struct store *store_make(const struct store_options *options, struct error *why);
+
+/* Reads the state of the last commit. Returns 0 or LMDB's code. */
+int store_look(struct store *s);
+
+/* ---- replay.c ---- */
+/* Gives the trees what the write-ahead log has, which nothing is needed of then. That some of it is
+ * lost is logged, and begins a new epoch. */
+int store_replay(struct store *s);
+
+/* For one who reads only: waits until the trees have what the log has now, if a process is about to
+ * give it to them; that it does not is logged. False: none is. */
+bool store_await_log(struct store *s, const struct store_lock *own);
+
+/* Logs that, for one who reads. */
+void store_note_left_out(const char *path, const char *why);
+
+/* Opens the store for writing for as long as that takes, with the lock that is the caller's, or
+ * else one of its own. Returns 0, or -1 with `why`. */
+int store_bring_in_log(const char *path, const struct store_lock *own, struct error *why);
 
 /* ---- write.c ---- */
 /* Removes an entry with all that belongs to it. With `is_lost` its channel remembers it. */

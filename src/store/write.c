@@ -8,10 +8,12 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
+#include <unistd.h>
 #include "store_priv.h"
 
 int store_begin(struct store *s)
 {
+    int dead;
     int code;
 
     assert(s->entries == NULL && s->channels == NULL);
@@ -19,6 +21,7 @@ int store_begin(struct store *s)
         return -EIO;
     if (file_size(s) < s->file_size)
         return -EUCLEAN; /* what is written now would stand among holes */
+    mdb_reader_check(s->env, &dead); /* else one that was killed keeps what it saw for ever */
     code = mdb_txn_begin(s->env, NULL, 0, &s->txn);
     if (code != 0) {
         s->txn = NULL;
@@ -74,6 +77,49 @@ bool store_is_full(const struct store *s)
            file_size(s) + LITTLE > limit.rlim_cur;
 }
 
+/* ---- the head that a commit writes ---- */
+
+/* LMDB commits by writing over the older of the file's two heads. Where that fails it takes back
+ * the number that it has written, but not the trees; and it may have written nothing, a part, or
+ * all of it, of which the disk has got whatever it likes. So the head is made what it was, and is
+ * that on the disk, before anything else is written: else the next commit, which writes over the
+ * pages of the failed one, would leave a head that leads to a mixture of both. */
+static int keep_head(struct store *s)
+{
+    MDB_stat stat;
+    ssize_t n;
+    int fd;
+    int code = mdb_env_stat(s->env, &stat);
+
+    if (code == 0)
+        code = mdb_env_get_fd(s->env, &fd);
+    if (code != 0)
+        return code;
+    s->head_at = (off_t)(mdb_txn_id(s->txn) % 2) * stat.ms_psize;
+    n = pread(fd, s->head, sizeof s->head, s->head_at);
+    if (n < 0)
+        return errno;
+    return n == sizeof s->head ? 0 : EIO;
+}
+
+int store_restore_head(struct store *s)
+{
+    ssize_t n;
+    int fd;
+
+    if (!s->is_head_lost)
+        return 0;
+    if (mdb_env_get_fd(s->env, &fd) != 0)
+        return -EIO;
+    n = pwrite(fd, s->head, sizeof s->head, s->head_at);
+    if (n != sizeof s->head)
+        return n < 0 ? -errno : -EIO;
+    if (fdatasync(fd) != 0)
+        return -errno;
+    s->is_head_lost = false;
+    return 0;
+}
+
 /* What a failed commit is called: a write that finds room for a part only is an I/O error to LMDB.
  * Where the last step has failed, LMDB refuses all that follows. */
 static int commit_error(struct store *s, int code)
@@ -84,7 +130,8 @@ static int commit_error(struct store *s, int code)
     code = mdb_txn_begin(s->env, NULL, 0, &next);
     if (code == 0)
         mdb_txn_abort(next);
-    s->is_in_doubt = code == MDB_PANIC;
+    s->is_in_doubt = s->is_head_lost = code == MDB_PANIC;
+    (void)store_restore_head(s); /* else when the store is opened again */
     return status;
 }
 
@@ -98,6 +145,8 @@ int store_commit(struct store *s, uint64_t time_ms)
     code = put_state(s);
     if (code == 0)
         code = state_measure(s, s->txn, &s->next, &state);
+    if (code == 0)
+        code = keep_head(s);
     if (code != 0) {
         store_abort(s);
         return store_error(code);
@@ -123,6 +172,12 @@ int store_sync(struct store *s)
 void store_reserve(struct store *s, uint64_t seq)
 {
     s->next.reserved = seq;
+}
+
+void store_note_logged(struct store *s, uint64_t number)
+{
+    if (number > s->next.wal_number)
+        s->next.wal_number = number;
 }
 
 /* ---- entries out ---- */

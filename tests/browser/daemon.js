@@ -1,4 +1,4 @@
-// What the browser tests start: the daemon, a TCP proxy that can cut, a server of pages.
+// What the browser tests start: browser, daemon, a TCP proxy that can cut, a server of pages.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import fs from 'node:fs';
@@ -8,9 +8,22 @@ import os from 'node:os';
 import path from 'node:path';
 import readline from 'node:readline';
 import { fileURLToPath } from 'node:url';
+import { chromium } from 'playwright-core';
 
-const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '../..');
-const program = process.env.SSE_NOTIFY_BIN ?? path.join(root, 'build/release/sse-notify');
+export const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '../..');
+export const program = process.env.SSE_NOTIFY_BIN ?? path.join(root, 'build/release/sse-notify');
+
+const homes = [];
+process.once('exit', () => homes.forEach(
+    (home) => fs.rmSync(home, { recursive: true, force: true })));
+
+export function launch() {
+    return chromium.launch({
+        executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
+        args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run',
+            '--disable-background-networking', '--disable-component-update', '--disable-sync'],
+    });
+}
 
 // The daemon on a port of the system's choice, the same again after a restart.
 export class Daemon {
@@ -18,7 +31,7 @@ export class Daemon {
         this.options = options;
         this.port = 0;
         this.home = fs.mkdtempSync(path.join(os.tmpdir(), 'sse-notify-test-'));
-        process.once('exit', () => fs.rmSync(this.home, { recursive: true, force: true }));
+        homes.push(this.home);
     }
 
     async start() {

@@ -2,8 +2,7 @@
 // connection in every way there is, and resumes.
 import assert from 'node:assert/strict';
 import { after, afterEach, before, beforeEach, test } from 'node:test';
-import { chromium } from 'playwright-core';
-import { Daemon, Pages, Proxy, until } from './daemon.js';
+import { Daemon, Pages, Proxy, launch, until } from './daemon.js';
 
 let browser;
 let pages; // another origin than the daemon's
@@ -11,11 +10,7 @@ let daemon;
 let page;
 
 before(async () => {
-    browser = await chromium.launch({
-        executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
-        args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run',
-            '--disable-background-networking', '--disable-component-update', '--disable-sync'],
-    });
+    browser = await launch();
     pages = await new Pages().start();
 });
 

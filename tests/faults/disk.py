@@ -12,7 +12,7 @@ SECTOR = 512
 HEAD = struct.Struct("<IIQQ")
 NAME = 64
 WRITE, TRUNCATE, LINK, RENAME, UNLINK = range(1, 6)
-NAMES = ("data.mdb", "data.mdb.new", "sse-notify.lock")
+NAMES = ("data.mdb", "data.mdb.new", "sse-notify.lock", "wal-0", "wal-1")
 
 built = None
 
@@ -118,6 +118,7 @@ class Disk:
             content, count = self.content(file, [e for e in entries if e[1] == file], rng)
             open_sectors += count
             path = self.directory / name
+            path.parent.mkdir(mode=0o700, exist_ok=True)
             path.write_bytes(content)
             path.chmod(0o600)
         shutil.rmtree(self.shadow)

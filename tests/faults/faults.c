@@ -11,7 +11,8 @@
  * FAULTS_CONTROL.hits.
  *   OP      read: read, pread; what is mapped is not seen. write: of data. meta: through a
  *           descriptor that is O_DSYNC. undo: of the first two pages through another one. sync:
- *           fsync, fdatasync. clock: CLOCK_REALTIME.
+ *           fsync, fdatasync. log: a write to the write-ahead log, which is O_DSYNC. clock:
+ *           CLOCK_REALTIME.
  *   ACTION  error N: fails with errno N, nothing is done. lie N: it is done, and fails all the
  *           same. short: half of it. delay N: takes N milliseconds more. shift N: seconds.
  *
@@ -19,6 +20,8 @@
  * `log` what is under way, in order: heads (struct head) and bytes. A call is in the log before it
  * is made, so that the process may be killed at any time. A file's own sync does not keep its name;
  * that of the directory does, as POSIX has it. */
+/* The library's own wrappers of read and its like would be in the way of these. */
+#undef _FORTIFY_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -36,11 +39,11 @@
 #include <unistd.h>
 
 enum { MAX_FDS = 4096, MAX_FILES = 256, MAX_RULES = 16, NAME = 64, PAGES_OF_META = 8192 };
-enum op { OP_READ, OP_WRITE, OP_META, OP_UNDO, OP_SYNC, OP_CLOCK, OPS };
+enum op { OP_READ, OP_WRITE, OP_META, OP_UNDO, OP_SYNC, OP_LOG, OP_CLOCK, OPS };
 enum action { NOTHING, FAIL, LIE, SHORT, DELAY, SHIFT };
 enum kind { KIND_WRITE = 1, KIND_TRUNCATE, KIND_LINK, KIND_RENAME, KIND_UNLINK };
 
-static const char *const op_names[OPS] = {"read", "write", "meta", "undo", "sync", "clock"};
+static const char *const op_names[OPS] = {"read", "write", "meta", "undo", "sync", "log", "clock"};
 static const char *const action_names[] = {"", "error", "lie", "short", "delay", "shift"};
 
 struct head {
@@ -94,7 +97,7 @@ static int synced_names[MAX_FILES];  /* unused slots of `durable` are 0 */
 static char durable[MAX_FILES][NAME];
 static int log_fd = -1;
 static struct pending *first;
-static struct pending **end = &first;
+static struct pending **next_pending = &first;
 
 static struct rule rules[MAX_RULES];
 static size_t rule_count;
@@ -229,8 +232,8 @@ static struct pending *add_pending(struct head head, const void *bytes)
     p->head = head;
     if (head.length > 0)
         memcpy(p->bytes, bytes, head.length);
-    *end = p;
-    end = &p->next;
+    *next_pending = p;
+    next_pending = &p->next;
     return p;
 }
 
@@ -344,9 +347,9 @@ static void settle(int file, int fd)
         *at = p->next;
         free(p);
     }
-    end = &first;
-    while (*end != NULL)
-        end = &(*end)->next;
+    next_pending = &first;
+    while (*next_pending != NULL)
+        next_pending = &(*next_pending)->next;
     if (file < 0) {
         write_names();
     } else if (fstat(fd, &now) == 0) {
@@ -359,9 +362,29 @@ static void settle(int file, int fd)
     write_log_anew();
 }
 
+/* What is on the disk already is not overwritten by what was to be written there before. */
+static void outdate(const struct pending *written)
+{
+    uint64_t end = written->head.offset + written->head.length;
+
+    for (struct pending *p = first; p != NULL; p = p->next) {
+        uint64_t from = p->head.offset;
+        uint64_t to = from + p->head.length;
+
+        if (p == written || p->head.kind != KIND_WRITE || p->head.file != written->head.file)
+            continue;
+        from = from < written->head.offset ? written->head.offset : from;
+        to = to > end ? end : to;
+        if (from < to)
+            memcpy(p->bytes + (from - p->head.offset),
+                   written->bytes + (from - written->head.offset), to - from);
+    }
+}
+
 /* A write through an O_DSYNC descriptor is on the disk when it returns; nothing else is. */
 static void settle_write(int file, int fd, struct pending *written)
 {
+    outdate(written);
     copy_range(file, fd, written->head.offset, written->head.length);
     for (struct pending **at = &first; *at != NULL; at = &(*at)->next)
         if (*at == written) {
@@ -369,9 +392,9 @@ static void settle_write(int file, int fd, struct pending *written)
             free(written);
             break;
         }
-    end = &first;
-    while (*end != NULL)
-        end = &(*end)->next;
+    next_pending = &first;
+    while (*next_pending != NULL)
+        next_pending = &(*next_pending)->next;
     write_log_anew();
 }
 
@@ -405,7 +428,8 @@ static int new_file(const char *name)
 /* What an earlier process has left: its log, or a directory that is all on the disk. */
 static void load_shadow(void)
 {
-    static const char *const known[] = {"data.mdb", "data.mdb.new", "sse-notify.lock"};
+    static const char *const known[] = {"data.mdb", "data.mdb.new", "sse-notify.lock", "wal-0",
+                                        "wal-1"};
     char path[4200];
     char name[NAME];
     struct head head;
@@ -601,17 +625,27 @@ ssize_t pread64(int fd, void *to, size_t n, off_t offset)
     return pread(fd, to, n, offset);
 }
 
+/* What a write to that file counts as; OPS: there are no faults for it. */
+static enum op op_of_write(int fd, off_t offset)
+{
+    const char *name = names[owner[fd] - 1];
+
+    if (strncmp(name, "wal-", 4) == 0)
+        return OP_LOG;
+    if (strcmp(name, "data.mdb") != 0)
+        return OPS;
+    return is_dsync[fd] ? OP_META : offset < PAGES_OF_META ? OP_UNDO : OP_WRITE;
+}
+
 static ssize_t write_ours(int fd, const void *bytes, size_t n, off_t offset)
 {
-    enum op op = is_dsync[fd] ? OP_META : offset < PAGES_OF_META ? OP_UNDO : OP_WRITE;
+    enum op op = op_of_write(fd, offset);
     int file = owner[fd] - 1;
     struct pending *written;
     long argument = 0;
     enum action action;
     ssize_t done;
 
-    if (find_name("data.mdb") != file)
-        op = OPS; /* faults are for the data */
     action = op == OPS ? NOTHING : judge(op, &argument);
     if (action == FAIL) {
         errno = (int)argument;

@@ -3,7 +3,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include "../../src/cli/journal_line_priv.h"
-#include "message/json.h"
+#include "base/json.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n);
 

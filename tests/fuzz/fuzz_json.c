@@ -4,7 +4,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include "../../src/api/notify_item_priv.h"
-#include "message/json.h"
+#include "base/json.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n);
 

@@ -1,7 +1,8 @@
 """What the integration tests share: the built daemon, a raw HTTP client, a strict SSE client.
 
 Nothing here sleeps for luck: everything waits for a condition, with a deadline. Servers listen on
-ports that the system chooses. TIMES (TEST_IS_SLOW) stretches deadlines under valgrind."""
+ports that the system chooses. TIMES (TEST_IS_SLOW) stretches deadlines under valgrind; TEST_OPTIONS
+are settings of all daemons."""
 import atexit
 import collections
 import contextlib
@@ -25,6 +26,7 @@ import urllib.parse
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BIN = os.environ.get("SSE_NOTIFY_BIN") or str(ROOT / "build" / "release" / "sse-notify")
 WRAP = shlex.split(os.environ.get("SSE_NOTIFY_WRAP", ""))
+EVERYWHERE = os.environ.get("TEST_OPTIONS", "").split()  # as "section.key=value", of each daemon
 TIMES = 10 if os.environ.get("TEST_IS_SLOW") else 1
 DEADLINE = 10 * TIMES  # seconds for anything that should happen at once
 
@@ -52,9 +54,11 @@ def quote(text):
 
 class Daemon:
     """The program under test. `options` are "section.key=value"; no file of its grows past
-    `file_limit` bytes, if that is given; `process` goes to Popen."""
+    `file_limit` bytes, if that is given; without `wait_ready` only listening is waited for;
+    `process` goes to Popen."""
 
-    def __init__(self, *options, env=None, arguments=(), file_limit=None, start=True, **process):
+    def __init__(self, *options, env=None, arguments=(), file_limit=None, start=True,
+                 wait_ready=True, **process):
         self.options = list(options)
         self.arguments = list(arguments)
         self.limit = ["prlimit", f"--fsize={file_limit}:"] if file_limit else []
@@ -66,6 +70,7 @@ class Daemon:
         self.env |= {"STATE_DIRECTORY": self.home} | (env or {})
         self.port = 0
         self.popen = process
+        self.wait_ready = wait_ready
         self.process = None
         self.lines = []  # of the log, as they came
         self.news = threading.Condition()
@@ -75,11 +80,11 @@ class Daemon:
     def command(self):
         # The test's own options come last, so that they win.
         options = [f"listener.default.address=127.0.0.1:{self.port}", "log.format=json",
-                   "server.drain_time=500ms", *self.options]
+                   "server.drain_time=500ms", *EVERYWHERE, *self.options]
         return [*self.limit, *WRAP, BIN, "serve", *self.arguments,
                 *(x for o in options for x in ("-o", o))]
 
-    def start(self, is_ready=True):
+    def start(self):
         self.lines = []
         self.process = subprocess.Popen(self.command(), env=self.env, stdin=subprocess.DEVNULL,
                                         stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
@@ -88,7 +93,7 @@ class Daemon:
         self.reader.start()
         address = self.wait_log("listening")["address"]
         self.port = int(address.rpartition(":")[2])
-        if is_ready:
+        if self.wait_ready:
             wait_for(lambda: self.get("/readyz").status == 200, "readiness")
         return self
 
@@ -225,11 +230,13 @@ class Reader:
     def __init__(self, sock):
         self.sock = sock
         self.sock.settimeout(None)
+        self.poll = select.poll()  # select knows no descriptors from 1024 on
+        self.poll.register(sock, select.POLLIN)
         self.buffer = b""
 
     def fill(self, end):
         left = end - time.monotonic()
-        ready = left > 0 and select.select([self.sock], [], [], left)[0]
+        ready = left > 0 and self.poll.poll(left * 1000)
         if not ready:
             raise TimeoutError("nothing came in time")
         try:
@@ -320,8 +327,10 @@ def read_chunked(reader, end):
 class Http:
     """A connection that sends any bytes and reads exactly one response at a time."""
 
-    def __init__(self, port, rcvbuf=None, host="127.0.0.1"):
+    def __init__(self, port, rcvbuf=None, host="127.0.0.1", source=None):
         self.sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        if source:
+            self.sock.bind((source, 0))
         if rcvbuf:
             self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, rcvbuf)
         self.sock.settimeout(DEADLINE)
@@ -356,7 +365,7 @@ class Http:
             self.sock.sendall(data[at:at + size])
 
     def send_request(self, method, target, body=None, headers=(), version="1.1"):
-        lines = [f"{method} {target} HTTP/{version}", "Host: test"]
+        lines = [f"{method} {target} HTTP/{version}", "Host: localhost"]
         lines += [f"{name}: {value}" for name, value in headers]
         if body is not None and not any(n.lower() in ("content-length", "transfer-encoding")
                                         for n, _ in headers):
@@ -458,8 +467,8 @@ class Stream:
     The body's framing is verified strictly: every chunk whole, nothing after the last."""
 
     def __init__(self, port, path, headers=(), version="1.1", rcvbuf=None, last_event_id=None,
-                 method="GET", wait=True):
-        self.http = Http(port, rcvbuf)
+                 method="GET", wait=True, host="127.0.0.1", source=None):
+        self.http = Http(port, rcvbuf, host, source)
         headers = list(headers)
         if last_event_id is not None:
             headers.append(("Last-Event-ID", last_event_id))
@@ -484,12 +493,17 @@ class Stream:
     def close(self):
         self.http.close()
 
-    def open(self, seconds=DEADLINE):
-        """Reads the head and the preamble."""
+    def begin(self, seconds=DEADLINE):
+        """Reads the head: all there is before the first event of a stream of the daemon's own."""
         self.head = Head(self.http.read_head(seconds))
         if self.head.status != 200:
             raise AssertionError(f"stream refused: {self.head.raw}")
         self.is_chunked = self.head["Transfer-Encoding"] == "chunked"
+        return self
+
+    def open(self, seconds=DEADLINE):
+        """Reads the head and the preamble."""
+        self.begin(seconds)
         kind, value = self.next_item(seconds)
         while kind != "id":
             assert kind in ("retry", "comment"), f"{kind} {value} before the id-only block"

@@ -4,7 +4,7 @@ import os
 import pathlib
 import random
 
-from harness import DEADLINE, OneDaemonATest, main
+from harness import DEADLINE, OneDaemonATest, main, wait_for
 
 
 class Damaged(OneDaemonATest):
@@ -39,6 +39,32 @@ class Damaged(OneDaemonATest):
         daemon.restart()
         self.assertIsNone(self.told(daemon))
         self.assertEqual(self.kept(daemon), [*before, more])
+
+    def test_what_is_damaged_under_a_daemon_stops_nothing_but_its_own_removal(self):
+        for sync in ("always", "interval"):
+            with self.subTest(sync):
+                daemon = self.start(f"journal.sync={sync}")
+                daemon.notify(user="u", data="number 0")    # what retention looks at is whole
+                damaged = daemon.notify(user="u", data="number 1 marked")["id"]
+                whole = daemon.notify(user="u", data="number 2")["id"]
+                wait_for(lambda: b"number 2" in self.file(daemon).read_bytes(), "it in the file")
+                wait_for(lambda: daemon.stats()["journal"]["entries"] == 3, "its commit")
+                data = self.file(daemon).read_bytes()
+                with open(self.file(daemon), "r+b") as file:    # in place: the daemon has it open
+                    at = data.find(b"number 1 marked")
+                    while at >= 0:
+                        file.seek(at)
+                        file.write(b"N")
+                        at = data.find(b"number 1 marked", at + 1)
+                answer = daemon.request("DELETE", f"/notifications/u/{damaged}")
+                self.assertGreaterEqual(answer.status, 500, answer)
+                for i in range(3):
+                    daemon.notify(user="u", data=str(i))
+                answer = daemon.request("DELETE", f"/notifications/u/{whole}")
+                self.assertEqual(answer.status, 200, answer)
+                self.assertEqual(daemon.get("/readyz").status, 200)
+                self.assertTrue(any("damaged record" in e["message"] for e in daemon.log()))
+                daemon.stop()
 
     def test_a_damaged_record_costs_itself_alone_and_whoever_comes_back_is_told(self):
         daemon, ids = self.filled()
@@ -105,7 +131,7 @@ class Damaged(OneDaemonATest):
     def test_a_file_that_is_cut_off_anywhere(self):
         daemon, ids = self.filled()
         whole = self.file(daemon).read_bytes()
-        for size in (0, 1, 150, 4096, 8192, 3 * 4096, len(whole) // 2, len(whole) - 4096 * 2):
+        for size in (0, 1, 150, 4096, 8192, 3 * 4096, len(whole) // 2, len(whole) * 3 // 4):
             with self.subTest(size=size):
                 self.assert_lives_on(daemon, ids, whole[:size])
         self.assertEqual(len(self.asides(daemon)), 3)  # the newest
@@ -143,6 +169,27 @@ class Damaged(OneDaemonATest):
         daemon.start()
         self.assertIn("30 of 31 entries", self.told(daemon)["message"])
         self.assertEqual(len(self.kept(daemon)), len(ids) - 2)
+
+    def test_a_damaged_log_is_told_and_kept_and_what_is_whole_of_it_is_there(self):
+        daemon = self.start("journal.keep_per_user=1000")
+        ids = [daemon.notify(user="u", data=f"number {i}")["id"] for i in range(10)]
+        daemon.kill()
+        log = pathlib.Path(daemon.home, "wal-0")
+        whole = log.read_bytes()
+        self.assertIn(b"number 9", whole)
+        damaged = whole.replace(b"number 9", b"number 7")
+        log.write_bytes(damaged)
+        daemon.start()
+        line = self.told(daemon)
+        self.assertEqual(line["level"], "error")
+        self.assertIn("the write-ahead log is damaged", line["message"])
+        self.assertEqual(pathlib.Path(daemon.home, "wal-0.damaged").read_bytes(), damaged)
+        self.assertEqual([n.partition("-")[2] for n in self.kept(daemon)][:9],
+                         [n.partition("-")[2] for n in ids[:9]])
+        stream = self.open("u", daemon, last_event_id=ids[-1])
+        self.assert_gap(stream.next(), "unknown-id")
+        self.assertEqual(stream.take(9), [f"number {i}" for i in range(9)])
+        self.assert_quiet_from_now_on(daemon)
 
     def test_a_file_of_another_version_of_lmdb_is_left_alone(self):
         daemon, ids = self.filled()

@@ -8,9 +8,23 @@ import shutil
 import stat
 import struct
 import subprocess
+import sys
 import time
 
-from harness import BIN, OneDaemonATest as Case, main, run, wait_for
+from harness import BIN, OneDaemonATest as Case, ROOT, main, run, wait_for
+
+sys.path.insert(0, str(ROOT / "bench"))
+from day import Traffic  # noqa: E402
+
+
+def crc32c(data):
+    """Castagnoli's, which zlib has not."""
+    crc = 0xffffffff
+    for byte in data:
+        crc ^= byte
+        for _ in range(8):
+            crc = crc >> 1 ^ (0x82f63b78 if crc & 1 else 0)
+    return crc ^ 0xffffffff
 
 
 class Restart(Case):
@@ -83,6 +97,14 @@ class Restart(Case):
             stream = self.open("u", daemon, last_event_id="earliest")
             self.assertEqual([stream.next().data for _ in range(4)], kept)
 
+    def test_history_behind_a_number_that_nobody_has(self):
+        daemon = self.start()
+        epoch = daemon.notify(user="u", data=1)["id"].partition("-")[0]
+        for number in (2, 2**63 - 1, 2**63, 2**64 - 1):
+            page = daemon.history("u", f"?after={epoch}-{number}")
+            self.assertEqual(page["notifications"], [], number)
+        self.assertNotIn("cannot be read", daemon.log_text())
+
     def test_history_keeps_its_bytes_and_its_times(self):
         daemon = self.start()
         body = b'{"user":"u","event":"e","data":{"n":1.0e2,"big":12345678901234567890}}'
@@ -132,6 +154,14 @@ class Restart(Case):
             daemon.kill()
             daemon.start()
         self.assertGreater(daemon.stats()["window_entries"], 0)
+
+    def test_who_reads_what_was_missed_lets_the_loop_go_first(self):
+        daemon = self.start()
+        tasks = f"/proc/{daemon.process.pid}/task"
+        own = os.getpriority(os.PRIO_PROCESS, daemon.process.pid)
+        wait_for(lambda: min(own + 10, 19) in [os.getpriority(os.PRIO_PROCESS, int(task))
+                                               for task in os.listdir(tasks)], "the reader")
+        self.assertEqual(own, os.getpriority(os.PRIO_PROCESS, daemon.process.pid))
 
 
 class WithoutSyncAlways(Case):
@@ -220,9 +250,13 @@ class Directory(Case):
         daemon.stop()
         path = pathlib.Path(daemon.home) / "data.mdb"
         data = bytearray(path.read_bytes())
-        # The state, before the epoch: its sum, the format and the transaction (store_priv.h).
-        for found in re.finditer(rb"state.{4}(.{4}).{8}" + epoch.encode(), bytes(data), re.S):
-            data[found.start(1):found.end(1)] = struct.pack("=I", 1000)
+        # The state, before the epoch: the sum of all that follows it, the format, the transaction
+        # (store_priv.h). Before its key LMDB has how long it is.
+        for found in re.finditer(rb"(.{4}).{4}state(.{4})(.{4}).{8}" + epoch.encode(), bytes(data),
+                                 re.S):
+            end = found.start(2) + int.from_bytes(found[1], "little")
+            data[found.start(3):found.end(3)] = struct.pack("=I", 1000)
+            data[found.start(2):found.end(2)] = struct.pack("=I", crc32c(data[found.end(2):end]))
         path.write_bytes(data)
         done = run("serve", "-o", f"journal.path={daemon.home}", "-o",
                    "listener.default.address=127.0.0.1:0")
@@ -241,17 +275,50 @@ class Directory(Case):
     def test_the_journal_is_in_the_stats(self):
         daemon = self.start()
         daemon.notify(user="u", data="x")
+        wait_for(lambda: daemon.stats()["journal"]["entries"] == 1, "its commit")
         journal = daemon.stats()["journal"]
         self.assertEqual((journal["type"], journal["up"], journal["head"], journal["entries"]),
                          ("disk", True, 1, 1))
         self.assertGreater(journal["bytes"], 0)
 
 
+class Size(Case):
+    def test_the_files_stay_within_one_and_a_half_times_keep_bytes(self):
+        daemon = self.start("journal.keep_bytes=4MiB", "journal.keep_per_user=1000")
+        traffic = Traffic("127.0.0.1", daemon.port, max_size=20000)
+        self.addCleanup(traffic.close)
+        largest = 0
+        while traffic.bytes < 15 * (4 << 20):
+            traffic.publish()
+            largest = max(largest, sum(f.stat().st_size
+                                       for f in pathlib.Path(daemon.home).iterdir()))
+        self.assertLessEqual(largest, 1.5 * (4 << 20))
+        self.assertGreater(daemon.stats()["journal_bytes"], 3 << 20)
+
+
+    def test_large_ones_take_the_place_of_very_many_small_ones(self):
+        """Each of them of as many as it is large, and while more come in."""
+        for sync in ("always", "interval"):
+            with self.subTest(sync):
+                daemon = self.start("journal.keep_bytes=8MiB", f"journal.sync={sync}")
+                small = b'{"topic":"t","data":1}\n' * 1000
+                for _ in range(40):
+                    daemon.post(small, [("Content-Type", "application/x-ndjson")])
+                large = json.dumps({"topic": "t", "data": "x" * 60000}).encode()
+                with self.connect(daemon) as http:
+                    for _ in range(600):
+                        http.send_request("POST", "/notify", large)
+                        self.assertEqual(http.read_response().status, 200)
+                data = pathlib.Path(daemon.home) / "data.mdb"
+                self.assertLessEqual(data.stat().st_size, 1.5 * (8 << 20))
+                daemon.stop()
+
+
 class FullDisk(Case):
     """A file may not grow past RLIMIT_FSIZE: to the journal that is a disk without room."""
 
     def start_small(self, *options, posts=200):
-        daemon = self.start(*options, file_limit=600 * 1024)
+        daemon = self.start("journal.keep_bytes=16MiB", *options, file_limit=600 * 1024)
         wide = "x" * 20000
         refused = None
         for i in range(posts):
@@ -283,6 +350,20 @@ class FullDisk(Case):
         self.assertNotIn("duplicate", answer)  # the refused one was not taken
         self.assertEqual(stream.next().data, "small")
         self.assertEqual(daemon.get("/readyz").status, 200)
+
+    def test_a_stream_that_is_behind_waits_for_the_disk_without_asking_again_and_again(self):
+        for sync in ("always", "interval"):
+            with self.subTest(sync):
+                daemon, _, _ = self.start_small(
+                    f"journal.sync={sync}", "journal.window=64KiB", "journal.keep_per_user=1000",
+                    posts=900)
+                self.open("u", daemon, last_event_id="earliest")
+                before = daemon.stats()
+                wait_for(lambda: daemon.stats()["uptime_seconds"] >= before["uptime_seconds"] + 2,
+                         "two seconds")
+                self.assertEqual(daemon.stats()["streams_behind"], 1)
+                self.assertLess(daemon.stats()["journal_reads"], before["journal_reads"] + 200)
+                daemon.kill()
 
     def test_what_is_out_already_gets_to_the_disk_when_there_is_room(self):
         daemon, failed, refused = self.start_small("journal.sync=interval",

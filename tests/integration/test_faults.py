@@ -41,30 +41,30 @@ class Case(OneDaemonATest):
         self.assertEqual([stream.next().data for _ in expected], expected)
 
 
-class FailedWrites(Case):
-    """sync = always: a publish that fails leaves no trace."""
+class FailedLog(Case):
+    """sync = always: a publish whose frame of the write-ahead log fails leaves no trace."""
 
-    def check(self, rules, status, is_there_after_all=False):
+    def check(self, rules, status):
         daemon = self.start_on()
         live = self.open("u", daemon)
         first = self.taken(daemon, "1")["id"]
         daemon.disk.rules(*rules)
         refused = self.publish(daemon, "2", collapse_key="c")
-        self.assertGreater(daemon.disk.hits(), 0)
-        if is_there_after_all:
-            self.assertEqual(refused.status, 200, refused)
-            second = refused.json()
-        else:
-            self.assertEqual(refused.status, status, refused)
-            self.assertIn("nothing was sent", refused.json()["detail"])
-            self.assertEqual(self.kept(daemon), ["1"])
-            daemon.disk.rules()
-            second = self.taken(daemon, "2", collapse_key="c")
-            self.assertNotIn("duplicate", second)
+        self.assertGreater(daemon.disk.hits("log"), 0)
+        self.assertEqual(refused.status, status, refused)
+        self.assertIn("nothing was sent", refused.json()["detail"])
+        self.assertEqual(self.kept(daemon), ["1"])
+        self.assert_stream(live, ["1"])
+        daemon.kill()
+        daemon.start()
+        live = self.open("u", daemon, last_event_id=live.last_id)
+        self.assertEqual(self.kept(daemon), ["1"])
         daemon.disk.rules()
+        second = self.taken(daemon, "2", collapse_key="c")
+        self.assertNotIn("duplicate", second)
         self.taken(daemon, "3")
         wait_for(lambda: daemon.get("/readyz").status == 200, "readiness")
-        self.assert_stream(live, ["1", "2", "3"])
+        self.assert_stream(live, ["2", "3"])
         self.assertEqual(self.taken(daemon, "2", collapse_key="c")["id"], second["id"])
         daemon.kill()
         daemon.start()
@@ -73,55 +73,113 @@ class FailedWrites(Case):
         self.assertEqual(self.kept(daemon), ["1", "2", "3"])
         self.assert_stream(self.open("u", daemon, last_event_id=first), ["2", "3"])
 
-    def test_of_data_with_an_error(self):
-        self.check([f"write 1 1 error {EIO}"], 503)
+    def test_with_an_error(self):
+        self.check([f"log 1 1 error {EIO}"], 503)
 
-    def test_of_data_without_room(self):
-        self.check([f"write 1 1 error {ENOSPC}"], 507)
+    def test_without_room(self):
+        self.check([f"log 1 1 error {ENOSPC}"], 507)
 
-    def test_of_data_of_which_half_is_done(self):
-        self.check(["write 1 1 short 0"], 503)
+    def test_of_which_half_is_done(self):
+        self.check(["log 1 1 short 0", f"log 2 2 error {EIO}"], 503)
 
-    def test_of_a_sync_with_an_error(self):
-        self.check([f"sync 1 1 error {EIO}"], 503)
+    def test_which_was_done_all_the_same(self):
+        self.check([f"log 1 1 lie {EIO}"], 503)
 
-    def test_of_a_sync_without_room(self):
-        self.check([f"sync 1 1 error {ENOSPC}"], 507)
+    def test_which_can_be_undone_at_the_second_try_only(self):
+        self.check([f"log 1 1 lie {EIO}", f"log 2 2 error {EIO}"], 503)
 
-    def test_of_the_last_step_with_an_error(self):
-        self.check([f"meta 1 1 error {EIO}"], 503)
-
-    def test_of_the_last_step_without_room(self):
-        self.check([f"meta 1 1 error {ENOSPC}"], 507)
-
-    def test_of_the_last_step_of_which_half_is_done(self):
-        self.check(["meta 1 1 short 0"], 503)
-
-    def test_of_the_last_step_which_was_done_and_undone(self):
-        self.check([f"meta 1 1 lie {EIO}"], 503)
-
-    def test_of_the_last_step_which_was_done_all_the_same(self):
-        self.check([f"meta 1 1 lie {EIO}", f"undo 1 1 error {EIO}"], 503, is_there_after_all=True)
-
-    def test_a_retraction_and_an_erasure_that_fail_remove_nothing(self):
+    def test_half_a_write_goes_on_where_it_ended(self):
         daemon = self.start_on()
-        ids = [self.taken(daemon, str(i))["id"] for i in range(3)]
-        for target in (f"/notifications/u/{ids[1]}", "/users/u/history"):
-            daemon.disk.rules(f"sync 1 1 error {EIO}")
-            self.assertEqual(daemon.request("DELETE", target).status, 503)
-            self.assertEqual(self.kept(daemon), ["0", "1", "2"])
-        daemon.disk.rules()
-        self.assertEqual(daemon.request("DELETE", f"/notifications/u/{ids[1]}").status, 200)
+        daemon.disk.rules("log 1 1 short 0")
+        self.taken(daemon, "1")
+        self.assertEqual(daemon.disk.hits("log"), 1)
         daemon.kill()
         daemon.start()
-        self.assertEqual(self.kept(daemon), ["0", "2"])
+        self.assertEqual(self.kept(daemon), ["1"])
 
-    def test_a_retraction_whose_last_step_fails_is_made_all_the_same(self):
+    def test_a_death_before_it_is_known_what_was_written(self):
+        for is_there, rule in ((True, "lie"), (False, "error")):
+            with self.subTest(is_there=is_there):
+                daemon = self.start_on()
+                self.taken(daemon, "1")
+                daemon.disk.rules(f"log 1 1 {rule} {EIO}", f"log 2 0 error {EIO}")
+                with daemon.connect() as http:
+                    body = json.dumps({"user": "u", "data": "2", "idempotency_key": "key of 2"})
+                    http.send_request("POST", "/notify", body.encode())
+                    wait_for(lambda: daemon.disk.hits("log") >= 2, "two failures")
+                    daemon.kill()  # nobody was told anything
+                daemon.disk.rules()
+                daemon.start()
+                self.assertEqual(self.kept(daemon), ["1", "2"] if is_there else ["1"])
+                self.assertEqual(self.taken(daemon, "2").get("duplicate", False), is_there)
+                self.assertEqual(self.kept(daemon), ["1", "2"])
+                daemon.kill()
+
+
+class FailedCommit(Case):
+    """What is out already, and safe in the log, gets into the store as soon as that can be written.
+    """
+
+    RULES = (f"write 1 1 error {ENOSPC}", "write 1 1 short 0", f"sync 1 2 error {EIO}",
+             f"meta 1 2 error {EIO}", f"meta 1 1 lie {EIO}")
+
+    def check(self, rules, is_killed):
         daemon = self.start_on()
-        ids = [self.taken(daemon, str(i))["id"] for i in range(3)]
-        daemon.disk.rules(f"meta 1 1 error {EIO}")
-        self.assertEqual(daemon.request("DELETE", f"/notifications/u/{ids[1]}").status, 200)
-        self.assertEqual(self.kept(daemon), ["0", "2"])
+        live = self.open("u", daemon)
+        first = self.taken(daemon, "1")["id"]
+        wait_for(lambda: daemon.stats()["journal"]["entries"] == 1, "the first commit")
+        daemon.disk.rules(*rules)
+        second = self.taken(daemon, "2", collapse_key="c")
+        wait_for(lambda: daemon.disk.hits() > 0, "the failure")
+        if is_killed:
+            daemon.kill()
+            daemon.disk.rules()
+            daemon.start()
+            live = self.open("u", daemon, last_event_id=first)
+        wait_for(lambda: daemon.stats()["journal"]["entries"] == 2, "all in the store")
+        wait_for(lambda: daemon.get("/readyz").status == 200, "readiness")
+        daemon.disk.rules()
+        self.taken(daemon, "3")
+        self.assert_stream(live, ["2", "3"] if is_killed else ["1", "2", "3"])
+        live.close()
+        for again in (daemon.restart, daemon.kill):
+            self.assertEqual(self.taken(daemon, "2", collapse_key="c")["id"], second["id"])
+            self.assertEqual(self.kept(daemon), ["1", "2", "3"])
+            self.assert_stream(self.open("u", daemon, last_event_id=first), ["2", "3"])
+            again()
+
+    def test_it_is_tried_again(self):
+        for rule in self.RULES:
+            with self.subTest(rule=rule):
+                self.check([rule], False)
+
+    def test_a_death_in_between(self):
+        for rule in self.RULES[2:]:
+            with self.subTest(rule=rule):
+                self.check([rule], True)
+
+    def test_the_last_step_was_done_all_the_same(self):
+        self.check([f"meta 1 1 lie {EIO}", f"undo 1 1 error {EIO}"], False)
+
+    def test_a_retraction_and_an_erasure_are_tried_again(self):
+        for rule in (f"sync 1 1 error {EIO}", f"meta 1 1 error {EIO}"):
+            with self.subTest(rule=rule):
+                daemon = self.start_on()
+                ids = [self.taken(daemon, str(i))["id"] for i in range(3)]
+                self.taken(daemon, "other", user="v")
+                wait_for(lambda: daemon.stats()["journal"]["entries"] == 4, "a commit")
+                daemon.disk.rules(rule)
+                self.assertEqual(
+                    daemon.request("DELETE", f"/notifications/u/{ids[1]}").status, 200)
+                self.assertEqual(daemon.disk.hits(), 1)
+                daemon.disk.rules(rule)
+                self.assertEqual(daemon.request("DELETE", "/users/v/history").json(), {"erased": 1})
+                self.assertEqual(daemon.disk.hits(), 1)
+                daemon.disk.rules()
+                daemon.kill()
+                daemon.start()
+                self.assertEqual((self.kept(daemon), self.kept(daemon, "v")), (["0", "2"], []))
+                daemon.kill()
 
 
 class LongFault(Case):
@@ -129,7 +187,7 @@ class LongFault(Case):
 
     def test_readiness_comes_back_without_a_publish(self):
         daemon = self.start_on()
-        daemon.disk.rules(f"sync 1 0 error {EIO}")
+        daemon.disk.rules(f"log 1 1 error {EIO}", f"log 3 0 error {EIO}")
         self.assertEqual(self.publish(daemon, "1").status, 503)
         self.assertEqual(daemon.get("/readyz").status, 503)
         daemon.disk.rules()
@@ -140,11 +198,11 @@ class LongFault(Case):
         daemon = self.start_on()
         live = self.open("u", daemon)
         self.taken(daemon, "1")
-        daemon.disk.rules(f"meta 1 0 error {EIO}")
+        daemon.disk.rules(f"log 1 0 error {EIO}")
         with daemon.connect() as http:
             body = json.dumps({"user": "u", "data": "2", "idempotency_key": "key of 2"}).encode()
             http.send_request("POST", "/notify", body)
-            wait_for(lambda: daemon.disk.hits("meta") >= 3, "three failures")
+            wait_for(lambda: daemon.disk.hits("log") >= 3, "three failures")
             self.assertEqual(self.publish(daemon, "3").status, 503)
             self.assertEqual(daemon.get("/readyz").status, 503)
             self.assertEqual(daemon.get("/healthz").status, 200)
@@ -207,11 +265,12 @@ class SlowDisk(Case):
         for i in range(1, 40):
             self.taken(daemon, f"{i} {'x' * 200}")
         live = self.open("u", daemon)
-        daemon.disk.rules("sync 1 0 delay 2500")
+        wait_for(lambda: daemon.stats()["journal"]["entries"] == 40, "all in the store")
+        daemon.disk.rules("log 1 0 delay 2500", "sync 1 0 delay 2500")
         with daemon.connect() as http:
             began = time.monotonic()
             http.send_request("POST", "/notify", b'{"user":"u","data":"slow"}')
-            wait_for(lambda: daemon.disk.hits("sync") > 0, "the slow sync")
+            wait_for(lambda: daemon.disk.hits("log") > 0, "the slow log")
             self.assertEqual(daemon.get("/healthz").status, 200)
             # One that is behind the window is served from the disk meanwhile.
             behind = self.open("u", daemon, last_event_id=first)
@@ -364,7 +423,7 @@ class CutFile(Case):
                 self.cut(daemon, 16384)
                 with daemon.connect() as http:
                     http.send_request("POST", "/notify", b'{"user":"u","data":"x"}')
-                    self.assertEqual(http.read_response().status, 503 if sync == "always" else 200)
+                    self.assertEqual(http.read_response().status, 200)
                 self.assert_down(daemon)
                 daemon.stop()
 

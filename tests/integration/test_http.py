@@ -3,7 +3,7 @@ import json
 
 from harness import DEADLINE, TIMES, TestCase, main
 
-GET = b"GET /healthz HTTP/1.1\r\nHost: test\r\n\r\n"
+GET = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
 
 class Framing(TestCase):
@@ -21,14 +21,15 @@ class Framing(TestCase):
         stream = self.open()
         body = json.dumps({"user": self.user, "data": "slowly"}).encode()
         http = self.connect()
-        http.send_in_pieces(b"POST /notify HTTP/1.1\r\nHost: test\r\nContent-Length: %d\r\n\r\n%s"
-                            % (len(body), body))
+        http.send_in_pieces(b"POST /notify HTTP/1.1\r\nHost: localhost\r\n"
+                            b"Content-Length: %d\r\n\r\n%s" % (len(body), body))
         self.assertEqual(http.read_response().status, 200)
         self.assertEqual(stream.next().data, "slowly")
 
     def test_a_stream_request_in_single_bytes(self):
         http = self.connect()
-        http.send_in_pieces(f"GET /notifications/{self.user} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        http.send_in_pieces(f"GET /notifications/{self.user} HTTP/1.1\r\n"
+                            "Host: localhost\r\n\r\n".encode())
         self.assertTrue(http.read_head().startswith(b"HTTP/1.1 200 OK\r\n"))
 
     def test_keep_alive_serves_many_requests(self):
@@ -49,7 +50,7 @@ class Framing(TestCase):
     def test_pipelined_posts_act_in_order(self):
         stream = self.open()
         bodies = [json.dumps({"user": self.user, "data": f"{n}"}).encode() for n in range(100)]
-        request = b"POST /notify HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%s"
+        request = b"POST /notify HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n%s"
         http = self.connect()
         http.send(b"".join(request % (len(body), body) for body in bodies))
         for _ in bodies:
@@ -107,7 +108,7 @@ class Framing(TestCase):
 
     def test_absolute_form_is_understood(self):
         http = self.connect()
-        http.send_request("GET", "http://test/healthz?x=1")
+        http.send_request("GET", "http://localhost/healthz?x=1")
         self.ok(http)
 
     def test_answers_are_not_cached_nor_sniffed(self):
@@ -228,7 +229,7 @@ class Refusals(TestCase):
         self.assertEqual(rest, b"", raw)
 
     def test_smuggling_attempts(self):
-        post, body = b"POST /notify HTTP/1.1\r\nHost: x\r\n", b"0\r\n\r\n" + GET
+        post, body = b"POST /notify HTTP/1.1\r\nHost: localhost\r\n", b"0\r\n\r\n" + GET
         for headers in (b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n",
                         b"Transfer-Encoding: chunked\r\nContent-Length: 5\r\n",
                         b"Content-Length: 5\r\nContent-Length: 6\r\n",
@@ -248,11 +249,11 @@ class Refusals(TestCase):
                 self.refused(post + headers + b"\r\n" + body, 400, 501)
 
     def test_transfer_encoding_with_http_1_0(self):
-        self.refused(b"POST /notify HTTP/1.0\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
-                     b"0\r\n\r\n", 400)
+        self.refused(b"POST /notify HTTP/1.0\r\nHost: localhost\r\n"
+                     b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400)
 
     def test_bad_chunks(self):
-        post = b"POST /notify HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+        post = b"POST /notify HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
         for body in (b"zz\r\n", b"-1\r\n", b"0x5\r\nhello\r\n", b"5\r\nhelloX\r\n",
                      b"5\nhello\r\n", b"ffffffffffffffffff\r\n", b" 5\r\nhello\r\n"):
             with self.subTest(body):
@@ -264,12 +265,13 @@ class Refusals(TestCase):
                      b" GET /healthz HTTP/1.1", b"get /healthz HTTP/1.1", b"GET healthz HTTP/1.1",
                      b"GET /a b HTTP/1.1", b"GET\t/healthz HTTP/1.1", b"GET /healthz HTTP/11"):
             with self.subTest(line):
-                self.refused(line + b"\r\nHost: x\r\n\r\n", 400, 501, 505)
+                self.refused(line + b"\r\nHost: localhost\r\n\r\n", 400, 501, 505)
 
     def test_other_versions_are_505(self):
         for version in (b"2.0", b"1.2", b"0.9", b"3.0"):
             with self.subTest(version):
-                self.refused(b"GET /healthz HTTP/" + version + b"\r\nHost: x\r\n\r\n", 400, 505)
+                self.refused(b"GET /healthz HTTP/" + version + b"\r\nHost: localhost\r\n\r\n",
+                             400, 505)
 
     def test_the_http2_preface_is_refused(self):
         http = self.connect()
@@ -289,7 +291,7 @@ class Refusals(TestCase):
     def test_garbage_and_vanishing_leave_the_daemon_well(self):
         for raw in (b"\0" * 100, b"\xff" * 5000, b"G", b"GET /healthz HTTP/1.1\r\nHost",
                     b"\r\n" * 50,
-                    b"POST /notify HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nabc"):
+                    b"POST /notify HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\nabc"):
             http = self.connect()
             http.send(raw)
             http.reset()
@@ -314,7 +316,7 @@ class Limits(TestCase):
 
     def test_an_endless_header_is_cut_off(self):
         http = self.connect()
-        http.send(b"GET /healthz HTTP/1.1\r\nHost: x\r\nX: ")
+        http.send(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nX: ")
         try:
             for _ in range(2000):
                 http.send(b"y" * 4096)
@@ -334,7 +336,7 @@ class Limits(TestCase):
 
     def test_dribbling_bytes_does_not_extend_the_header_time(self):
         http = self.connect()
-        http.send(b"GET /healthz HTTP/1.1\r\nHost: x\r\n")
+        http.send(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n")
         http.sock.settimeout(0.05)
         try:
             for n in range(400):
@@ -352,7 +354,7 @@ class Limits(TestCase):
 
     def test_a_slow_body_is_408(self):
         http = self.connect()
-        http.send(b"POST /notify HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n{")
+        http.send(b"POST /notify HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\n{")
         response = http.read_response(seconds=10 * TIMES)
         self.assert_problem(response, 408, "body")
 
@@ -366,7 +368,7 @@ class Limits(TestCase):
 
     def test_the_answer_to_a_large_body_arrives_although_it_is_still_being_sent(self):
         http = self.connect()
-        http.send(b"POST /notify HTTP/1.1\r\nHost: x\r\nContent-Length: 200000\r\n\r\n")
+        http.send(b"POST /notify HTTP/1.1\r\nHost: localhost\r\nContent-Length: 200000\r\n\r\n")
         try:
             http.send(b"x" * 200000)
         except ConnectionError:

@@ -50,6 +50,7 @@ class Case(OneDaemonATest):
         daemon.notify(user="gone", data="1", ttl=0, idempotency_key="k2")
         for i in range(5):
             ids.append(daemon.notify(user="full", data=i)["id"])
+        wait_for(lambda: daemon.stats()["journal"]["entries"] == 7, "the commit of all")
         return daemon, ids
 
     def lines(self, count):
@@ -233,6 +234,24 @@ class ExportImport(Case):
         stream = self.open("u", other, last_event_id=first)
         self.assert_gap(stream.next(), "expired")
 
+    def test_what_a_killed_daemon_handed_out_is_not_handed_out_after_an_import(self):
+        daemon = self.start("journal.sync=interval")
+        daemon.notify(user="u", data="1")
+        wait_for(lambda: daemon.stats()["journal"]["entries"] == 1, "it on disk")
+        given = [daemon.notify(user="u", data=str(i))["id"] for i in range(2, 8)]
+        daemon.kill()
+        file = os.path.join(self.scratch(), "e")
+        self.journal("export", "--path", daemon.home, file)
+        other = self.start(start=False)
+        self.journal("import", "--path", other.home, file)
+        other.start()
+        new = other.notify(user="u", data="new")["id"]
+        number = [int(identity.partition("-")[2]) for identity in (given[-1], new)]
+        self.assertLess(*number)
+        stream = self.open("u", other, last_event_id=given[-1])
+        self.assert_gap(stream.next(), "expired")
+        self.assertEqual(stream.next().data, "new")
+
     def test_export_and_backup_beside_a_daemon_that_publishes(self):
         daemon = self.start("journal.keep_per_user=1000000")
         is_over = threading.Event()
@@ -405,7 +424,7 @@ class Refusals(Case):
         self.assertEqual(json.loads(lines[-1])["entries"], len(lines) - 5)
         self.assertEqual(self.stats(daemon.home), before)
         self.assertEqual(sorted(os.listdir(daemon.home)),
-                         ["data.mdb", "lock.mdb", "sse-notify.lock"])
+                         ["data.mdb", "lock.mdb", "sse-notify.lock", "wal-0", "wal-1"])
         self.journal("compact", "--path", daemon.home)
 
     def test_bad_lines_are_named_and_nothing_is_imported(self):
@@ -516,6 +535,54 @@ class Owner(Case):
         os.link(mine, f"{path}/sse-notify.lock")
         self.journal("compact", "--path", path)
         self.assertEqual(os.stat(mine).st_uid, 0)
+
+
+class KilledDaemon(Case):
+    """What was acknowledged last is in the write-ahead log only."""
+
+    def killed(self):
+        daemon = self.start()
+        self.last = [daemon.notify(user="u", data=i)["id"] for i in range(20)][-1]
+        daemon.kill()
+        return daemon
+
+    def test_who_reads_first_brings_it_in(self):
+        _, entries, _, _, end = self.export(self.killed().home)
+        self.assertEqual(([e["data"] for e in entries], end["complete"]), (list(range(20)), True))
+        self.assertEqual(self.stats(self.killed().home)["entries"], 20)
+        to = os.path.join(self.scratch(), "backup")
+        self.journal("backup", "--path", self.killed().home, to)
+        self.assertEqual(self.stats(to)["entries"], 20)
+
+    def test_what_replaces_the_file_has_it(self):
+        daemon = self.killed()
+        self.journal("compact", "--path", daemon.home)
+        daemon.start()
+        self.assertEqual(len(daemon.history("u")["notifications"]), 20)
+        self.assertEqual(self.open("u", daemon, last_event_id=self.last).last_id, self.last)
+        daemon = self.killed()
+        self.journal("import", "--append", "--path", daemon.home, stdin=self.lines(3))
+        daemon.start()
+        self.assertEqual([n["data"] for n in daemon.history("u")["notifications"]],
+                         [*range(20), *range(3)])
+
+    def test_one_that_is_damaged_is_left_alone(self):
+        daemon = self.killed()
+        daemon.start()
+        daemon.stop()
+        daemon.start()
+        for i in range(20, 40):
+            daemon.notify(user="u", data=i)
+        daemon.kill()
+        file = pathlib.Path(daemon.home, "data.mdb")
+        file.write_bytes(file.read_bytes().replace(b"notification7", b"notificatiom7"))
+        before = {f: f.read_bytes() for f in (file, *file.parent.glob("wal-*"))}
+        done = self.journal("stats", "--json", "--path", daemon.home)
+        self.assertIn("in the write-ahead log only", done.stderr)
+        self.assertEqual({f: f.read_bytes() for f in before}, before)
+        daemon.start()
+        kept = [n["data"] for n in daemon.history("u")["notifications"]]
+        self.assertEqual(kept, [i for i in range(40) if i != 7])
 
 
 class Check(Case):

@@ -66,7 +66,8 @@ class Drain(Case):
         self.assertIsNotNone(stream)
         body = json.dumps({"user": "u", "data": 1}).encode()
         http = self.connect(daemon)
-        http.send(b"POST /notify HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(body))
+        http.send(b"POST /notify HTTP/1.1\r\nHost: localhost\r\n"
+                  b"Content-Length: %d\r\n\r\n" % len(body))
         http.send(body[:5])
         wait_for(lambda: daemon.stats()["connections_open"] >= 2, "the connection to be seen")
         daemon.process.send_signal(signal.SIGTERM)

@@ -1,11 +1,13 @@
 """docs/openapi.yaml against itself and against the daemon: the same routes, every documented
 answer provoked, every body, header and control event as its schema says."""
 import json
+import pathlib
 import re
 import signal
 import unittest
 
 from harness import ROOT, Http, TestCase, main, quote, run, wait_for
+from tokens import SECRET, bearer, token
 
 try:
     import jsonschema
@@ -14,6 +16,7 @@ except ImportError as why:
     raise SystemExit(f"python3 has no module {why.name}: `make test-deps`") from None
 
 METHODS = ("get", "post", "delete")
+SCHEMES = ["token", "cookie", "query", "key"]
 
 
 class StrictLoader(yaml.SafeLoader):
@@ -109,6 +112,7 @@ META = an_object(
     paths=a_map("^/", an_object(parameters={"type": "array", "items": or_reference("parameter")},
                                 **{method: {"$ref": "#/$defs/operation"} for method in METHODS})),
     components=an_object(
+        securitySchemes=a_map(COMPONENT, {"$ref": "#/$defs/scheme"}),
         parameters=a_map(COMPONENT, {"$ref": "#/$defs/parameter"}),
         headers=a_map(COMPONENT, {"$ref": "#/$defs/header"}),
         responses=a_map(COMPONENT, {"$ref": "#/$defs/response"}),
@@ -118,6 +122,8 @@ META["$defs"] = {
         "operationId tags summary responses", operationId={"pattern": COMPONENT}, summary=TEXT,
         description=TEXT, tags={"type": "array", "minItems": 1,
                                 "items": {"enum": ["public", "internal"]}},
+        security={"type": "array", "minItems": 1, "items": {
+            "propertyNames": {"enum": SCHEMES}, "additionalProperties": {"maxItems": 0}}},
         parameters={"type": "array", "items": or_reference("parameter")},
         requestBody=an_object("content", required={"type": "boolean"}, description=TEXT,
                               content=a_map("^[a-z]+/", {"$ref": "#/$defs/media"})),
@@ -126,6 +132,9 @@ META["$defs"] = {
         "name in schema", name=TEXT, **{"in": {"enum": ["path", "query", "header"]}},
         required={"type": "boolean"}, description=TEXT, explode={"type": "boolean"},
         schema=SCHEMA),
+    "scheme": an_object("type description", type={"enum": ["http", "apiKey"]}, description=TEXT,
+                        scheme={"const": "bearer"}, bearerFormat=TEXT, name=TEXT,
+                        **{"in": {"enum": ["query", "header", "cookie"]}}),
     "header": an_object("schema", required={"type": "boolean"}, description=TEXT, schema=SCHEMA),
     "response": an_object(
         "description content", description=TEXT,
@@ -146,6 +155,8 @@ class Document(unittest.TestCase):
 
     def test_every_reference_leads_to_a_component_and_every_component_is_used(self):
         used = {node["$ref"] for _, node in walk(DOCUMENT) if "$ref" in node}
+        used |= {f"#/components/securitySchemes/{name}" for _, _, operation in operations()
+                 for scheme in operation.get("security", ()) for name in scheme}
         there = {f"#/components/{kind}/{name}" for kind, items in DOCUMENT["components"].items()
                  for name in items}
         self.assertEqual(used, there)
@@ -260,23 +271,24 @@ class Routes(TestCase):
             for path, method, operation in operations():
                 with self.subTest(listener=name, path=path, method=method):
                     # A user id that cannot be: no stream opens, and where the route is it is 400.
-                    status = self.request_at(port, method.upper(),
-                                             fill(path, userID="%ff")).status
+                    verb = "HEAD" if operation["operationId"] == "figures" else method.upper()
+                    status = self.request_at(port, verb, fill(path, userID="%ff")).status
                     if name in operation["tags"]:
-                        self.assertIn(status, (200, 400))
+                        self.assertIn(status, (200, 400, 409))
                     else:
                         self.assertIn(status, (404, 405))
 
     def request_at(self, port, method, path):
         with Http(port) as http:
             http.send_request(method, path, b"" if method == "POST" else None)
-            return http.read_response()
+            return http.read_response(method == "HEAD")
 
 
 # ---- the answers ----
 
 # With the journal in memory nothing makes the daemon answer these.
-OUT_OF_REACH = {("listHistory", "503"), ("notify", "503"), ("notify", "507")}
+OUT_OF_REACH = {("listHistory", "503"), ("userHistory", "503"), ("trace", "503"),
+                 ("notify", "503"), ("notify", "507"), ("revoke", "507")}
 
 NOTIFICATION = {"$ref": "#/components/schemas/Notification"}
 
@@ -329,6 +341,7 @@ BODIES = [
 
 class Answers(TestCase):
     """A method `OPERATION_STATUS` provokes one documented answer and returns it."""
+    secured = None
 
     # -- checking --
 
@@ -353,8 +366,9 @@ class Answers(TestCase):
         for name, header in described.get("headers", {}).items():
             self.assert_header(response, name, header)
         if content_type != "text/event-stream":
-            self.assertEqual(faults(described["content"][content_type]["schema"],
-                                    response.json()), [], response)
+            value = response.body.decode() if content_type.startswith("text/") else response.json()
+            self.assertEqual(faults(described["content"][content_type]["schema"], value), [],
+                             response)
         if response.status >= 400:
             self.assertEqual(response.json()["status"], response.status)
 
@@ -433,8 +447,118 @@ class Answers(TestCase):
     def erase_200(self):
         return self.call("erase")
 
+    def with_credentials(self):
+        """A daemon that asks for them, the test's one, and a key of one notification a second."""
+        if self.secured is not None:
+            return self.secured
+        folder = pathlib.Path(self.scratch())
+        (folder / "secret").write_bytes(SECRET)
+        key = run("key", "add", "slow", "--rate", 1, "--file", folder / "keys").stdout.strip()
+        self.secured = self.start("auth.subscribe=jwt", f"auth.jwt_key_file={folder}/secret",
+                                  "auth.publish=key",
+                                  f"auth.publish_keys_file={folder}/keys"), key
+        return self.secured
+
+    def notify_429(self):
+        daemon, key = self.with_credentials()
+        body = json.dumps([{"user": self.user, "data": 1}] * 9).encode()
+        self.assertEqual(self.call("notify", body, bearer(key), daemon=daemon).status, 200)
+        return self.call("notify", body, bearer(key), daemon=daemon)
+
+    def refresh(self, client_id, daemon=None, headers=()):
+        return self.call("refresh", json.dumps({"client_id": client_id}).encode(), headers,
+                         daemon=daemon)
+
+    def refresh_200(self):
+        self.assert_documented(self.refresh(self.open(self.user).client_id), "refresh", "200")
+        daemon, mine = self.with_credentials()[0], bearer(token(self.user, ttl=100))
+        client_id = self.open(self.user, daemon, headers=mine).client_id
+        return self.refresh(client_id, daemon, bearer(token(self.user)))
+
+    def refresh_401(self):
+        return self.refresh("0123456789abcdef", self.with_credentials()[0])
+
+    def refresh_404(self):
+        return self.refresh("0123456789abcdef")
+
+    def revoke(self, daemon=None, headers=()):
+        return self.call("revoke", b'{"jti":"t1"}', headers, daemon=daemon)
+
+    def revoke_200(self):
+        daemon, key = self.with_credentials()
+        return self.revoke(daemon, bearer(key))
+
+    def revoke_401(self):
+        return self.revoke(self.with_credentials()[0])
+
+    def revoke_400(self):
+        daemon, key = self.with_credentials()
+        return self.call("revoke", b"{}", bearer(key), daemon=daemon)
+
+    def revoke_409(self):
+        return self.revoke()
+
+    def revoke_503(self):
+        self.with_credentials()
+        self.secured = None
+        daemon, key = self.with_credentials()  # another one, which has written none yet
+        (pathlib.Path(daemon.home) / "revocations.new").mkdir()
+        return self.revoke(daemon, bearer(key))
+
     def stats_200(self):
         return self.call("stats")
+
+    def metrics_200(self):
+        return self.call("metrics")
+
+    def trace_200(self):
+        self.open(self.user)
+        sent = self.daemon.notify(user=self.user, data=1)["id"]
+        response = self.call("trace", query=f"?id={sent}")
+        self.assertEqual(len(response.json()["streams"]), 1)
+        return response
+
+    def userHistory_200(self):
+        self.daemon.notify(user=self.user, data=1)
+        return self.call("userHistory")
+
+    def log_200(self):
+        daemon = self.start("auth.publish_keys_file=/tmp/unused")
+        response = self.call("log", daemon=daemon)
+        self.assertEqual(response.json()["total"], 1)
+        return response
+
+    def config_200(self):
+        return self.call("config", daemon=self.start("listener.a.address=127.0.0.1:0"))
+
+    def console_200(self):
+        return self.call("console")
+
+    def consoleStyle_200(self):
+        return self.call("consoleStyle")
+
+    def consoleScript_200(self):
+        return self.call("consoleScript")
+
+    def consoleCharts_200(self):
+        return self.call("consoleCharts")
+
+    def figures_200(self):
+        stream = self.open("/console/events", wait=False).begin()
+        event = stream.next()
+        self.assertEqual(event.event, "figures")
+        stats = BY_ID["stats"][2]["responses"]["200"]["content"]["application/json"]["schema"]
+        self.assertEqual(faults(stats, json.loads(event.data)), [])
+        return stream.head
+
+    def figures_429(self):
+        daemon = self.start("streams.max_streams_per_ip=1")
+        self.open("/console/events", daemon, wait=False).begin()
+        return self.call("figures", daemon=daemon)
+
+    def figures_503(self):
+        """Of a request that had begun when the daemon was told to end."""
+        return self.while_draining("/console/events")
 
     def healthz_200(self):
         return self.call("healthz")
@@ -444,10 +568,13 @@ class Answers(TestCase):
 
     def readyz_503(self):
         """Of a request that had begun when the daemon was told to end."""
+        return self.while_draining("/readyz")
+
+    def while_draining(self, path):
         daemon = self.start("server.drain_time=60s")
         self.open(daemon=daemon)
         http = self.connect(daemon)
-        http.send(b"GET /readyz HTTP/1.1\r\nHost: test\r\n")
+        http.send(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n".encode())
         wait_for(lambda: daemon.stats()["connections_open"] == 3, "all connections")
         daemon.process.send_signal(signal.SIGTERM)
         wait_for(lambda: "draining" in daemon.log_text(), "the drain")
@@ -458,10 +585,12 @@ class Answers(TestCase):
         own = getattr(self, f"{operation_id}_{status}", None)
         if own is not None:
             return own()
+        if status == "401":
+            return self.call(operation_id, daemon=self.with_credentials()[0])
         if status == "403":
             return self.call(operation_id, headers=[("Origin", "http://elsewhere.example")])
         if status == "400":
-            return self.call(operation_id, userID="%ff")
+            return self.call(operation_id, userID="%ff", query="?id=aaaaaaaa-1")
         self.assertEqual(status, "default", f"{operation_id} {status} is not provoked: add a "
                          f"method, or a row of OUT_OF_REACH")
         path, _, _ = BY_ID[operation_id]
@@ -507,10 +636,11 @@ class Answers(TestCase):
             if method != "get":
                 continue
             with self.subTest(operation_id):
-                response = self.daemon.request("HEAD", fill(path))
+                query = "?id=aaaaaaaa-1" if operation_id == "trace" else ""
+                response = self.daemon.request("HEAD", fill(path) + query)
                 self.assertEqual((response.status, response.body), (200, b""))
                 described = resolve(operation["responses"]["200"])
-                self.assertIn(response["Content-Type"], described["content"])
+                self.assertIn(response["Content-Type"].partition(";")[0], described["content"])
                 for name, header in described["headers"].items():
                     self.assert_header(response, name, header)
 
@@ -563,9 +693,9 @@ class Events(TestCase):
         self.assertEqual(data, data | fields)
 
     def test_all_of_them_are_provoked_here(self):
-        self.assertEqual(set(self.schemas), {"gap", "bye", "retract", "ping"})
+        self.assertEqual(set(self.schemas), {"gap", "bye", "retract", "ping", "expiring"})
         self.assertEqual(DOCUMENT["components"]["schemas"]["Notification"]["properties"]["event"]
-                         ["not"]["enum"], [*self.schemas, "expiring"])
+                         ["not"]["enum"], list(self.schemas))
 
     def test_gap(self):
         ids = [self.daemon.notify(user=self.user, data=n)["id"] for n in range(102)]
@@ -606,6 +736,14 @@ class Events(TestCase):
         self.assert_control(kicked.next(), "bye", reason="kicked")
         daemon.process.send_signal(signal.SIGTERM)
         self.assert_control(stays.next(), "bye", reason="shutdown")
+
+    def test_expiring_and_the_bye_of_a_token(self):
+        path = pathlib.Path(self.scratch()) / "secret"
+        path.write_bytes(SECRET)
+        daemon = self.start("auth.subscribe=jwt", f"auth.jwt_key_file={path}")
+        stream = self.open(daemon=daemon, headers=bearer(token(self.user, ttl=3)))
+        self.assert_control(stream.next(), "expiring", client_id=stream.client_id)
+        self.assert_control(stream.next(), "bye", reason="token-expired")
 
     def test_ping(self):
         daemon = self.start("streams.heartbeat=1s")

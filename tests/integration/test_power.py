@@ -11,6 +11,13 @@ from test_faults import Case, Disk
 SEED = int(os.environ.get("FAULTS_SEED") or random.randrange(1 << 30))
 
 
+class LosesAll(random.Random):
+    """Of what was not synced nothing is there."""
+
+    def choice(self, seq):
+        return "none" if "none" in seq else super().choice(seq)
+
+
 class Power(Case):
     def test_a_cut_loses_nothing_that_was_acknowledged(self):
         rng = random.Random(SEED)
@@ -42,6 +49,20 @@ class Power(Case):
                     after = "&after=" + page["notifications"][-1]["id"]
                 for data, number in list(acknowledged):
                     self.assertEqual(kept.get(data), number)
+
+    def test_no_number_is_given_out_twice_even_where_nothing_is_synced(self):
+        daemon = self.start_on("journal.sync=never", has_power_cuts=True)
+        self.taken(daemon, "before")
+        daemon.stop()
+        daemon.start()
+        given = self.taken(daemon, "lost with the power")["id"]
+        self.open("u", daemon).close()
+        daemon.kill()
+        daemon.disk.cut_power(LosesAll(1))
+        daemon.start()
+        self.assertNotEqual(self.taken(daemon, "another")["id"], given)
+        stream = self.open("u", daemon, last_event_id=given)
+        self.assert_gap(stream.next(), "expired")
 
     def write(self, daemon, stop, acknowledged, name):
         i = 0

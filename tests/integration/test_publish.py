@@ -401,13 +401,13 @@ class Sizes(TestCase):
 
     def test_a_body_announced_too_large_is_refused_before_it_is_sent(self):
         http = self.connect()
-        http.send(b"POST /notify HTTP/1.1\r\nHost: x\r\nContent-Length: 9999999999\r\n\r\n")
+        http.send(b"POST /notify HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9999999999\r\n\r\n")
         self.assert_problem(http.read_response(), 413)
         self.assertTrue(http.is_closed())
 
     def test_a_chunked_body_over_the_limit_is_413(self):
         http = self.connect()
-        http.send(b"POST /notify HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
+        http.send(b"POST /notify HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n")
         http.send(b"1000\r\n" + b" " * 4096 + b"\r\n")
         http.send(b"1000\r\n" + b" " * 4096 + b"\r\n")
         http.send(b"1\r\n \r\n")
@@ -415,7 +415,7 @@ class Sizes(TestCase):
 
     def test_expecting_100_with_too_large_a_body_is_answered_at_once(self):
         http = self.connect()
-        http.send(b"POST /notify HTTP/1.1\r\nHost: x\r\nContent-Length: 99999\r\n"
+        http.send(b"POST /notify HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99999\r\n"
                   b"Expect: 100-continue\r\n\r\n")
         head = http.read_head()
         self.assertTrue(head.startswith(b"HTTP/1.1 413 "), head)
@@ -426,7 +426,7 @@ class Bodies(TestCase):
         stream = self.open()
         body = encode(user=self.user, data="chunked")
         http = self.connect()
-        http.send(b"POST /notify HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
+        http.send(b"POST /notify HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n")
         for at in range(0, len(body), 7):
             piece = body[at:at + 7]
             http.send_in_pieces(b"%x;ext=1\r\n%s\r\n" % (len(piece), piece), 3)

@@ -251,9 +251,9 @@ class Failures(Case):
     def test_not_there_at_the_start(self):
         self.redis.kill()
         node = Daemon("journal.type=redis", f"journal.redis_url={self.redis.url}",
-                      "journal.redis_timeout=500ms", start=False)
+                      "journal.redis_timeout=500ms", wait_ready=False)
         self.addCleanup(lambda: node.process and node.stop())
-        node.start(is_ready=False)
+        node.start()
         self.assert_problem(node.get("/readyz"), 503, "Redis")
         self.assert_problem(node.request("GET", "/notifications/u"), 503)
         self.redis.start()
@@ -346,9 +346,10 @@ class Settings(Case):
         self.assertIn("db3", self.redis.call("INFO", "keyspace").decode())
         self.assertNotIn("w@rd", node.log_text())
         other = Daemon("journal.type=redis", "journal.redis_timeout=500ms",
-                       f"journal.redis_url=redis://notify:wr%40ng@127.0.0.1:{port}", start=False)
+                       f"journal.redis_url=redis://notify:wr%40ng@127.0.0.1:{port}",
+                       wait_ready=False, start=False)
         self.addCleanup(lambda: other.process and other.stop())
-        other.start(is_ready=False)
+        other.start()
         wait_for(lambda: b"WRONGPASS" in other.get("/readyz").body, "the server's no is told")
         self.assertNotIn("wr@ng", other.log_text())
 

@@ -175,7 +175,7 @@ class Events(TestCase):
     def test_what_a_peer_sends_on_an_open_stream_is_thrown_away(self):
         stream = self.open()
         for _ in range(20):
-            stream.http.send(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n" * 100)
+            stream.http.send(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n" * 100)
         self.daemon.notify(user=self.user, data="still here")
         self.assertEqual(stream.next().data, "still here")
 

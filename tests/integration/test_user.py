@@ -11,7 +11,8 @@ import tempfile
 import unittest
 
 import harness
-from harness import TestCase, main, run
+from harness import TestCase, main, run, wait_for
+from test_faults import Disk
 
 IS_ROOT = os.geteuid() == 0
 USER = pwd.getpwnam("nobody")
@@ -120,6 +121,35 @@ class AsRoot(Case):
                       daemon.log_text())
         daemon.start()
         self.assert_both_listeners_serve(daemon)
+
+    def test_the_journal_is_the_users_and_is_opened_again_after_a_commit_in_doubt(self):
+        for made_by in ("root", "nobody", "the start"):
+            with self.subTest(made_by=made_by):
+                path = pathlib.Path(self.folder, made_by)
+                if made_by != "the start":
+                    path.mkdir(mode=0o755)
+                    shutil.chown(path, made_by)
+                daemon = harness.Daemon(f"server.user={USER.pw_name}", f"journal.path={path}",
+                                        start=False)
+                disk = Disk(path)
+                disk.folder.chmod(0o755)
+                daemon.env |= disk.env()
+                daemon.start()
+                self.addCleanup(daemon.kill)
+                for file in path.iterdir():
+                    self.assertEqual(file.stat().st_uid, USER.pw_uid, file)
+                self.assertEqual(path.stat().st_uid, 0 if made_by == "root" else USER.pw_uid)
+                first = daemon.notify(user="u", data="1")
+                disk.rules("meta 1 1 lie 5", "undo 1 1 error 5")
+                disk.control.chmod(0o644)
+                disk.hits_path().touch()
+                disk.hits_path().chmod(0o666)
+                daemon.notify(user="u", data="2")   # in the log, whatever becomes of its commit
+                wait_for(lambda: disk.hits() == 2, "the commit in doubt, and its undoing")
+                wait_for(lambda: daemon.stats()["journal"]["entries"] == 2, "the next one")
+                daemon.notify(user="u", data="3")
+                stream = self.open("u", daemon, last_event_id=first["id"])
+                self.assertEqual(stream.take(2), ["2", "3"])
 
     def test_an_unknown_user_ends_the_start_and_leaves_no_socket(self):
         done = run("serve", "-o", f"listener.a.address=unix:{self.path}", "-o",

@@ -14,14 +14,18 @@ DEPS = pathlib.Path(__file__).resolve().parents[2] / "tools" / "deps"
 REAL = "sh dirname sed env cp cmp cat grep".split()
 
 BUILD_PROGRAMS = "make cc pkg-config".split()
-BUILD_HEADERS = "stdlib.h ev.h cjson/cJSON.h curl/curl.h lmdb.h hiredis/hiredis.h".split()
-TEST_PROGRAMS = "clang valgrind gcovr python3 curl redis-server node npm chromium".split()
+BUILD_HEADERS = ("stdlib.h ev.h cjson/cJSON.h curl/curl.h lmdb.h hiredis/hiredis.h "
+                 "liburing.h openssl/evp.h").split()
+TEST_PROGRAMS = ("clang valgrind gcovr python3 curl promtool slowhttptest nginx haproxy caddy "
+                 "redis-server systemd-analyze dh lintian man groff node npm chromium").split()
 TEST_HEADERS = ["cmocka.h"]
 
 BUILD_PACKAGES = ("make gcc libc6-dev pkg-config libev-dev libcjson-dev libcurl4-openssl-dev "
-                  "liblmdb-dev libhiredis-dev").split()
-TEST_PACKAGES = ("libcmocka-dev clang valgrind gcovr python3 python3-yaml python3-jsonschema curl "
-                 "redis-server nodejs npm").split()
+                  "liblmdb-dev libhiredis-dev liburing-dev libssl-dev libjs-chart.js").split()
+TEST_PACKAGES = ("libcmocka-dev clang valgrind gcovr python3 python3-yaml python3-jsonschema "
+                 "curl prometheus slowhttptest nginx haproxy caddy redis-server systemd debhelper "
+                 "build-essential lintian "
+                 "man-db groff-base nodejs npm").split()
 
 LOGGED = 'echo "${0##*/} $*" >>"$LOG"\n'
 
@@ -98,6 +102,7 @@ class Deps(unittest.TestCase):
         for name in BUILD_HEADERS:
             self.add_file(f"usr/include/{name}")
         self.add_file("usr/share/llhttp/llhttp.c")
+        self.add_file("usr/share/javascript/chart.js/chart.min.js")
 
     def have_test(self):
         for name in TEST_PROGRAMS:
@@ -105,6 +110,7 @@ class Deps(unittest.TestCase):
         for name in TEST_HEADERS:
             self.add_file(f"usr/include/{name}")
         self.add_file("libclang_rt.fuzzer-x86_64.a")
+        self.add_file("usr/share/doc/build-essential")
         for line in MODULES:
             self.add_file(f"modules/{line}")
 
@@ -203,7 +209,10 @@ class Missing(Deps):
                 ("usr/include/curl/curl.h", "libcurl4-openssl-dev"),
                 ("usr/include/lmdb.h", "liblmdb-dev"),
                 ("usr/include/hiredis/hiredis.h", "libhiredis-dev"),
-                ("usr/share/llhttp/llhttp.c", "node-llhttp"), ("bin/pkg-config", "pkg-config"),
+                ("usr/include/liburing.h", "liburing-dev"),
+                ("usr/share/llhttp/llhttp.c", "node-llhttp"),
+                ("usr/share/javascript/chart.js/chart.min.js", "libjs-chart.js"),
+                ("bin/pkg-config", "pkg-config"),
                 ("usr/include/cmocka.h", "libcmocka-dev"), ("bin/valgrind", "valgrind"),
                 ("libclang_rt.fuzzer-x86_64.a", "libclang-rt-14-dev"), ("bin/gcovr", "gcovr"),
                 (f"modules/{MODULES[0]}", "python3-yaml"),
@@ -224,7 +233,7 @@ class Missing(Deps):
 
     def test_a_usage_error_installs_nothing(self):
         status, out, err = self.run_deps("everything")
-        usage = "usage: tools/deps build [test] [guard] [bench] [million]\n"
+        usage = "usage: tools/deps build [test] [guard] [bench] [million] [deb]\n"
         self.assertEqual((status, out, err), (2, "", usage))
         self.assert_untouched()
 

@@ -1,26 +1,12 @@
 """bench/guard: what is counted in callgrind's files, and what it says of it."""
 import contextlib
-import importlib.machinery
-import importlib.util
 import io
-import pathlib
-import sys
 import tempfile
 import unittest
 
-BENCH = pathlib.Path(__file__).resolve().parents[2] / "bench"
-sys.path.insert(0, str(BENCH))
-sys.dont_write_bytecode = True
+from measuring import load
 
-import callgrind  # noqa: E402  (found by the path above)
-
-
-def load(name):
-    loader = importlib.machinery.SourceFileLoader(name, str(BENCH / name))
-    module = importlib.util.module_from_spec(importlib.util.spec_from_loader(name, loader))
-    loader.exec_module(module)
-    return module
-
+import callgrind
 
 guard = load("guard")
 

@@ -170,12 +170,13 @@ class Checker:
     # ---- what may be gone, and why ----
 
     def may_be_lost(self, item, at):
-        """Whether a bound or a kill may have taken it by that time."""
+        """Whether a bound or a kill may have taken it by that time. What came again has been known
+        for longer than it has its number."""
         if item.sent > at:
             return False
         return item.ttl == 0 or self.may_be_evicted(item, at) or any(
             time < at and (item.seq is None or item.seq < first) and
-            (item.known is None or item.known > time - LAG)
+            (item.known is None or item.known > time - LAG or self.may_repeat(item))
             for time, first in self.rules.restarts)
 
     def may_be_evicted(self, item, at):

@@ -439,6 +439,14 @@ class Checks(unittest.TestCase):
         self.rules = Rules()
         self.assert_fault("#105", s)
 
+    def test_what_came_again_may_be_lost_with_the_number_that_it_has_now(self):
+        self.rules = Rules(is_always=False, restarts=[(8.3, 109)])
+        s = self.subscriber("s")
+        self.read(s, 9, [1, 2, 3, 4, 6, 7, 8, 9, 10], start=0, resumed_from=0)
+        self.assert_fault("#105", s)
+        self.items[4].spans_restart = True
+        self.assert_sound(s)
+
     def test_a_repeat_may_come_again_only_where_its_key_may_be_lost(self):
         self.reader.log.append(Event(10.5, 111, 10))
         self.rules = Rules(is_always=False, restarts=[(10.3, 111)])

@@ -189,8 +189,8 @@ class Publisher(Peer):
                 item.spans_restart |= self.run.may_be_forgotten(item)
         request.start_count = self.run.start_count
         self.under_way.append(request)
-        self.send(request.head + b"Host: x\r\nContent-Length: %d\r\n\r\n" % len(request.body) +
-                  request.body)
+        self.send(request.head + b"Host: localhost\r\n"
+                  b"Content-Length: %d\r\n\r\n" % len(request.body) + request.body)
 
     def on_bytes(self):
         while self.under_way:
@@ -281,7 +281,7 @@ class Remover(Peer):
         self.delete(f"/notifications/{self.item.channel[1]}/{self.run.epoch}-{self.seq}")
 
     def delete(self, target):
-        self.send(f"DELETE {target} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        self.send(f"DELETE {target} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
 
     def on_bytes(self):
         if self.length is None:
@@ -349,7 +349,7 @@ class Listener(Peer):
         if self.kind == "restless":
             self.restless_at = now() + self.run.rng.random() * 1.5
         return (f"GET /notifications/{self.user}{'?' if query else ''}{'&'.join(query)} "
-                f"HTTP/1.{int(self.is_chunked)}\r\nHost: x\r\n{header}\r\n").encode()
+                f"HTTP/1.{int(self.is_chunked)}\r\nHost: localhost\r\n{header}\r\n").encode()
 
     def tick(self, at):
         super().tick(at)
@@ -627,7 +627,7 @@ class Run:
                 item.acked = at
         # Of several users' entries the last one's number is told.
         unit[-1].answers.append((int(number), result.get("duplicate", False)))
-        if len(unit) == 1 and unit[0].channel[0] == "user" and unit[0].retract_sent is None and \
+        if len(unit) == 1 and unit[0].channel[0] == "user" and len(unit[0].answers) == 1 and \
                 self.rng.random() < 0.1:
             self.recent.append((unit[0], int(number)))
 
@@ -671,7 +671,7 @@ class Run:
         if self.mode != "faulty" or rng.random() < 0.3:
             self.disk.rules()
             return
-        op = rng.choice(("write", "sync", "meta"))
+        op = rng.choice(("write", "sync", "meta", "log"))
         first = rng.randint(1, 8)
         last = rng.choice((first, first, first + rng.randint(1, 5), 0))
         error = rng.choice((EIO, ENOSPC))
@@ -680,6 +680,8 @@ class Run:
         rules = [f"{op} {first} {last} {action}"]
         if op == "meta" and rng.random() < 0.5:
             rules.append(f"undo 1 {rng.choice((0, 1, 2))} error {error}")
+        if op == "meta" and rng.random() < 0.3:
+            rules.append(f"sync {first + 1} {rng.choice((first + 1, first + 3, 0))} error {error}")
         self.disk.rules(*rules)
         self.rounds.append(f"{now():.3f} rules: {'; '.join(rules)}")
 
@@ -810,7 +812,8 @@ def torture(mode, rounds, seconds, seed):
         run.finish()
         text = run.log_text()
     except Failure as why:
-        return [str(why), "rounds:\n    " + "\n    ".join(run.rounds)]
+        return [str(why), "rounds:\n    " + "\n    ".join(run.rounds),
+                f"the daemon's log ends so:\n{run.log_text()[-4000:]}"]
     finally:
         run.close()
     checker = Checker(run.items, [l.life for l in run.listeners], rules_of(run))

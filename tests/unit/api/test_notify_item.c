@@ -4,7 +4,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include "message/json.h"
+#include "base/json.h"
 #include "support/cm.h"
 
 static struct notify_item item;

@@ -139,12 +139,10 @@ static void an_error_is_cut_where_it_is_too_long(void **state)
 static void every_counter_has_its_own_place_and_name(void **state)
 {
     struct stats stats;
-    uint64_t *fields = (uint64_t *)(void *)&stats;
 
     (void)state;
-    assert_int_equal(stat_count, sizeof stats / sizeof *fields);
     for (size_t i = 0; i < stat_count; i++)
-        fields[i] = i + 1;
+        *(uint64_t *)(void *)((char *)&stats + stat_infos[i].offset) = i + 1;
     for (size_t i = 0; i < stat_count; i++) {
         assert_int_equal(stat_value(&stats, &stat_infos[i]), i + 1);
         assert_true(strlen(stat_infos[i].help) > 5);

@@ -261,7 +261,94 @@ static void a_file_gets_every_line(void **state)
     assert_true(log_dropped() == dropped);
 }
 
+struct seen {
+    size_t count;
+    struct log_kept last;
+};
+
+static void see(void *ctx, const struct log_kept *line)
+{
+    struct seen *seen = ctx;
+
+    seen->count++;
+    seen->last = *line;
+}
+
+static void assert_last_kept(enum log_level level, const char *text)
+{
+    struct seen seen = {.count = 0};
+
+    log_each_kept(see, &seen);
+    assert_true(seen.count > 0);
+    assert_int_equal(seen.last.level, level);
+    assert_true(slice_is(seen.last.text, text));
+}
+
+static void the_last_warnings_and_errors_are_kept(void **state)
+{
+    uint64_t before = log_kept_total();
+    char first[16];
+    struct seen seen = {.count = 0};
+
+    (void)state;
+    log_setup(LOG_INFO, LOG_JSON, ends[1], false);
+    log_error("one of %d", 2);
+    log_info("not this");
+    assert_last_kept(LOG_ERROR, "one of 2");
+    log_event(LOG_WARNING, "two", log_text("user", "a \"b\""), log_u64("n", 7));
+    assert_last_kept(LOG_WARNING, "two user=\"a \\\"b\\\"\" n=7");
+    assert_true(log_kept_total() == before + 2);
+    for (int i = 0; i < LOG_KEPT + 3; i++)
+        log_warning("%d", i);
+    log_each_kept(see, &seen);
+    assert_int_equal(seen.count, LOG_KEPT);
+    snprintf(first, sizeof first, "%d", LOG_KEPT + 2);
+    assert_last_kept(LOG_WARNING, first);
+}
+
+static void a_long_line_is_kept_in_part_and_cut_between_characters(void **state)
+{
+    char text[2001];
+    struct seen seen = {.count = 0};
+
+    (void)state;
+    for (size_t i = 0; i + 1 < sizeof text; i += 2)
+        memcpy(text + i, "\xc3\xa9", 2);
+    text[sizeof text - 1] = '\0';
+    log_setup(LOG_INFO, LOG_TEXT, ends[1], false);
+    log_error("x%s", text);
+    log_each_kept(see, &seen);
+    assert_in_range(seen.last.text.n, 400, 500);
+    assert_true(slice_is_utf8(seen.last.text));
+}
+
+static void what_is_not_logged_is_not_kept(void **state)
+{
+    uint64_t before = log_kept_total();
+
+    (void)state;
+    log_setup(LOG_ERROR, LOG_TEXT, ends[1], false);
+    log_warning("silent");
+    assert_true(log_kept_total() == before);
+}
+
 #define ON_PIPE(test) cmocka_unit_test_setup_teardown(test, open_pipe, close_pipe)
+
+static void a_gate_opens_once_in_ten_seconds_and_tells_how_often_it_was_asked(void **state)
+{
+    struct log_gate gate = {0};
+    uint64_t count = 0;
+
+    (void)state;
+    assert_true(log_gate_opens(&gate, 5000, &count));
+    assert_int_equal(count, 1);
+    for (int i = 0; i < 7; i++)
+        assert_false(log_gate_opens(&gate, 14999, &count));
+    assert_true(log_gate_opens(&gate, 15000, &count));
+    assert_int_equal(count, 8);
+    assert_true(log_gate_opens(&gate, 99000, &count));
+    assert_int_equal(count, 1);
+}
 
 int main(void)
 {
@@ -278,6 +365,10 @@ int main(void)
         ON_PIPE(draining_writes_what_is_left_at_the_end),
         ON_PIPE(a_reader_that_is_gone_stops_nobody),
         ON_PIPE(a_file_gets_every_line),
+        cmocka_unit_test(a_gate_opens_once_in_ten_seconds_and_tells_how_often_it_was_asked),
+        ON_PIPE(the_last_warnings_and_errors_are_kept),
+        ON_PIPE(a_long_line_is_kept_in_part_and_cut_between_characters),
+        ON_PIPE(what_is_not_logged_is_not_kept),
     };
 
     signal(SIGPIPE, SIG_IGN);

@@ -3,7 +3,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include "message/json.h"
+#include "base/json.h"
 #include "support/cm.h"
 
 static const char *users[] = {"alice", "bob"};

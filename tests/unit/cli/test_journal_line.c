@@ -247,23 +247,6 @@ static void progress_tells_count_rate_and_time_left(void **state)
     assert_string_equal(written(), "3.0 of 3.0 MiB, 3.0 MiB/s, 0 s left");
 }
 
-static void sizes_are_for_people(void **state)
-{
-    static const struct {
-        uint64_t bytes;
-        const char *text;
-    } rows[] = {{0, "0 bytes"}, {1, "1 byte"}, {1023, "1023 bytes"}, {1024, "1.0 KiB"},
-                {1536, "1.5 KiB"}, {(uint64_t)5 << 30, "5.0 GiB"},
-                {(uint64_t)5 << 50, "5120.0 TiB"}};
-
-    (void)state;
-    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
-        text.len = 0;
-        journal_add_size(&text, rows[i].bytes);
-        assert_string_equal(written(), rows[i].text);
-    }
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -274,7 +257,6 @@ int main(void)
         cmocka_unit_test_teardown(data_is_made_compact_and_nothing_else, end),
         cmocka_unit_test_teardown(a_bad_line_is_refused_with_its_cause, end),
         cmocka_unit_test_teardown(progress_tells_count_rate_and_time_left, end),
-        cmocka_unit_test_teardown(sizes_are_for_people, end),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -108,9 +108,31 @@ static void problem_is_told_by_its_best_text(void **state)
     assert_problem(400, "{\"detail\":\"a\\nb\\u001b\"}", "a\\nb\\x1b");
 }
 
+static void sizes_are_for_people(void **state)
+{
+    static const struct {
+        uint64_t bytes;
+        const char *text;
+    } rows[] = {{0, "0 bytes"}, {1, "1 byte"}, {1023, "1023 bytes"}, {1024, "1.0 KiB"},
+                {1536, "1.5 KiB"}, {(uint64_t)5 << 30, "5.0 GiB"},
+                {(uint64_t)5 << 50, "5120.0 TiB"}};
+
+    struct buf text = {0};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        text.len = 0;
+        output_add_size(&text, rows[i].bytes);
+        assert_int_equal(buf_add_char(&text, '\0'), 0);
+        assert_string_equal(text.p, rows[i].text);
+    }
+    buf_fini(&text);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(sizes_are_for_people),
         cmocka_unit_test(terminal_gets_no_control_characters),
         cmocka_unit_test(event_is_one_line_of_time_id_name_and_data),
         cmocka_unit_test(json_event_keeps_every_character),

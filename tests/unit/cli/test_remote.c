@@ -10,7 +10,7 @@ static void assert_notify_url(struct remote r, const char *env_url, const char *
     struct error why = {0};
 
     assert_int_equal(remote_settle(&r, env_url, NULL, &why), 0);
-    assert_int_equal(remote_notify_url(&r, &url), 0);
+    assert_int_equal(remote_url(&r, "/notify", &url), 0);
     assert_string_equal(url.p, expected);
     buf_fini(&url);
 }

@@ -124,7 +124,16 @@ static void a_wrong_path_is_told_what_it_should_be(void **state)
                        "allow_anonymous\n");
     assert_set_refused(".heartbeat", "1s",
                        "-o: []: unknown section; there are listener.NAME, streams, journal, "
-                       "publish, http, log and server\n");
+                       "publish, auth, issuer.NAME, limits, http, log and server\n");
+    assert_set_refused("issuers.a.issuer", "x",
+                       "-o: [issuers.a]: unknown section; did you mean [issuer.NAME]?\n");
+    assert_set_refused("issuer.issuer", "x",
+                       "-o: [issuer]: needs a name, such as [issuer.partner]\n");
+    assert_set_refused("issuer.A.issuer", "x",
+                       "-o: [issuer.A]: an issuer's name is 1 to 32 of a-z, 0-9, _ and -\n");
+    assert_set_refused("listener.a.jwks_url", "x",
+                       "-o: [listener.a] jwks_url: unknown key; it belongs to [auth] or "
+                       "[issuer.NAME]\n");
     assert_set_refused("listener.address", "*:80",
                        "-o: [listener]: needs a name, such as [listener.public]\n");
     assert_set_refused("streams.a.heartbeat", "1s",
@@ -133,6 +142,15 @@ static void a_wrong_path_is_told_what_it_should_be(void **state)
                        "-o: [publish] heartbeat: unknown key; it belongs to [streams]\n");
     assert_set_refused("streams.queue", "0",
                        "-o: [streams] queue = 0: must be a whole number from 1 to 65536\n");
+}
+
+static void a_password_in_a_url_is_not_told(void **state)
+{
+    (void)state;
+    assert_set_refused("auth.jwks_url", "https://a:secret@b/",
+                       "-o: [auth] jwks_url = ...: must be an https URL, or an http one of this "
+                       "machine, such as https://id.example.com/jwks.json, without a password in "
+                       "it\n");
 }
 
 static void a_long_sentence_is_cut_and_one_without_origin_has_no_colon(void **state)
@@ -292,6 +310,102 @@ static void the_window_is_cut_to_what_is_kept(void **state)
     settings_fini(&s);
 }
 
+/* ---- who makes tokens ---- */
+
+static void assert_auth(const char *const *settings, const char *sentences)
+{
+    struct settings s;
+
+    settings_init(&s);
+    for (; *settings != NULL; settings += 2)
+        set(&s, settings[0], settings[1]);
+    assert_checked(&s, sentences);
+    settings_fini(&s);
+}
+
+#define SETTINGS(...) (const char *const[]){__VA_ARGS__, NULL}
+
+static void without_credentials_nothing_is_needed(void **state)
+{
+    struct settings s;
+
+    (void)state;
+    settings_init(&s);
+    assert_checked(&s, "");
+    assert_int_equal(s.cfg.auth.subscribe, CONFIG_SUBSCRIBE_NONE);
+    assert_int_equal(s.cfg.auth.publish, 0);
+    assert_string_equal(s.cfg.auth.tokens.user_claim, "sub");
+    assert_int_equal(s.cfg.auth.tokens.leeway_ms, 30000);
+    assert_int_equal(s.cfg.auth.tokens.algorithms, 0);
+    assert_string_equal(s.cfg.auth.cookie, "sse_notify");
+    assert_false(config_has_keys(&s.cfg.auth.tokens));
+    settings_fini(&s);
+}
+
+static void tokens_need_keys_from_one_place(void **state)
+{
+    (void)state;
+    assert_auth(SETTINGS("auth.subscribe", "jwt"),
+                "-o: [auth] subscribe = jwt: needs keys to check tokens with; set jwt_key_file, "
+                "jwks_file or jwks_url\n");
+    assert_auth(SETTINGS("auth.publish", "jwt"),
+                "-o: [auth] publish = jwt: needs keys to check tokens with; set jwt_key_file, "
+                "jwks_file or jwks_url\n");
+    assert_auth(SETTINGS("auth.subscribe", "jwt", "auth.jwt_key_file", "/k"), "");
+    assert_auth(SETTINGS("auth.subscribe", "jwt", "auth.jwks_url", "https://a/k"), "");
+    assert_auth(SETTINGS("auth.subscribe", "jwt", "issuer.a.jwks_file", "/k", "issuer.a.issuer",
+                         "a"),
+                "");
+    assert_auth(SETTINGS("auth.jwt_key_file", "/k", "auth.jwks_file", "/k"),
+                "[auth]: has more than one of jwt_key_file, jwks_file and jwks_url; an issuer's "
+                "keys come from one place\n");
+}
+
+static void publishing_by_key_needs_their_file(void **state)
+{
+    (void)state;
+    assert_auth(SETTINGS("auth.publish", "key"),
+                "-o: [auth] publish = key: needs publish_keys_file; `sse-notify key add NAME` puts "
+                "the first key there\n");
+    assert_auth(SETTINGS("auth.publish", "key", "auth.publish_keys_file", "/k"), "");
+    assert_auth(SETTINGS("auth.publish", "key,jwt", "auth.publish_keys_file", "/k"),
+                "-o: [auth] publish = jwt: needs keys to check tokens with; set jwt_key_file, "
+                "jwks_file or jwks_url\n");
+}
+
+static void several_issuers_have_names_of_their_own(void **state)
+{
+    (void)state;
+    assert_auth(SETTINGS("auth.jwt_key_file", "/k", "issuer.b.jwks_file", "/k"),
+                "[auth]: needs issuer, the iss of its tokens: there are several issuers\n"
+                "-o: [issuer.b]: needs issuer, the iss of its tokens: there are several issuers\n");
+    assert_auth(SETTINGS("auth.jwt_key_file", "/k", "auth.issuer", "x", "issuer.b.jwks_file", "/k",
+                         "issuer.b.issuer", "x"),
+                "-o: [issuer.b] issuer = x: is the issuer of [auth] too\n");
+    assert_auth(SETTINGS("auth.jwt_key_file", "/k", "auth.issuer", "x", "issuer.b.jwks_file", "/k",
+                         "issuer.b.issuer", "y"),
+                "");
+    assert_auth(SETTINGS("issuer.b.issuer", "y"),
+                "-o: [issuer.b]: needs keys to check its tokens with: one of jwt_key_file, "
+                "jwks_file and jwks_url\n");
+}
+
+static void an_issuer_of_which_nothing_is_set_is_none(void **state)
+{
+    struct settings s;
+
+    (void)state;
+    settings_init(&s);
+    assert_int_equal(config_read_text(&s.cfg, "f", slice_of("[issuer.a]\n#issuer = x\n"),
+                                      &s.errors),
+                     0);
+    set(&s, "auth.jwt_key_file", "/k");
+    assert_checked(&s, "");
+    assert_int_equal(s.cfg.issuer_count, 1);
+    assert_false(config_has_keys(&s.cfg.issuers[0].tokens));
+    settings_fini(&s);
+}
+
 /* ---- all of it ---- */
 
 static char path[] = "/tmp/test_config.XXXXXX";
@@ -394,6 +508,7 @@ int main(void)
         cmocka_unit_test(a_setting_is_found_by_its_section_and_key),
         cmocka_unit_test(a_later_setting_wins_and_its_origin_is_remembered),
         cmocka_unit_test(a_wrong_path_is_told_what_it_should_be),
+        cmocka_unit_test(a_password_in_a_url_is_not_told),
         cmocka_unit_test(a_long_sentence_is_cut_and_one_without_origin_has_no_colon),
         cmocka_unit_test(without_any_listener_there_is_the_default_one),
         cmocka_unit_test(the_default_listener_needs_no_address_and_others_do),
@@ -403,6 +518,11 @@ int main(void)
         cmocka_unit_test(the_default_address_is_taken_only_once_in_either_order),
         cmocka_unit_test(a_payload_larger_than_a_body_is_told_where_it_was_set),
         cmocka_unit_test(the_window_is_cut_to_what_is_kept),
+        cmocka_unit_test(without_credentials_nothing_is_needed),
+        cmocka_unit_test(tokens_need_keys_from_one_place),
+        cmocka_unit_test(publishing_by_key_needs_their_file),
+        cmocka_unit_test(several_issuers_have_names_of_their_own),
+        cmocka_unit_test(an_issuer_of_which_nothing_is_set_is_none),
         cmocka_unit_test(file_is_weaker_than_environment_and_that_than_option),
         cmocka_unit_test(the_last_of_several_options_wins),
         cmocka_unit_test(mistakes_of_all_sources_are_told_in_one_go),

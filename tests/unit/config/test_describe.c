@@ -59,7 +59,7 @@ static void help_has_every_setting_below_its_section_in_80_columns(void **state)
         const char *at;
 
         snprintf(wanted, sizeof wanted, "\n[%s%s]\n", section,
-                 o->section == CONFIG_SECTION_listener ? ".NAME" : "");
+                 config_sections[o->section].family != NULL ? ".NAME" : "");
         at = find(text.p, wanted);
         snprintf(wanted, sizeof wanted, "\n  %s =%s%s\n", o->key, o->fallback[0] ? " " : "",
                  o->fallback);
@@ -80,7 +80,9 @@ static void example_has_every_setting_at_its_default(void **state)
         const char *at;
 
         snprintf(wanted, sizeof wanted, "\n[%s%s]\n", config_sections[o->section].name,
-                 o->section == CONFIG_SECTION_listener ? ".default" : "");
+                 o->section == CONFIG_SECTION_listener ? ".default"
+                 : o->section == CONFIG_SECTION_issuer ? ".partner"
+                                                       : "");
         at = find(text.p, wanted);
         snprintf(wanted, sizeof wanted, "\n#%s =%s%s\n", o->key, o->fallback[0] ? " " : "",
                  o->fallback);
@@ -119,12 +121,13 @@ static void example_is_a_right_file_with_and_without_its_hashes(void **state)
     assert_int_equal(uncomment(&text), CONFIG_OPTION_COUNT);
     settings_init(&s);
     assert_int_equal(config_read_text(&s.cfg, "example", buf_slice(&text), &s.errors), 0);
+    for (EACH_OPTION(o))
+        assert_true(config_sections[o->section].family != NULL ||
+                    s.cfg.origins[o - config_options] != NULL);
     assert_int_equal(config_check(&s.cfg, &s.errors), 0);
     assert_sentences(&s, "");
     assert_int_equal(s.cfg.listener_count, 1);
     assert_string_equal(s.cfg.listeners[0].address, "127.0.0.1:8080");
-    for (EACH_OPTION(o))
-        assert_true(o->section == CONFIG_SECTION_listener || s.cfg.origins[o - config_options]);
     settings_fini(&s);
     buf_fini(&text);
 }
@@ -142,7 +145,7 @@ static void reference_has_a_row_for_every_setting_in_the_table_of_its_section(vo
         const char *row;
 
         snprintf(wanted, sizeof wanted, "\n## [%s%s]\n", config_sections[o->section].name,
-                 o->section == CONFIG_SECTION_listener ? ".NAME" : "");
+                 config_sections[o->section].family != NULL ? ".NAME" : "");
         at = find(text.p, wanted);
         end = strstr(at + 4, "\n## ");
         snprintf(wanted, sizeof wanted, "\n| `%s` | %s%s%s | ", o->key, o->fallback[0] ? "`" : "",
@@ -154,7 +157,7 @@ static void reference_has_a_row_for_every_setting_in_the_table_of_its_section(vo
 }
 
 /* A '|' of the text itself would end its cell. */
-static void every_row_of_the_reference_has_four_cells(void **state)
+static void every_row_of_the_reference_has_five_cells(void **state)
 {
     struct buf text;
     struct slice rest;
@@ -171,7 +174,7 @@ static void every_row_of_the_reference_has_four_cells(void **state)
             continue;
         for (size_t i = 0; i < line.n; i++)
             bars += line.p[i] == '|' && (i == 0 || line.p[i - 1] != '\\');
-        assert_int_equal(bars, 5);
+        assert_int_equal(bars, 6);
         rows += line.n > 1 && line.p[1] == ' ' && line.p[2] == '`';
     }
     assert_int_equal(rows, CONFIG_OPTION_COUNT);
@@ -194,6 +197,9 @@ static void allowed_values_are_told_as_they_are_written(void **state)
         {CONFIG_journal_type, "disk or memory"},
         {CONFIG_listener_address, "HOST:PORT, *:PORT or unix:/PATH"},
         {CONFIG_server_user, "0 to 32 bytes"},
+        {CONFIG_auth_publish,
+         "none, key or jwt, or several of them, separated by spaces or commas"},
+        {CONFIG_auth_jwks_url, "an https URL, or an http one of this machine"},
         {CONFIG_http_allowed_origins,
          "up to 64 origins such as https://app.example.com, separated by spaces or commas"},
         {CONFIG_http_trusted_proxies,
@@ -217,7 +223,7 @@ int main(void)
         cmocka_unit_test(example_has_every_setting_at_its_default),
         cmocka_unit_test(example_is_a_right_file_with_and_without_its_hashes),
         cmocka_unit_test(reference_has_a_row_for_every_setting_in_the_table_of_its_section),
-        cmocka_unit_test(every_row_of_the_reference_has_four_cells),
+        cmocka_unit_test(every_row_of_the_reference_has_five_cells),
         cmocka_unit_test(allowed_values_are_told_as_they_are_written),
     };
 

@@ -71,10 +71,10 @@ static void a_variable_sets_what_its_name_says(void **state)
 /* "SSE_NOTIFY_STREAMS_RETRY=2s", with the default as the value. */
 static void write_variable(const struct config_option *o, char *out, size_t size)
 {
-    bool is_listener = o->section == CONFIG_SECTION_listener;
+    bool is_family = config_sections[o->section].family != NULL;
 
     snprintf(out, size, "SSE_NOTIFY_%s_%s%s=%s", config_sections[o->section].name,
-             is_listener ? "a_" : "", o->key, o->fallback);
+             is_family ? "a_" : "", o->key, o->fallback);
     for (char *p = out; *p != '='; p++)
         *p = (char)toupper((unsigned char)*p);
 }
@@ -83,14 +83,16 @@ static void every_option_has_a_variable(void **state)
 {
     (void)state;
     for (size_t i = 0; i < CONFIG_OPTION_COUNT; i++) {
-        bool is_listener = config_options[i].section == CONFIG_SECTION_listener;
+        enum config_section_id section = config_options[i].section;
+        bool is_family = config_sections[section].family != NULL;
         struct settings s;
         char text[256];
 
         write_variable(&config_options[i], text, sizeof text);
         read_good(&s, text);
-        assert_int_equal(s.cfg.listener_count, is_listener);
-        assert_true(is_listener || s.cfg.origins[i] != NULL);
+        assert_int_equal(s.cfg.listener_count, section == CONFIG_SECTION_listener);
+        assert_int_equal(s.cfg.issuer_count, section == CONFIG_SECTION_issuer);
+        assert_true(is_family || s.cfg.origins[i] != NULL);
         settings_fini(&s);
     }
 }
@@ -144,10 +146,10 @@ static void a_misspelt_variable_is_a_mistake(void **state)
                    "SSE_NOTIFY_STREAMS_COLOUR: unknown variable; [streams] has no such key\n");
     assert_refused("SSE_NOTIFY_LISTENER_ADDRESS=*:80",
                    "SSE_NOTIFY_LISTENER_ADDRESS: unknown variable; write "
-                   "SSE_NOTIFY_LISTENER_NAME_ADDRESS, _ROLE or _MODE\n");
+                   "SSE_NOTIFY_LISTENER_NAME_ADDRESS, _ROLE, _MODE or _PROXY_PROTOCOL\n");
     assert_refused("SSE_NOTIFY_LISTENER__ADDRESS=*:80",
                    "SSE_NOTIFY_LISTENER__ADDRESS: unknown variable; write "
-                   "SSE_NOTIFY_LISTENER_NAME_ADDRESS, _ROLE or _MODE\n");
+                   "SSE_NOTIFY_LISTENER_NAME_ADDRESS, _ROLE, _MODE or _PROXY_PROTOCOL\n");
     assert_refused("SSE_NOTIFY_STREAMS_MAX_AGE_MODE=1s",
                    "SSE_NOTIFY_STREAMS_MAX_AGE_MODE: unknown variable; [streams] has no such "
                    "key\n");
@@ -171,7 +173,7 @@ static void a_listener_name_must_be_one_in_variables_too(void **state)
     settings_init(&s);
     assert_int_equal(read_variables(&s, text), -EINVAL);
     assert_int_equal(s.errors.count, 1);
-    assert_non_null(strstr(s.errors.items[0].text, "AAA: the listener's name is too long"));
+    assert_non_null(strstr(s.errors.items[0].text, "AAA: a listener's name is too long"));
     assert_int_equal(s.cfg.listener_count, 0);
     settings_fini(&s);
 }

@@ -176,9 +176,9 @@ static void an_unknown_key_is_told_the_nearest_or_its_own_section_or_all(void **
     assert_refused("[streams]\nrole = all\n",
                    "a.conf:2: [streams] role: unknown key; it belongs to [listener.NAME]\n");
     assert_refused("[log]\ncolour = red\n",
-                   "a.conf:2: [log] colour: unknown key; there are level, format\n");
+                   "a.conf:2: [log] colour: unknown key; there are level, format, file\n");
     assert_refused("[log]\n = red\n",
-                   "a.conf:2: [log] \"\": unknown key; there are level, format\n");
+                   "a.conf:2: [log] \"\": unknown key; there are level, format, file\n");
 }
 
 static void a_key_of_several_sections_belongs_to_each_of_them(void **state)
@@ -199,10 +199,10 @@ static void keys_of_an_unknown_section_say_nothing_more(void **state)
                    "a.conf:1: [listner.public]: unknown section; did you mean [listener.NAME]?\n");
     assert_refused("[metrics]\n",
                    "a.conf:1: [metrics]: unknown section; there are listener.NAME, streams, "
-                   "journal, publish, http, log and server\n");
+                   "journal, publish, auth, issuer.NAME, limits, http, log and server\n");
     assert_refused("[]\n",
                    "a.conf:1: []: unknown section; there are listener.NAME, streams, journal, "
-                   "publish, http, log and server\n");
+                   "publish, auth, issuer.NAME, limits, http, log and server\n");
     assert_refused("[streams\nheartbeat = x\n",
                    "a.conf:1: [streams: the closing ] is missing\n");
 }

@@ -306,6 +306,105 @@ static void a_wrong_word_is_told_which_there_are_and_the_nearest(void **state)
                         "must be disk or memory; did you mean disk?");
 }
 
+/* ---- sets ---- */
+
+static unsigned set_of(const struct config_option *o, const char *text)
+{
+    unsigned value = 0xffff;
+    struct error why = {""};
+
+    if (value_store(o, slice_of(text), &value, &why) != 0)
+        fail_msg("%s: %s", text, why.text);
+    return value;
+}
+
+static void a_set_is_words_between_blanks_and_commas(void **state)
+{
+    const struct config_option *publish = OPTION_OF(auth_publish);
+
+    (void)state;
+    assert_int_equal(set_of(publish, "key"), CONFIG_BY_KEY);
+    assert_int_equal(set_of(publish, "key,jwt"), CONFIG_BY_KEY | CONFIG_BY_JWT);
+    assert_int_equal(set_of(publish, " jwt ,\tkey jwt"), CONFIG_BY_KEY | CONFIG_BY_JWT);
+    assert_int_equal(set_of(publish, "none"), 0);
+    assert_int_equal(set_of(publish, ""), 0);
+    assert_int_equal(set_of(OPTION_OF(auth_algorithms), "EdDSA, RS256"),
+                     CONFIG_EDDSA | CONFIG_RS256);
+}
+
+static void assert_set_refused(const char *text, const char *sentence)
+{
+    unsigned value = 77;
+    struct error why = {""};
+
+    assert_int_equal(value_store(OPTION_OF(auth_publish), slice_of(text), &value, &why), -EINVAL);
+    assert_string_equal(why.text, sentence);
+    assert_int_equal(value, 77);
+}
+
+static void what_is_no_word_of_a_set_is_refused(void **state)
+{
+    (void)state;
+    assert_set_refused("keys", "must be none, key or jwt, or several of them, separated by spaces "
+                               "or commas; did you mean key?");
+    assert_set_refused("key,none", "must be none, key or jwt, or several of them, separated by "
+                                   "spaces or commas; none stands alone");
+    assert_set_refused("key;jwt", "must be none, key or jwt, or several of them, separated by "
+                                  "spaces or commas");
+}
+
+/* ---- URLs ---- */
+
+static bool is_url(const char *text)
+{
+    char *kept = NULL;
+    int rc = value_store(OPTION_OF(auth_jwks_url), slice_of(text), &kept, NULL);
+
+    if (rc == 0)
+        assert_string_equal(kept, text);
+    free(kept);
+    return rc == 0;
+}
+
+static void a_url_is_https_or_of_this_machine(void **state)
+{
+    static const char *const right[] = {
+        "https://id.example.com/.well-known/jwks.json", "HTTPS://id.example.com",
+        "https://id.example.com:8443/a?b=c:d@e", "https://[2001:db8::1]/a",
+        "http://localhost:8080/a", "http://LOCALHOST/a", "http://127.0.0.1/a",
+        "http://127.1.2.3:80/a", "http://[::1]:80/a",
+    };
+    static const char *const wrong[] = {
+        "id.example.com/a", "http://id.example.com/a", "ftp://id.example.com/a", "https://",
+        "https:///a", "https://:80/a", "https://a:b@id.example.com/a", "https://a@id.example.com/",
+        "https://id.example.com:x/a", "https://id.example.com:65536/a", "https://id.example.com/#a",
+        "https://id.example.com/a b", "http://127.0.0.1.example.com/a",
+        "http://localhost.example.com/a", "http://127.0.0.1@example.com/a", "http://0.0.0.0/a",
+        "http://192.0.2.1/a", "http://[::2]/a", "file:///etc/passwd", "http:/localhost/a",
+    };
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(right); i++)
+        if (!is_url(right[i]))
+            fail_msg("%s was refused", right[i]);
+    for (size_t i = 0; i < COUNT(wrong); i++)
+        if (is_url(wrong[i]))
+            fail_msg("%s was taken", wrong[i]);
+}
+
+static void an_empty_url_is_none(void **state)
+{
+    char *kept = NULL;
+    struct error why = {""};
+
+    (void)state;
+    assert_int_equal(value_store(OPTION_OF(auth_jwks_url), slice_of(""), &kept, NULL), 0);
+    assert_null(kept);
+    assert_int_equal(value_store(OPTION_OF(auth_jwks_url), slice_of("x"), &kept, &why), -EINVAL);
+    assert_string_equal(why.text, "must be an https URL, or an http one of this machine, such as "
+                                  "https://id.example.com/jwks.json, without a password in it");
+}
+
 /* ---- texts ---- */
 
 static void texts_are_kept_as_they_are_and_empty_ones_as_null(void **state)
@@ -612,6 +711,60 @@ static void a_long_value_is_cut_between_two_characters(void **state)
     assert_shown(slice_make(text, sizeof text), expected);
 }
 
+/* ---- printing ---- */
+
+/* `text` is read and printed as `expected`. */
+static void assert_printed(const struct config_option *o, const char *text, const char *expected)
+{
+    union {
+        uint64_t number;
+        char *text;
+        struct config_list list;
+    } value = {.list = {NULL, 0}};
+    struct error why = {""};
+    struct buf out = {0};
+
+    if (value_store(o, slice_of(text), &value, &why) != 0)
+        fail_msg("%s = %s: %s", o->key, text, why.text);
+    assert_int_equal(value_print(o, &value, &out), 0);
+    if (!slice_is(buf_slice(&out), expected))
+        fail_msg("%s = %s: printed %.*s", o->key, text, SLICE_ARG(buf_slice(&out)));
+    buf_fini(&out);
+    value_free(o, &value);
+}
+
+static void values_are_printed_as_they_could_be_written(void **state)
+{
+    (void)state;
+    assert_printed(OPTION_OF(journal_keep), "1500ms", "1500ms");
+    assert_printed(OPTION_OF(journal_keep), "90s", "90s");
+    assert_printed(OPTION_OF(journal_keep), "120s", "2min");
+    assert_printed(OPTION_OF(journal_keep), "48h", "2d");
+    assert_printed(OPTION_OF(server_drain_time), "0", "0");
+    assert_printed(OPTION_OF(journal_keep_bytes), "2048KiB", "2MiB");
+    assert_printed(OPTION_OF(streams_queue), "99", "99");
+    assert_printed(OPTION_OF(streams_allow_anonymous), "on", "yes");
+    assert_printed(OPTION_OF(streams_allow_anonymous), "no", "no");
+    assert_printed(OPTION_OF(streams_overflow), "drop-oldest", "drop-oldest");
+    assert_printed(OPTION_OF(auth_publish), "none", "none");
+    assert_printed(OPTION_OF(auth_publish), "jwt key", "key,jwt");
+    assert_printed(OPTION_OF(auth_algorithms), "EdDSA ES256", "ES256,EdDSA");
+    assert_printed(OPTION_OF(auth_algorithms), "", "");
+    assert_printed(OPTION_OF(listener_mode), "640", "0640");
+    assert_printed(OPTION_OF(listener_address), "[::1]:80", "[::1]:80");
+    assert_printed(OPTION_OF(auth_cookie), "", "");
+    assert_printed(OPTION_OF(http_allowed_origins), "https://a.example,https://b.example",
+                   "https://a.example https://b.example");
+}
+
+static void a_url_is_printed_without_its_query_which_may_hold_a_secret(void **state)
+{
+    (void)state;
+    assert_printed(OPTION_OF(auth_jwks_url), "https://id.example/keys", "https://id.example/keys");
+    assert_printed(OPTION_OF(auth_jwks_url), "https://id.example/keys?code=hunter2",
+                   "https://id.example/keys?...");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -628,9 +781,15 @@ int main(void)
         cmocka_unit_test(flags_are_six_words_in_any_case),
         cmocka_unit_test(every_word_of_every_list_is_taken),
         cmocka_unit_test(a_wrong_word_is_told_which_there_are_and_the_nearest),
+        cmocka_unit_test(a_set_is_words_between_blanks_and_commas),
+        cmocka_unit_test(what_is_no_word_of_a_set_is_refused),
+        cmocka_unit_test(a_url_is_https_or_of_this_machine),
+        cmocka_unit_test(an_empty_url_is_none),
         cmocka_unit_test(texts_are_kept_as_they_are_and_empty_ones_as_null),
         cmocka_unit_test(a_text_is_refused_for_its_length_a_control_character_or_its_encoding),
         cmocka_unit_test(every_form_of_an_address_is_taken),
+        cmocka_unit_test(values_are_printed_as_they_could_be_written),
+        cmocka_unit_test(a_url_is_printed_without_its_query_which_may_hold_a_secret),
         cmocka_unit_test(what_is_no_address_is_refused),
         cmocka_unit_test(path_of_a_unix_socket_has_at_most_107_bytes),
         cmocka_unit_test(items_of_a_list_stand_between_blanks_and_commas),

@@ -7,13 +7,23 @@
 static const struct channel_name alice = {CHANNEL_USER, {"alice", 5}};
 static const struct channel_name news = {CHANNEL_TOPIC, {"news", 4}};
 
+static uint64_t held; /* what all of them hold */
+
 static struct history *history_of(size_t max_bytes, uint64_t keep_ms, size_t per_user)
 {
-    struct history_limits limits = {max_bytes, keep_ms, per_user};
+    struct history_limits limits = {max_bytes, keep_ms, per_user, &held};
     struct history *h = history_create(&limits);
 
     assert_non_null(h);
     return h;
+}
+
+/* All was counted that it holds, and nothing of it is left. */
+static void end(struct history *h)
+{
+    assert_int_equal(held, history_bytes(h));
+    history_destroy(h);
+    assert_int_equal(held, 0);
 }
 
 static int add(struct history *h, struct channel_name to, uint64_t seq, uint64_t ttl_ms,
@@ -65,7 +75,7 @@ static void channels_are_merged_in_order_of_numbers(void **state)
     }
     assert_null(history_next(logs, 2, at, 0, 0));
     assert_int_equal(history_count_after(logs, 2, 4, 0, 0), 5);
-    history_destroy(h);
+    end(h);
 }
 
 static void what_is_pinned_stays_until_it_is_not(void **state)
@@ -88,7 +98,7 @@ static void what_is_pinned_stays_until_it_is_not(void **state)
     assert_true(history_bytes(h) <= 2000);
     add(h, alice, 23, TTL_DEFAULT, NULL, 0);
     assert_int_equal(lost_of(h, alice), 18);
-    history_destroy(h);
+    end(h);
 }
 
 static void the_bound_a_user_takes_the_oldest_and_says_so(void **state)
@@ -105,7 +115,7 @@ static void the_bound_a_user_takes_the_oldest_and_says_so(void **state)
     assert_int_equal(next_of(h, news, 0, 0, 0), 10); /* a topic has no bound a user */
     assert_int_equal(lost_of(h, news), 0);
     assert_int_equal(history_evicted(h), 2);
-    history_destroy(h);
+    end(h);
 }
 
 static void the_bound_in_bytes_takes_the_oldest_of_all_but_never_the_newest(void **state)
@@ -119,7 +129,7 @@ static void the_bound_in_bytes_takes_the_oldest_of_all_but_never_the_newest(void
     assert_true(history_count(h) >= 1);
     assert_int_equal(next_of(h, news, 19, 0, 0), 20);
     assert_true(lost_of(h, alice) > 0);
-    history_destroy(h);
+    end(h);
 }
 
 static void age_takes_and_says_so_but_a_ttl_of_its_own_is_no_loss(void **state)
@@ -137,7 +147,7 @@ static void age_takes_and_says_so_but_a_ttl_of_its_own_is_no_loss(void **state)
     history_expire(h, 1000, 100);
     assert_int_equal(history_count(h), 0);
     assert_int_equal(lost_of(h, alice), 2); /* remembered though nothing is left */
-    history_destroy(h);
+    end(h);
 }
 
 static void a_ttl_of_zero_is_for_those_who_were_there(void **state)
@@ -148,7 +158,7 @@ static void a_ttl_of_zero_is_for_those_who_were_there(void **state)
     add(h, alice, 5, 0, NULL, 0);
     assert_int_equal(next_of(h, alice, 0, 4, 0), 5);
     assert_int_equal(next_of(h, alice, 0, 5, 0), 0);
-    history_destroy(h);
+    end(h);
 }
 
 static void a_newer_one_takes_the_place_of_its_key(void **state)
@@ -162,7 +172,7 @@ static void a_newer_one_takes_the_place_of_its_key(void **state)
     assert_int_equal(next_of(h, alice, 0, 0, 0), 3);
     assert_int_equal(next_of(h, news, 0, 0, 0), 2);
     assert_int_equal(lost_of(h, alice), 0);
-    history_destroy(h);
+    end(h);
 }
 
 static void what_is_retracted_or_erased_is_gone_and_no_loss(void **state)
@@ -180,7 +190,7 @@ static void what_is_retracted_or_erased_is_gone_and_no_loss(void **state)
     assert_int_equal(history_erase(h, alice), 0);
     assert_int_equal(history_bytes(h), 0);
     assert_int_equal(lost_of(h, alice), 0);
-    history_destroy(h);
+    end(h);
 }
 
 /* What a reader knows to be lost in one channel hides nothing that another loses later, be its
@@ -204,7 +214,7 @@ static void what_is_known_to_be_lost_is_left_out(void **state)
     assert_int_equal(history_lost(h, logs, 2), 2);
     assert_int_equal(history_lost_anew(h, logs, 2, known), 1);
     assert_int_equal(history_lost_anew(h, logs, 2, known), 0);
-    history_destroy(h);
+    end(h);
 }
 
 /* What an earlier process has sent is as old as it is, and what is kept elsewhere only is lost
@@ -228,7 +238,7 @@ static void what_was_sent_earlier_goes_earlier(void **state)
     history_expire(h, 600, 100);
     assert_int_equal(history_count(h), 1);
     assert_int_equal(lost_of(h, alice), 6); /* its own ttl was over */
-    history_destroy(h);
+    end(h);
 }
 
 static void a_newer_one_that_is_not_kept_takes_the_place_of_its_key_too(void **state)
@@ -245,7 +255,7 @@ static void a_newer_one_that_is_not_kept_takes_the_place_of_its_key_too(void **s
     assert_int_equal(next_of(h, alice, 0, 0, 0), 0);
     assert_int_equal(lost_of(h, alice), 0);
     assert_int_equal(next_of(h, news, 0, 0, 0), 2);
-    history_destroy(h);
+    end(h);
 }
 
 static void what_was_refused_counts_as_lost_when_that_is_said(void **state)
@@ -268,7 +278,7 @@ static void what_was_refused_counts_as_lost_when_that_is_said(void **state)
     history_lose(h, &item);
     assert_int_equal(lost_of(h, news), 8);
     message_unref(m);
-    history_destroy(h);
+    end(h);
 }
 
 /* Against a plain array: after any operations the same entries are found. */
@@ -296,7 +306,7 @@ static void random_operations_agree_with_a_plain_array(void **state)
             assert_int_equal(next_of(h, alice, at, 0, 0), seq);
             at = seq;
         }
-        history_destroy(h);
+        end(h);
     }
 }
 

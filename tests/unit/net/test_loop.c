@@ -1,14 +1,16 @@
 /* test_loop.c - how long turns are told to be, and that no number of events makes one long. */
 #include "net/loop.h"
 
+#include <sys/epoll.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 #include "base/clock.h"
 #include "net/sock.h"
 #include "support/cm.h"
 
-enum { SOCKS = 24, MS = 1000000, WORK_NS = 2 * MS, LONG_NS = 30 * MS };
+enum { SOCKS = 60, MS = 1000000, WORK_NS = 1 * MS, LONG_NS = 30 * MS };
 
 struct peer_sock {
     struct sock sock;
@@ -23,7 +25,16 @@ static struct loop *loop;
 static struct peer_sock socks[SOCKS];
 static size_t handled;
 static size_t turns;
-static struct peer_sock *victim; /* closed by the first that is handled */
+static struct peer_sock *victim; /* what the first that is handled does something to */
+static bool is_victim_to_close; /* or only to want nothing */
+static size_t epoll_changes;
+
+/* libev calls this one: we count. */
+int epoll_ctl(int epoll, int what, int fd, struct epoll_event *event)
+{
+    epoll_changes++;
+    return (int)syscall(SYS_epoll_ctl, epoll, what, fd, event);
+}
 
 static void burn(uint64_t ns)
 {
@@ -41,6 +52,7 @@ static int make_loop(void **state)
     stats = (struct stats){0};
     handled = turns = 0;
     victim = NULL;
+    is_victim_to_close = true;
     loop = loop_create(&stats, &why);
     return loop == NULL ? -1 : 0;
 }
@@ -109,7 +121,10 @@ static void on_event(struct sock *s, unsigned events)
         p->turn = turns;
     }
     if (victim != NULL) {
-        sock_close(&victim->sock);
+        if (is_victim_to_close)
+            sock_close(&victim->sock);
+        else
+            sock_want(&victim->sock, 0);
         victim = NULL;
         handled++;
     }
@@ -184,6 +199,72 @@ static void what_is_closed_while_its_event_is_put_off_hears_nothing(void **state
     close_all();
 }
 
+static void what_is_put_off_hears_of_what_comes_later(void **state)
+{
+    (void)state;
+    open_all();
+    loop_run(loop);
+    handled = 0;
+    for (size_t i = 0; i < SOCKS; i++) {
+        socks[i].handled = 0;
+        assert_int_equal(write(socks[i].peer, "y", 1), 1);
+    }
+    loop_run(loop);
+    for (size_t i = 0; i < SOCKS; i++)
+        assert_int_equal(socks[i].handled, 1);
+    close_all();
+}
+
+static void what_wants_nothing_while_it_is_put_off_hears_once_it_wants_again(void **state)
+{
+    struct peer_sock *last = &socks[SOCKS / 2];
+
+    (void)state;
+    open_all();
+    victim = last;
+    is_victim_to_close = false;
+    loop_run(loop);
+    assert_int_equal(last->handled, 0);
+    assert_int_equal(sock_wants(&last->sock), 0);
+    handled = SOCKS - 1;
+    sock_want(&last->sock, NET_READ);
+    loop_run(loop);
+    assert_int_equal(last->handled, 1);
+    close_all();
+}
+
+/* ---- many that hang up ---- */
+
+static void on_hang_up(struct sock *s, unsigned events)
+{
+    (void)events;
+    handled++;
+    sock_close(s);
+    burn(WORK_NS);
+}
+
+static void streams_that_break_at_once_take_a_bounded_number_of_system_calls_each(void **state)
+{
+    static struct sock_owner closer = {.on_event = on_hang_up, .on_deadline = on_deadline};
+
+    (void)state;
+    closer.loop = loop;
+    epoll_changes = 0;
+    for (size_t i = 0; i < SOCKS; i++) {
+        int ends[2];
+
+        assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, ends), 0);
+        sock_open(&socks[i].sock, &closer, ends[0]);
+        sock_want(&socks[i].sock, NET_READ);
+        close(ends[1]);
+    }
+    assert_int_equal(loop_add_turn_end(loop, until_all_are_handled, NULL), 0);
+    loop_run(loop);
+    assert_true(turns > 5);
+    /* Told of, told again, no more to be told of; and a few of the loop's own. */
+    assert_in_range(epoll_changes, SOCKS, 4 * SOCKS + 4);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -195,6 +276,13 @@ int main(void)
                                         end_loop),
         cmocka_unit_test_setup_teardown(what_is_closed_while_its_event_is_put_off_hears_nothing,
                                         make_loop, end_loop),
+        cmocka_unit_test_setup_teardown(what_is_put_off_hears_of_what_comes_later, make_loop,
+                                        end_loop),
+        cmocka_unit_test_setup_teardown(
+            what_wants_nothing_while_it_is_put_off_hears_once_it_wants_again, make_loop, end_loop),
+        cmocka_unit_test_setup_teardown(
+            streams_that_break_at_once_take_a_bounded_number_of_system_calls_each, make_loop,
+            end_loop),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

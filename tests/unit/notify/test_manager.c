@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include "support/cm.h"
 #include "support/fake_sink.h"
@@ -50,6 +51,8 @@ static void world_end(void)
 {
     notification_manager_destroy(w.nm);
     journal_close(w.journal);
+    assert_int_equal(w.stats.memory_held, 0);
+    assert_int_equal(w.stats.queued_bytes, 0);
 }
 
 static void settle(void)
@@ -386,6 +389,301 @@ static void a_stream_full_of_retracts_gets_its_gap_and_its_bye(void **state)
     fake_sink_fini(&sink);
 }
 
+/* ---- tokens ---- */
+
+static void limit_memory(uint32_t queue, uint64_t max_memory)
+{
+    struct manager_options o = {.heartbeat_ms = 15000, .retry_ms = 2000, .queue = queue,
+                                .overflow = OVERFLOW_CATCHUP, .max_memory = max_memory};
+
+    manager_change_options(w.nm, &o);
+}
+
+static void near_the_limit_of_memory_the_furthest_behind_is_ended_first(void **state)
+{
+    enum { STREAMS = 4 };
+    struct fake_sink sinks[STREAMS];
+    static char data[4000];
+
+    (void)state;
+    memset(data, 'x', sizeof data - 1);
+    world_begin(256, OVERFLOW_CATCHUP, 100, 16000);
+    limit_memory(256, 400000);
+    for (int i = 0; i < STREAMS; i++) { /* each a little less behind than the one before */
+        sinks[i] = (struct fake_sink){.room = FAKE_SINK_ENDLESS};
+        open_at(&sinks[i], "alice", NULL);
+        settle();
+        sinks[i].room = i == STREAMS - 1 ? FAKE_SINK_ENDLESS : 0;
+        for (int k = 0; k < 20; k++)
+            send_to(CHANNEL_USER, "alice", data);
+        settle();
+    }
+    assert_int_equal(w.stats.streams_closed_by_max_memory, 0);
+    assert_true(w.stats.queued_bytes > w.stats.memory_held); /* what is shared counts once */
+    for (int k = 0; k < 12; k++)
+        send_to(CHANNEL_USER, "alice", data);
+    manager_tick(w.nm, w.now_ms);
+    settle();
+    assert_true(sinks[0].is_closed && !sinks[0].is_graceful);
+    assert_false(sinks[1].is_closed || sinks[2].is_closed || sinks[3].is_closed);
+    assert_int_equal(w.stats.streams_closed_by_max_memory, 1);
+    for (int k = 0; k < 30; k++)
+        send_to(CHANNEL_USER, "alice", data);
+    manager_tick(w.nm, w.now_ms);
+    settle();
+    assert_true(sinks[1].is_closed);
+    assert_false(sinks[3].is_closed); /* it is not slow */
+    assert_false(manager_is_full(w.nm));
+    world_end();
+    for (int i = 0; i < STREAMS; i++)
+        fake_sink_fini(&sinks[i]);
+}
+
+static void where_nobody_is_slow_memory_ends_nobody_and_does_not_spin(void **state)
+{
+    struct fake_sink sink = {.room = FAKE_SINK_ENDLESS};
+    static char data[4000];
+
+    (void)state;
+    memset(data, 'x', sizeof data - 1);
+    world_begin(8, OVERFLOW_CATCHUP, 100, 64000);
+    open_at(&sink, "alice", NULL);
+    limit_memory(8, 60000); /* less than the window, which nothing forbids here */
+    for (int k = 0; k < 30; k++)
+        send_to(CHANNEL_USER, "alice", data);
+    manager_tick(w.nm, w.now_ms);
+    settle();
+    assert_true(manager_is_full(w.nm));
+    settle();
+    assert_false(manager_turn_end(w.nm, w.now_ms));
+    assert_false(sink.is_closed);
+    world_end();
+    fake_sink_fini(&sink);
+}
+
+static const struct client_credential nobody;
+
+static struct client *open_with(struct fake_sink *sink, struct client_credential credential)
+{
+    struct slice topics[] = {SLICE_LITERAL("t")};
+    struct client_options o = {.user = SLICE_LITERAL("alice"), .is_chunked = true,
+                               .ops = &fake_sink_ops, .sink = sink, .head = SLICE_LITERAL("HEAD"),
+                               .credential = &credential, .topics = topics,
+                               .topic_count = credential.issued_ms % 2};
+    struct client *c = client_open(w.nm, &o, w.now_ms);
+
+    assert_non_null(c);
+    return c;
+}
+
+/* Those whose id is over that in `ctx`. */
+static bool is_over(void *ctx, const struct client_credential *credential)
+{
+    return credential->id > *(uint64_t *)ctx;
+}
+
+static void streams_whose_token_is_revoked_are_ended_however_many_there_are(void **state)
+{
+    enum { STREAMS = 10000 };
+    struct fake_sink *sinks = calloc(STREAMS, sizeof *sinks);
+    uint64_t most = 7000;
+    size_t ended = 0;
+
+    (void)state;
+    assert_non_null(sinks);
+    world_begin(8, OVERFLOW_CATCHUP, 100, 1 << 20);
+    for (uint64_t i = 0; i < STREAMS; i++) {
+        sinks[i].room = FAKE_SINK_ENDLESS;
+        open_with(&sinks[i], i == 9999 ? nobody : (struct client_credential){i, 0, i});
+    }
+    settle();
+    manager_end_revoked(w.nm, is_over, &most);
+    manager_turn_end(w.nm, w.now_ms);
+    most = 6000; /* one more is revoked while that is under way */
+    manager_end_revoked(w.nm, is_over, &most);
+    settle();
+    for (uint64_t i = 0; i < STREAMS; i++) {
+        assert_int_equal(sinks[i].is_closed, i > 6000 && i < 9999);
+        ended += sinks[i].is_closed;
+        fake_sink_fini(&sinks[i]);
+    }
+    assert_int_equal(w.stats.streams_closed_by_revocation, ended);
+    assert_false(manager_turn_end(w.nm, w.now_ms));
+    world_end();
+    free(sinks);
+}
+
+static void a_renewed_stream_has_its_new_tokens_credential(void **state)
+{
+    struct fake_sink sinks[2] = {{.room = FAKE_SINK_ENDLESS}, {.room = FAKE_SINK_ENDLESS}};
+    const struct client_credential another = {5, 0, 0};
+    uint64_t most = 7;
+
+    (void)state;
+    world_begin(8, OVERFLOW_CATCHUP, 100, 1 << 20);
+    assert_int_equal(client_renew(open_with(&sinks[0], (struct client_credential){9, 0, 0}), 100000,
+                                  &another, w.now_ms), 0);
+    assert_int_equal(client_renew(open_with(&sinks[1], nobody), 100000,
+                                  &(struct client_credential){9, 0, 0}, w.now_ms), 0);
+    manager_end_revoked(w.nm, is_over, &most);
+    settle();
+    assert_false(sinks[0].is_closed);
+    assert_true(sinks[1].is_closed);
+    world_end();
+    fake_sink_fini(&sinks[0]);
+    fake_sink_fini(&sinks[1]);
+}
+
+static struct client *open_until(struct fake_sink *sink, uint64_t expires_ms)
+{
+    struct client_options o = {.user = SLICE_LITERAL("alice"), .is_chunked = true,
+                               .ops = &fake_sink_ops, .sink = sink, .head = SLICE_LITERAL("HEAD"),
+                               .expires_ms = expires_ms};
+    struct client *c = client_open(w.nm, &o, w.now_ms);
+
+    assert_non_null(c);
+    settle();
+    return c;
+}
+
+/* Lets the time pass up to `now_ms`, deadline after deadline, as the wheel does. */
+static void pass(struct fake_sink *sink, struct client *c, uint64_t now_ms)
+{
+    while (!sink->is_closed && sink->due_ms != 0 && sink->due_ms <= now_ms) {
+        w.now_ms = sink->due_ms;
+        sink->due_ms = 0;
+        client_on_deadline(c, w.now_ms);
+        settle();
+    }
+    w.now_ms = now_ms;
+}
+
+static void a_stream_is_warned_a_minute_before_its_token_expires_and_ended_then(void **state)
+{
+    struct fake_sink sink = {.room = FAKE_SINK_ENDLESS};
+    struct client *c;
+    char warning[64];
+
+    (void)state;
+    world_begin(8, OVERFLOW_CATCHUP, 100, 1 << 20);
+    c = open_until(&sink, 301000);
+    snprintf(warning, sizeof warning, "data: {\"in\":60,\"client_id\":\"%016llx\"}\n\n",
+             (unsigned long long)client_id(c));
+    pass(&sink, c, 240999);
+    assert_int_equal(count_of(&sink, "event: expiring"), 0);
+    pass(&sink, c, 241000);
+    assert_int_equal(count_of(&sink, "event: expiring"), 1);
+    assert_int_equal(count_of(&sink, warning), 1);
+    assert_int_equal(w.stats.queued_messages, 0);
+    assert_int_equal(w.stats.queued_bytes, 0);
+    pass(&sink, c, 300999);
+    assert_int_equal(count_of(&sink, "event: expiring"), 1);
+    assert_false(sink.is_closed);
+    pass(&sink, c, 301000);
+    assert_true(sink.is_closed && sink.is_graceful);
+    assert_ends_with(&sink, "event: bye\ndata: {\"reason\":\"token-expired\"}\n\n\r\n0\r\n\r\n");
+    assert_int_equal(w.stats.streams_closed_by_expiry, 1);
+    world_end();
+    fake_sink_fini(&sink);
+}
+
+static void a_short_token_is_warned_of_at_once(void **state)
+{
+    struct fake_sink sink = {.room = FAKE_SINK_ENDLESS};
+    struct client *c;
+
+    (void)state;
+    world_begin(8, OVERFLOW_CATCHUP, 100, 1 << 20);
+    c = open_until(&sink, w.now_ms + 2500);
+    assert_int_equal(count_of(&sink, "event: expiring\ndata: {\"in\":3,"), 1);
+    pass(&sink, c, w.now_ms + 2499);
+    assert_false(sink.is_closed);
+    pass(&sink, c, w.now_ms + 1);
+    assert_true(sink.is_closed);
+    world_end();
+    fake_sink_fini(&sink);
+}
+
+static void an_expired_token_ends_its_stream_after_the_preamble(void **state)
+{
+    struct fake_sink sink = {.room = FAKE_SINK_ENDLESS};
+
+    (void)state;
+    world_begin(8, OVERFLOW_CATCHUP, 100, 1 << 20);
+    open_until(&sink, w.now_ms);
+    assert_reads(&sink, "<2000> {connected} bye({\"reason\":\"token-expired\"})#0 ");
+    assert_true(sink.is_closed && sink.is_graceful);
+    world_end();
+    fake_sink_fini(&sink);
+}
+
+static void a_renewed_stream_goes_on_and_is_warned_again(void **state)
+{
+    struct fake_sink sink = {.room = FAKE_SINK_ENDLESS};
+    struct client *c;
+
+    (void)state;
+    world_begin(8, OVERFLOW_CATCHUP, 100, 1 << 20);
+    c = open_until(&sink, 101000);
+    pass(&sink, c, 100000);
+    assert_int_equal(count_of(&sink, "event: expiring"), 1);
+    client_renew(c, 201000, &nobody, w.now_ms);
+    assert_int_equal(w.stats.streams_renewed, 1);
+    pass(&sink, c, 140999);
+    assert_int_equal(count_of(&sink, "event: expiring"), 1);
+    pass(&sink, c, 200999);
+    assert_int_equal(count_of(&sink, "event: expiring"), 2);
+    assert_false(sink.is_closed);
+    client_renew(c, 200000, &nobody, w.now_ms); /* to an earlier end, too */
+    settle();
+    assert_true(sink.is_closed);
+    world_end();
+    fake_sink_fini(&sink);
+}
+
+static void a_stream_that_reads_nothing_is_ended_with_its_token_all_the_same(void **state)
+{
+    struct fake_sink sink = {.room = FAKE_SINK_ENDLESS};
+    struct client *c;
+
+    (void)state;
+    world_begin(2, OVERFLOW_CATCHUP, 100, 1 << 20);
+    c = open_until(&sink, 101000);
+    sink.room = 0;
+    for (int i = 0; i < 20; i++)
+        send_to(CHANNEL_USER, "alice", "x");
+    settle();
+    for (int i = 0; i < 200; i++) /* warnings that find no room do no harm */
+        client_renew(c, 101000, &nobody, w.now_ms + 50000);
+    pass(&sink, c, 101000 + 5000);
+    assert_true(sink.is_closed);
+    assert_false(sink.is_graceful);
+    assert_int_equal(w.stats.streams_open, 0);
+    world_end();
+    fake_sink_fini(&sink);
+}
+
+static void a_client_is_found_by_its_id_until_it_ends(void **state)
+{
+    struct fake_sink sink = {.room = FAKE_SINK_ENDLESS};
+    struct client *c;
+    uint64_t id;
+
+    (void)state;
+    world_begin(8, OVERFLOW_CATCHUP, 100, 1 << 20);
+    c = open_until(&sink, 0);
+    id = client_id(c);
+    assert_ptr_equal(manager_find_client(w.nm, slice_of("alice"), id), c);
+    assert_null(manager_find_client(w.nm, slice_of("alice"), id + 1));
+    assert_null(manager_find_client(w.nm, slice_of("bob"), id));
+    assert_null(client_topic(c, 0).p);
+    sink.room = 0;
+    manager_kick(w.nm, slice_of("alice"), id);
+    assert_null(manager_find_client(w.nm, slice_of("alice"), id));
+    world_end();
+    fake_sink_fini(&sink);
+}
+
 static void a_peer_that_fails_is_freed_and_others_go_on(void **state)
 {
     struct fake_sink broken = {.room = FAKE_SINK_ENDLESS, .error = -ECONNRESET};
@@ -419,6 +717,16 @@ int main(void)
         cmocka_unit_test(an_idle_stream_gets_heartbeats_and_a_kicked_one_a_bye),
         cmocka_unit_test(a_retract_that_found_no_room_is_told_by_a_gap),
         cmocka_unit_test(a_stream_full_of_retracts_gets_its_gap_and_its_bye),
+        cmocka_unit_test(a_stream_is_warned_a_minute_before_its_token_expires_and_ended_then),
+        cmocka_unit_test(a_short_token_is_warned_of_at_once),
+        cmocka_unit_test(an_expired_token_ends_its_stream_after_the_preamble),
+        cmocka_unit_test(near_the_limit_of_memory_the_furthest_behind_is_ended_first),
+        cmocka_unit_test(where_nobody_is_slow_memory_ends_nobody_and_does_not_spin),
+        cmocka_unit_test(a_renewed_stream_goes_on_and_is_warned_again),
+        cmocka_unit_test(streams_whose_token_is_revoked_are_ended_however_many_there_are),
+        cmocka_unit_test(a_renewed_stream_has_its_new_tokens_credential),
+        cmocka_unit_test(a_stream_that_reads_nothing_is_ended_with_its_token_all_the_same),
+        cmocka_unit_test(a_client_is_found_by_its_id_until_it_ends),
         cmocka_unit_test(a_peer_that_fails_is_freed_and_others_go_on),
     };
 

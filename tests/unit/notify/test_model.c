@@ -28,7 +28,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include "message/json.h"
+#include "base/json.h"
 #include "message/sse.h"
 #include "support/cm.h"
 #include "support/fake_sink.h"

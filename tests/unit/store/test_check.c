@@ -240,7 +240,7 @@ static void fill(uint64_t commits)
             put_any(++seq, now_ms);
         for (uint64_t old = seq - 40; old < seq - 30 && seq > 100; old++)
             assert_int_equal(store_retract(store, topic, old, &count), 0);
-        assert_int_equal(store_sweep(store, now_ms, 500, &has_more), 0);
+        assert_int_equal(store_sweep(store, now_ms, 500, 0, &has_more), 0);
         assert_int_equal(store_commit(store, now_ms), 0);
     }
 }
@@ -385,7 +385,6 @@ static int free_sound(void **state)
 
 /* ---- what opening a damaged file must come to ---- */
 
-
 static int check_record(void *ctx, const struct record *record, struct slice bytes)
 {
     uint64_t *count = ctx;
@@ -511,10 +510,16 @@ static void check_damages(damage_fn *damage, size_t count, const char *name)
     fflush(stdout); /* before the next fork */
 }
 
+#ifdef __SANITIZE_ADDRESS__
+enum { STRIDE = 3 }; /* it looks at each byte of a map, and maps are large */
+#else
+enum { STRIDE = 1 };
+#endif
+
 /* Under valgrind one in ten is enough. */
 static size_t stride(void)
 {
-    return getenv("TEST_IS_SLOW") != NULL ? 10 : 1;
+    return getenv("TEST_IS_SLOW") != NULL ? 10 : STRIDE;
 }
 
 static size_t pages(void)
@@ -634,24 +639,24 @@ static void a_flipped_bit_among_the_data(void **state)
     assert_true(shared->outcomes[LOSSY] > 0);
 }
 
-/* Each bit of what LMDB has in the first two pages. */
-enum { HEAD_BITS = 152 * 8 };
+/* The bits of what LMDB has in the first two pages. */
+enum { HEAD_BITS = 152 * 8, HEAD_STEP = 4 };
 
 static void flip_head(size_t i, char *bytes, size_t *n, char *where, size_t size)
 {
-    size_t at = i * 2 * stride();
+    size_t at = i * HEAD_STEP * stride();
     size_t page = at / HEAD_BITS;
-    size_t bit = at % HEAD_BITS + dice(2);
+    size_t bit = at % HEAD_BITS + dice(HEAD_STEP);
 
     (void)n;
     bytes[page * PAGE + bit / 8] ^= (char)(1 << bit % 8);
     snprintf(where, size, "head %zu, byte %zu, bit %zu", page, bit / 8, bit % 8);
 }
 
-static void every_other_bit_of_the_heads(void **state)
+static void every_fourth_bit_of_the_heads(void **state)
 {
     (void)state;
-    check_damages(flip_head, HEAD_BITS / stride(), "a bit of the heads");
+    check_damages(flip_head, 2 * HEAD_BITS / HEAD_STEP / stride(), "a bit of the heads");
     assert_true(shared->outcomes[WHOLE] > 0);
 }
 
@@ -661,29 +666,16 @@ static void fill_page(char *bytes, size_t page, int with, char *where, size_t si
     snprintf(where, size, "page %zu filled with %02x", page, (unsigned)with);
 }
 
-static void fill_with_zeros(size_t i, char *bytes, size_t *n, char *where, size_t size)
+static void fill_with_one_byte(size_t i, char *bytes, size_t *n, char *where, size_t size)
 {
     (void)n;
-    fill_page(bytes, page_of(i), 0, where, size);
+    fill_page(bytes, page_of(i), dice(2) == 0 ? 0 : 0xff, where, size);
 }
 
-static void a_page_of_zeros(void **state)
+static void a_page_of_zeros_or_ones(void **state)
 {
     (void)state;
-    check_damages(fill_with_zeros, page_cases(), "a page of zeros");
-    assert_true(shared->outcomes[LOSSY] > 0);
-}
-
-static void fill_with_ones(size_t i, char *bytes, size_t *n, char *where, size_t size)
-{
-    (void)n;
-    fill_page(bytes, page_of(i), 0xff, where, size);
-}
-
-static void a_page_of_ones(void **state)
-{
-    (void)state;
-    check_damages(fill_with_ones, page_cases(), "a page of ones");
+    check_damages(fill_with_one_byte, page_cases(), "a page of zeros or ones");
     assert_true(shared->outcomes[LOSSY] > 0);
 }
 
@@ -735,7 +727,7 @@ static void flip_three(size_t i, char *bytes, size_t *n, char *where, size_t siz
 static void some_of_it_in_one_process(void **state)
 {
     char *copy = malloc(sound.n);
-    size_t count = 40 / stride();
+    size_t count = 20 / stride();
 
     (void)state;
     assert_non_null(copy);
@@ -753,14 +745,14 @@ static void some_of_it_in_one_process(void **state)
 static void cut(size_t i, char *bytes, size_t *n, char *where, size_t size)
 {
     (void)bytes;
-    *n = page_of(i / 2) * PAGE + (i % 2 == 0 ? 0 : 1 + dice(PAGE - 1));
+    *n = page_of(i) * PAGE + (i % 2 == 0 ? 0 : 1 + dice(PAGE - 1));
     snprintf(where, size, "cut after %zu bytes", *n);
 }
 
 static void a_file_that_is_cut_off(void **state)
 {
     (void)state;
-    check_damages(cut, 2 * page_cases(), "cut off");
+    check_damages(cut, page_cases(), "cut off");
     assert_true(shared->outcomes[LOSSY] > 0);
 }
 
@@ -1002,7 +994,7 @@ static void copy_to(const char *to, int way)
 
 static void a_copy_is_sound_and_goes_on(void **state)
 {
-    char to[SCRATCH_SIZE + 16];
+    static char to[SCRATCH_SIZE + 16]; /* a failure leaves it in the options of the next tests */
 
     (void)state;
     for (int way = 0; way < 3; way++) {
@@ -1258,6 +1250,7 @@ static void a_repair_without_room_is_refused_and_changes_nothing(void **state)
     if (pid == 0) {
         struct error why = {.text = ""};
 
+        free(copy);
         if (open_without_room(&why) != 0)
             _exit(1);
         _exit(strstr(why.text, "cannot be repaired") == NULL ||
@@ -1456,9 +1449,8 @@ int main(void)
         cmocka_unit_test(a_flipped_bit_at_the_start_of_a_page),
         cmocka_unit_test(a_flipped_bit_where_nodes_begin),
         cmocka_unit_test(a_flipped_bit_among_the_data),
-        cmocka_unit_test(every_other_bit_of_the_heads),
-        cmocka_unit_test(a_page_of_zeros),
-        cmocka_unit_test(a_page_of_ones),
+        cmocka_unit_test(every_fourth_bit_of_the_heads),
+        cmocka_unit_test(a_page_of_zeros_or_ones),
         cmocka_unit_test(a_page_that_is_another),
         cmocka_unit_test(a_page_as_it_was_before),
         cmocka_unit_test(some_of_it_in_one_process),
@@ -1482,6 +1474,5 @@ int main(void)
         cmocka_unit_test(a_process_that_is_killed_leaves_a_sound_file),
     };
 
-    cmocka_set_test_filter(getenv("TEST_ONLY"));
     return cmocka_run_group_tests(tests, make_sound, free_sound);
 }

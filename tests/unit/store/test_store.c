@@ -8,131 +8,15 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
-#include "message/sse.h"
-#include "support/cm.h"
-#include "support/scratch.h"
-
-static char path[SCRATCH_SIZE];
-static struct store_options options;
-static struct store *store;
-
-static const struct channel_name alice = {CHANNEL_USER, {"alice", 5}};
-static const struct channel_name bob = {CHANNEL_USER, {"bob", 3}};
-static const struct channel_name news = {CHANNEL_TOPIC, {"news", 4}};
-static const struct channel_name everyone = {CHANNEL_EVERYONE, {NULL, 0}};
-
-static void reopen(void)
-{
-    struct error why = {.text = ""};
-
-    store_close(store);
-    store = store_open(&options, &why);
-    if (store == NULL)
-        fail_msg("%s", why.text);
-}
-
-static int begin(void **state)
-{
-    (void)state;
-    scratch_make(path);
-    options = (struct store_options){
-        .path = path,
-        .keep_ms = 10000,
-        .keep_per_user = 3,
-        .keep_bytes = 1 << 20,
-        .keys_ms = 5000,
-    };
-    store = NULL;
-    reopen();
-    return 0;
-}
-
-static int end(void **state)
-{
-    (void)state;
-    store_close(store);
-    store = NULL;
-    scratch_remove(path);
-    return 0;
-}
-
-/* One entry in the transaction that is open. */
-static int put(struct channel_name to, uint64_t seq, uint64_t time_ms, uint64_t ttl_ms,
-               const char *collapse_key, size_t data_size)
-{
-    static char data[65536];
-    struct record r = {
-        .seq = seq,
-        .wall_ms = 7,
-        .time_ms = time_ms,
-        .expires_ms = ttl_ms == 0 ? RECORD_KEPT : time_ms + ttl_ms,
-        .to = to,
-        .event = {"e", 1},
-        .collapse_key = slice_of(collapse_key),
-        .data = {data, data_size},
-    };
-    char *bytes = malloc(record_size(&r));
-    int status;
-
-    assert_non_null(bytes);
-    memset(data, 'd', sizeof data);
-    record_write(&r, bytes);
-    status = store_append(store, bytes, record_size(&r));
-    free(bytes);
-    return status;
-}
-
-static void commit(uint64_t time_ms)
-{
-    assert_int_equal(store_commit(store, time_ms), 0);
-}
-
-static void add(struct channel_name to, uint64_t seq, uint64_t time_ms)
-{
-    assert_int_equal(store_begin(store), 0);
-    assert_int_equal(put(to, seq, time_ms, 0, NULL, 10), 0);
-    commit(time_ms);
-}
-
-static uint64_t seen[64];
-static struct store_page page;
-static uint64_t until = UINT64_MAX;
-
-/* The numbers of a page as text: "2 5 | 9 | 1" is two entries, what it covers, what was lost. */
-static const char *read_of(const struct channel_name *channels, size_t count, uint64_t after,
-                           size_t most, uint64_t now_ms)
-{
-    static char text[256];
-    struct message *messages[64];
-    struct store_reader *r = store_reader_create(store);
-    struct store_query q = {.channels = channels, .channel_count = count, .after = after,
-                            .until = until, .time_ms = now_ms, .max_entries = most,
-                            .max_bytes = 1 << 20};
-    size_t n = 0;
-
-    assert_non_null(r);
-    page = (struct store_page){.messages = messages};
-    assert_int_equal(store_read(r, &q, &page), 0);
-    for (size_t i = 0; i < page.count; i++) {
-        seen[i] = messages[i]->seq;
-        n += (size_t)snprintf(text + n, sizeof text - n, "%llu ", (unsigned long long)seen[i]);
-        message_unref(messages[i]);
-    }
-    n += (size_t)snprintf(text + n, sizeof text - n, "| %llu |", (unsigned long long)page.covered);
-    for (size_t i = 0; i < count; i++)
-        n += (size_t)snprintf(text + n, sizeof text - n, " %llu",
-                              (unsigned long long)page.lost[i]);
-    store_reader_destroy(r);
-    return text;
-}
+#include "one_store.h"
 
 static void sweep(uint64_t time_ms)
 {
     bool has_more = true;
 
-    for (int i = 0; has_more && i < 1000; i++) {
+    for (int i = 0; has_more && i < 2000; i++) {
         assert_int_equal(store_begin(store), 0);
-        assert_int_equal(store_sweep(store, time_ms, 10, &has_more), 0);
+        assert_int_equal(store_sweep(store, time_ms, 10, 0, &has_more), 0);
         commit(time_ms);
     }
     assert_false(has_more);
@@ -328,7 +212,7 @@ static void the_size_in_all_is_kept_by_taking_the_oldest(void **state)
         assert_int_equal(store_begin(store), 0);
         for (int k = 0; k < 8; k++, seq++)
             assert_int_equal(put(news, seq + 1, 0, 0, NULL, 1000 + (size_t)(seq * 7 % 600)), 0);
-        assert_int_equal(store_sweep(store, 0, 64, &has_more), 0);
+        assert_int_equal(store_sweep(store, 0, 64, 0, &has_more), 0);
         commit(0);
     }
     assert_true(store_state(store)->bytes <= options.keep_bytes + 65536);
@@ -445,7 +329,7 @@ static void a_reader_beside_the_writer_sees_the_last_commit(void **state)
 
     (void)state;
     add(alice, 1, 500);
-    beside = store_open_read_only(path, &why);
+    beside = store_open_read_only(path, NULL, &why);
     assert_non_null(beside);
     assert_int_equal(store_state(beside)->head, 1);
     assert_int_equal(store_state(beside)->entries, 1);
@@ -483,7 +367,7 @@ static void a_path_that_cannot_be_made_is_named(void **state)
     wrong.path = "/proc/nothing/here";
     assert_null(store_open(&wrong, &why));
     assert_non_null(strstr(why.text, "/proc/nothing"));
-    assert_null(store_open_read_only("/proc/nothing/here", &why));
+    assert_null(store_open_read_only("/proc/nothing/here", NULL, &why));
     assert_non_null(strstr(why.text, "/proc/nothing/here"));
 }
 
@@ -594,6 +478,147 @@ static void graves_are_forgotten_in_the_end(void **state)
     assert_true(page.lost[0] > 0); /* it could be one of the forgotten */
 }
 
+static void keys_leave_room_for_entries(void **state)
+{
+    uint64_t seq = 0;
+    bool has_more;
+
+    (void)state;
+    options.is_unsynced = true;
+    options.keep_ms = options.keys_ms = 1000000000;
+    reopen();
+    for (int i = 0; i < 100; i++) {
+        assert_int_equal(store_begin(store), 0);
+        for (int j = 0; j < 100; j++) {
+            char key[64];
+            int n = snprintf(key, sizeof key, "%050d", i * 100 + j);
+
+            seq++;
+            if (j == 0)
+                assert_int_equal(put(news, seq, seq, 0, NULL, 1000), 0);
+            else
+                assert_int_equal(store_skip(store, seq, news, slice_make(NULL, 0)), 0);
+            assert_int_equal(store_add_key(store, seq, seq, slice_make(key, (size_t)n)), 0);
+        }
+        assert_int_equal(store_sweep(store, seq, 1000, 0, &has_more), 0);
+        commit(seq);
+    }
+    assert_int_equal(store_state(store)->entries, 100);
+    assert_in_range(store_state(store)->bytes, 0, options.keep_bytes);
+    assert_false(store_wants_sweep(store, seq));
+}
+
+/* The smallest store there may be, and names and keys that are as long as they may be. */
+static void entries_have_room_beside_long_names_and_keys(void **state)
+{
+    uint64_t seq = 0;
+    bool has_more;
+
+    (void)state;
+    options.is_unsynced = true;
+    options.keep_ms = options.keys_ms = 1000000000;
+    options.keep_per_user = 1;
+    reopen();
+    for (int i = 0; i < 6000; i++) {
+        char name[MAX_CHANNEL_NAME + 1];
+        int n = snprintf(name, sizeof name, "%0250d", i);
+        struct channel_name user = {CHANNEL_USER, {name, (size_t)n}};
+
+        if (i % 100 == 0)
+            assert_int_equal(store_begin(store), 0);
+        for (int j = 0; j < 2; j++, seq++)
+            assert_int_equal(put(user, seq + 1, seq, 0, NULL, 20), 0);
+        assert_int_equal(store_add_key(store, seq, seq, slice_make(name, (size_t)n)), 0);
+        if (i % 100 < 99)
+            continue;
+        assert_int_equal(store_sweep(store, seq, 2000, 0, &has_more), 0);
+        commit(seq);
+    }
+    sweep(seq);
+    assert_in_range(store_state(store)->entries, 100, 6000);
+    assert_in_range(store_state(store)->bytes, 0, options.keep_bytes);
+    assert_false(store_wants_sweep(store, seq));
+}
+
+static void a_number_that_nobody_can_have_has_nothing_behind_it(void **state)
+{
+    (void)state;
+    add(alice, 1, 1);
+    read_of(&alice, 1, (UINT64_MAX >> 1) - 1, 9, 0);
+    assert_int_equal(page.count, 0);
+    read_of(&alice, 1, UINT64_MAX >> 1, 9, 0);
+    assert_int_equal(page.count, 0);
+    read_of(&alice, 1, UINT64_MAX, 9, 0);
+    assert_int_equal(page.count, 0);
+}
+
+static void no_more_large_ones_go_than_must(void **state)
+{
+    bool has_more;
+
+    (void)state;
+    options.is_unsynced = true;
+    options.keep_ms = 1000000000;
+    options.keep_bytes = 4 << 20;
+    reopen();
+    for (uint64_t seq = 1; seq <= 200; seq++) {
+        assert_int_equal(store_begin(store), 0);
+        assert_int_equal(put(news, seq, seq, 0, NULL, 60000), 0);
+        assert_int_equal(store_sweep(store, seq, 100, 0, &has_more), 0);
+        commit(seq);
+        if (seq > 70)
+            assert_in_range(store_state(store)->bytes, options.keep_bytes * 9 / 10,
+                            options.keep_bytes + 100000);
+    }
+}
+
+static int die(void *ctx, const struct record *r, struct slice bytes)
+{
+    (void)ctx;
+    (void)r;
+    (void)bytes;
+    raise(SIGKILL);
+    return 0;
+}
+
+/* A child that is killed while it reads. */
+static void read_and_die(void)
+{
+    struct error why = {.text = ""};
+    pid_t child = fork();
+    int status;
+
+    if (child == 0) {
+        store_each(store_reader_create(store_open_read_only(path, NULL, &why)), 0, die, NULL);
+        _exit(0);
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFSIGNALED(status));
+}
+
+static void a_reader_that_was_killed_holds_nothing(void **state)
+{
+    struct stat file;
+    char name[SCRATCH_SIZE + 16];
+    bool has_more;
+
+    (void)state;
+    options.is_unsynced = true;
+    options.keep_ms = 1000000000;
+    reopen();
+    for (uint64_t seq = 1; seq <= 2000; seq++) {
+        assert_int_equal(store_begin(store), 0);
+        assert_int_equal(put(news, seq, seq, 0, NULL, 40000), 0);
+        assert_int_equal(store_sweep(store, seq, 100, 0, &has_more), 0);
+        commit(seq);
+        if (seq == 30)
+            read_and_die();
+    }
+    snprintf(name, sizeof name, "%s/data.mdb", path);
+    assert_int_equal(stat(name, &file), 0);
+    assert_in_range(file.st_size, 0, options.keep_bytes * 3 / 2);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -623,6 +648,12 @@ int main(void)
         cmocka_unit_test_setup_teardown(channels_that_lost_something_can_be_walked, begin, end),
         cmocka_unit_test_setup_teardown(a_page_never_goes_back, begin, end),
         cmocka_unit_test_setup_teardown(graves_are_forgotten_in_the_end, begin, end),
+        cmocka_unit_test_setup_teardown(keys_leave_room_for_entries, begin, end),
+        cmocka_unit_test_setup_teardown(entries_have_room_beside_long_names_and_keys, begin, end),
+        cmocka_unit_test_setup_teardown(a_number_that_nobody_can_have_has_nothing_behind_it, begin,
+                                        end),
+        cmocka_unit_test_setup_teardown(no_more_large_ones_go_than_must, begin, end),
+        cmocka_unit_test_setup_teardown(a_reader_that_was_killed_holds_nothing, begin, end),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

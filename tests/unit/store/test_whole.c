@@ -2,6 +2,7 @@
 #include "store/replace.h"
 #include "store/survey.h"
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,121 +10,7 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
-#include "message/sse.h"
-#include "support/cm.h"
-#include "support/scratch.h"
-
-static char path[SCRATCH_SIZE];
-static struct store_options options;
-static struct store *store;
-
-static const struct channel_name alice = {CHANNEL_USER, {"alice", 5}};
-static const struct channel_name bob = {CHANNEL_USER, {"bob", 3}};
-static const struct channel_name news = {CHANNEL_TOPIC, {"news", 4}};
-static const struct channel_name everyone = {CHANNEL_EVERYONE, {NULL, 0}};
-
-static void reopen(void)
-{
-    struct error why = {.text = ""};
-
-    store_close(store);
-    store = store_open(&options, &why);
-    if (store == NULL)
-        fail_msg("%s", why.text);
-}
-
-static int begin(void **state)
-{
-    (void)state;
-    scratch_make(path);
-    options = (struct store_options){
-        .path = path,
-        .keep_ms = 10000,
-        .keep_per_user = 3,
-        .keep_bytes = 1 << 20,
-        .keys_ms = 5000,
-    };
-    store = NULL;
-    reopen();
-    return 0;
-}
-
-static int end(void **state)
-{
-    (void)state;
-    store_close(store);
-    store = NULL;
-    scratch_remove(path);
-    return 0;
-}
-
-/* One entry in the transaction that is open. */
-static int put(struct channel_name to, uint64_t seq, uint64_t time_ms, uint64_t ttl_ms,
-               const char *collapse_key, size_t data_size)
-{
-    static char data[65536];
-    struct record r = {
-        .seq = seq,
-        .wall_ms = 7,
-        .time_ms = time_ms,
-        .expires_ms = ttl_ms == 0 ? RECORD_KEPT : time_ms + ttl_ms,
-        .to = to,
-        .event = {"e", 1},
-        .collapse_key = slice_of(collapse_key),
-        .data = {data, data_size},
-    };
-    char *bytes = malloc(record_size(&r));
-    int status;
-
-    assert_non_null(bytes);
-    memset(data, 'd', sizeof data);
-    record_write(&r, bytes);
-    status = store_append(store, bytes, record_size(&r));
-    free(bytes);
-    return status;
-}
-
-static void commit(uint64_t time_ms)
-{
-    assert_int_equal(store_commit(store, time_ms), 0);
-}
-
-static void add(struct channel_name to, uint64_t seq, uint64_t time_ms)
-{
-    assert_int_equal(store_begin(store), 0);
-    assert_int_equal(put(to, seq, time_ms, 0, NULL, 10), 0);
-    commit(time_ms);
-}
-
-static struct store_page page;
-
-/* The numbers of a page as text: "2 5 | 9 | 1" is two entries, what it covers, what was lost. */
-static const char *read_of(const struct channel_name *channels, size_t count, uint64_t after,
-                           size_t most, uint64_t now_ms)
-{
-    static char text[256];
-    struct message *messages[64];
-    struct store_reader *r = store_reader_create(store);
-    struct store_query q = {.channels = channels, .channel_count = count, .after = after,
-                            .until = UINT64_MAX, .time_ms = now_ms, .max_entries = most,
-                            .max_bytes = 1 << 20};
-    size_t n = 0;
-
-    assert_non_null(r);
-    page = (struct store_page){.messages = messages};
-    assert_int_equal(store_read(r, &q, &page), 0);
-    for (size_t i = 0; i < page.count; i++) {
-        n += (size_t)snprintf(text + n, sizeof text - n, "%llu ",
-                              (unsigned long long)messages[i]->seq);
-        message_unref(messages[i]);
-    }
-    n += (size_t)snprintf(text + n, sizeof text - n, "| %llu |", (unsigned long long)page.covered);
-    for (size_t i = 0; i < count; i++)
-        n += (size_t)snprintf(text + n, sizeof text - n, " %llu",
-                              (unsigned long long)page.lost[i]);
-    store_reader_destroy(r);
-    return text;
-}
+#include "one_store.h"
 
 static int take_record(void *ctx, const struct record *record, struct slice bytes)
 {
@@ -205,7 +92,7 @@ static void a_draft_takes_the_place_of_the_store(void **state)
     add(bob, 7, 0);
     store_close(store);
     store = NULL;
-    reader = store_open_read_only(path, &why);
+    reader = store_open_read_only(path, NULL, &why);
     assert_non_null(reader);
     assert_int_equal(store_state(reader)->head, 1);
     store_close(reader);
@@ -233,7 +120,7 @@ static pid_t read_elsewhere(int *end)
         struct error why;
 
         close(over[1]);
-        if (store_open_read_only(path, &why) != NULL && write(ready[1], "r", 1) == 1)
+        if (store_open_read_only(path, NULL, &why) != NULL && write(ready[1], "r", 1) == 1)
             (void)!read(over[0], &c, 1);
         _exit(0);
     }
@@ -266,8 +153,9 @@ static void a_store_that_is_read_is_not_replaced(void **state)
     assert_int_equal(store_replace(lock, &why), -1);
     snprintf(text, sizeof text, "process %ld is reading", (long)pid);
     assert_non_null(strstr(why.text, text));
-    close(over);
+    assert_int_equal(kill(pid, SIGKILL), 0); /* nobody looks for what it leaks */
     assert_int_equal(waitpid(pid, NULL, 0), pid);
+    close(over);
     store_unlock(lock);
     reopen();
     assert_int_equal(store_state(store)->head, 1); /* it was as it is */
@@ -277,15 +165,19 @@ static void a_store_that_is_read_is_not_replaced(void **state)
 static int look_twice(int fd)
 {
     struct error why;
-    struct store *s = store_open_read_only(path, &why);
+    struct store *s = store_open_read_only(path, NULL, &why);
     struct store_reader *r = s == NULL ? NULL : store_reader_create(s);
     struct store_survey all;
+    int status;
     char c;
 
     if (r == NULL || store_survey(r, &all) != 0 || all.last_seq != 1 || write(fd, "1", 1) != 1 ||
         read(fd, &c, 1) != 1)
         return 1;
-    return store_survey(r, &all) == 0 && all.last_seq == 1300 ? 0 : 2;
+    status = store_survey(r, &all) == 0 && all.last_seq == 1300 ? 0 : 2;
+    store_reader_destroy(r);
+    store_close(s);
+    return status;
 }
 
 static void a_reader_follows_a_store_that_outgrows_its_map(void **state)
@@ -482,18 +374,18 @@ static void what_is_no_store_is_not_opened_and_not_made(void **state)
     (void)state;
     snprintf(empty, sizeof empty, "%s/empty", path);
     assert_int_equal(mkdir(empty, 0700), 0);
-    assert_null(store_open_read_only(empty, &why));
+    assert_null(store_open_read_only(empty, NULL, &why));
     assert_non_null(strstr(why.text, "there is no journal"));
     snprintf(file, sizeof file, "%s/data.mdb", empty);
     assert_int_equal(stat(file, &info), -1);
     f = fopen(file, "w");
     assert_non_null(f);
-    assert_null(store_open_read_only(empty, &why));
+    assert_null(store_open_read_only(empty, NULL, &why));
     assert_non_null(strstr(why.text, "is empty"));
     for (int i = 0; i < 10000; i++)
         fputs("no store", f);
     fclose(f);
-    assert_null(store_open_read_only(empty, &why));
+    assert_null(store_open_read_only(empty, NULL, &why));
     assert_non_null(strstr(why.text, "damaged"));
 }
 
