@@ -103,7 +103,9 @@ struct config_journal {
     uint64_t keep_per_user;        /* messages */
     uint64_t keep_bytes;           /* of a journal on disk at least 1 MiB */
     uint64_t window_bytes;         /* after config_check at most keep_bytes */
-    char *redis_url;               /* never NULL, nor is the prefix */
+    char *redis_url;               /* never NULL, nor are the names */
+    char *redis_sentinels;         /* NULL: none */
+    char *redis_sentinel_name;
     char *redis_prefix;
     uint64_t redis_timeout_ms;
     char *node_name;               /* after config_check not NULL */

@@ -17,6 +17,7 @@ enum config_type {
     CONFIG_ADDRESS,  /* char *, NULL until set */
     CONFIG_TEXT,     /* char *, NULL when empty */
     CONFIG_URL,      /* char *, NULL when empty */
+    CONFIG_LOGIN,    /* the same; what may be a user and a password in it is never shown */
     CONFIG_ORIGINS,  /* struct config_list */
     CONFIG_HOSTS,    /* struct config_list */
     CONFIG_NETWORKS, /* struct config_list */

@@ -37,7 +37,9 @@ struct journal_options {
     size_t window_bytes;            /* of the newest kept entries, emitted at the start */
     const char *path;               /* of a journal on disk: its directory */
     enum journal_sync sync;
-    const char *redis_url;          /* of one in Redis, as the next three */
+    const char *redis_url;          /* of one in Redis, as the next five */
+    const char *redis_sentinels;    /* NULL: none */
+    const char *redis_sentinel_name;
     const char *redis_prefix;
     uint64_t redis_timeout_ms;
     const char *node_name;          /* of this daemon among all that use it */
@@ -78,8 +80,9 @@ struct journal_events {
 /* An append under way; the caller's, who keeps it until on_done. */
 struct journal_append {
     void (*on_done)(struct journal_append *append);
-    int status;          /* 0; or, with nothing recorded: -EAGAIN not now; -ENOSPC, -EIO the disk
-                          * is full or fails; -ENOMEM */
+    int status;          /* 0; or, with nothing recorded: -EAGAIN not now; -ENOSPC, -EIO the journal
+                          * is full or fails; -ENOMEM; or -ETIMEDOUT: what became of it is not
+                          * known, and its entry may come yet, without an origin */
     bool is_duplicate;   /* the idempotency key is known: `seq` is the first one's */
     uint64_t seq;
     uint32_t streams;    /* counted by whoever hears on_entry */
@@ -90,7 +93,8 @@ struct journal_append {
 /* A retraction or an erasure under way; the caller's, who keeps it until on_done. */
 struct journal_removal {
     void (*on_done)(struct journal_removal *removal);
-    int status;          /* 0; -EAGAIN, -ENOSPC, -ENOMEM: nothing was removed */
+    int status;          /* 0; -EAGAIN, -ENOSPC, -EIO, -ENOMEM: nothing was removed; -ETIMEDOUT: it
+                          * is not known */
     size_t count;        /* entries that were kept and are gone now */
 };
 
@@ -130,6 +134,8 @@ struct journal_status {
     int trouble;         /* 0, or why the last write failed (-ENOSPC, -EIO) */
     size_t entries;
     size_t bytes;
+    uint64_t hole_begin; /* numbers between these two are of what is lost: nothing else had them */
+    uint64_t hole_end;
     uint64_t oldest_ms;  /* how long ago the oldest entry was recorded; 0: there is none */
 };
 
@@ -149,9 +155,8 @@ int journal_give_to(struct journal *j, uid_t uid, gid_t gid);
 void journal_close(struct journal *j);
 
 /* Records `n` at `wall_ms` (milliseconds since 1970). All of `n` is borrowed for the call. The
- * outcome comes by append->on_done, after on_entry; never both an error and an entry, but where a
- * network hides for too long what became of it: then -EAGAIN, and if it was recorded its entry
- * comes without an origin. */
+ * outcome comes by append->on_done, after on_entry; never both an error and an entry, but with
+ * -ETIMEDOUT. */
 void journal_append(struct journal *j, const struct notification *n, uint64_t wall_ms,
                     struct journal_append *append);
 

@@ -169,6 +169,8 @@ static int make_journal(struct server *s, struct error *why)
         .path = cfg->journal.path,
         .sync = syncs[cfg->journal.sync],
         .redis_url = cfg->journal.redis_url,
+        .redis_sentinels = cfg->journal.redis_sentinels,
+        .redis_sentinel_name = cfg->journal.redis_sentinel_name,
         .redis_prefix = cfg->journal.redis_prefix,
         .redis_timeout_ms = cfg->journal.redis_timeout_ms,
         .node_name = cfg->journal.node_name,

@@ -95,10 +95,34 @@ bool redis_reply_is_good(struct redis *r, const redisReply *reply)
 {
     if (reply->type != REDIS_REPLY_ERROR)
         return true;
-    log_warning("Redis: %.*s", (int)(reply->len < 200 ? reply->len : 200), reply->str);
-    if (strncmp(reply->str, "OOM", 3) != 0 && strncmp(reply->str, "MISCONF", 7) != 0)
-        redis_go_down(r, reply->str);
+    redis_go_down(r, reply->str);
     return false;
+}
+
+/* Older servers wrap what a command of the script says in words of their own. */
+static int refusal_of(const redisReply *reply)
+{
+    if (strstr(reply->str, "OOM ") != NULL)
+        return -ENOSPC;
+    return strstr(reply->str, "MISCONF ") != NULL || strstr(reply->str, "NOREPLICAS ") != NULL
+               ? -EIO
+               : 0;
+}
+
+int redis_judge(struct redis *r, const redisReply *reply)
+{
+    int status = reply->type == REDIS_REPLY_ERROR ? refusal_of(reply) : 0;
+
+    if (reply->type == REDIS_REPLY_ERROR && status == 0) {
+        redis_go_down(r, reply->str);
+        return -EAGAIN;
+    }
+    if (status != r->trouble && status != 0)
+        log_error("Redis refuses what is sent: %.200s", reply->str);
+    else if (status != r->trouble)
+        log_info("Redis takes what is sent again");
+    r->trouble = status;
+    return status;
 }
 
 /* ---- going down ---- */
@@ -111,10 +135,12 @@ void redis_go_down(struct redis *r, const char *why)
     r->state = REDIS_DOWN;
     snprintf(r->down_reason, sizeof r->down_reason, "Redis: %s", why);
     redis_link_close(&r->tail);
+    r->tail.failures = 0; /* the commands' link is the one that waits */
     redis_link_fail(&r->commands, "%s", r->down_reason + strlen("Redis: "));
     redis_load_cancel(r);
     r->is_sweeping = false;
     redis_ops_fail(r);
+    redis_pages_fail(r);
     if (was == REDIS_UP || is_first)
         r->base.events->on_down(r->base.ctx, r->down_reason);
 }
@@ -126,49 +152,75 @@ static void on_link_lost(struct redis_link *link)
 
 /* ---- coming up ---- */
 
-static void take_epoch(struct redis *r, struct slice epoch, uint64_t head, uint64_t control)
+/* What is behind that place of the log is heard next. */
+static void begin_at(struct redis *r, struct slice epoch, struct slice id)
 {
+    struct slice number = id;
+
     slice_put(r->epoch, epoch);
     r->epoch[epoch.n] = '\0';
-    r->emitted = head;
-    snprintf(r->tail_id, sizeof r->tail_id, "%llu-%llu", (unsigned long long)head,
-             (unsigned long long)control);
+    snprintf(r->tail_id, sizeof r->tail_id, "%.*s", SLICE_ARG(id));
+    number = slice_cut(&id, '-');
+    (void)slice_to_u64(number, &r->emitted);
+}
+
+/* The newest hole comes first. */
+static void take_holes(struct redis *r, struct slice holes)
+{
+    struct slice hole = slice_cut(&holes, ' ');
+    struct slice begin = slice_cut(&hole, '-');
+
+    r->hole_begin = r->hole_end = 0;
+    if (slice_to_u64(hole, &r->hole_end) == 0)
+        (void)slice_to_u64(begin, &r->hole_begin);
+}
+
+/* Of a record that this node has not known before, or no more: the newest is read into the window at
+ * the start; later all streams are told, and hear it from its beginning. */
+static void begin_anew(struct redis *r, const redisReply *adopted)
+{
+    struct slice epoch = redis_text(adopted->element[0]);
+    char end[48];
+
+    if (r->was_up) {
+        begin_at(r, epoch, redis_text(adopted->element[8]));
+        log_warning("Redis has another record than before (epoch %s): streams are told of a gap",
+                    r->epoch);
+        r->base.events->on_break(r->base.ctx, r->emitted);
+        redis_begin_tail(r);
+        return;
+    }
+    snprintf(end, sizeof end, "%llu-%llu", (unsigned long long)r->adopted_head,
+             (unsigned long long)redis_number(adopted->element[2]));
+    begin_at(r, epoch, slice_of(end));
+    redis_load(r);
 }
 
 static void on_adopted(redisAsyncContext *ac, void *data, void *ctx)
 {
     const redisReply *reply = data;
     struct redis *r = ctx;
-    struct slice epoch;
 
     if (ac->data == NULL || reply == NULL || !redis_reply_is_good(r, reply))
         return;
-    if (reply->type != REDIS_REPLY_ARRAY || reply->elements < 8 ||
-        reply->element[0]->len != EPOCH_LENGTH) {
+    if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 10 ||
+        reply->element[0]->len != EPOCH_LENGTH || reply->element[8]->type != REDIS_REPLY_STRING) {
         redis_go_down(r, "what is under journal.redis_prefix is not a record of this program's");
         return;
     }
-    epoch = redis_text(reply->element[0]);
     r->adopted_head = redis_number(reply->element[1]);
     r->transient = redis_number(reply->element[3]);
     r->entries = redis_number(reply->element[4]);
     r->bytes = redis_number(reply->element[5]);
     r->evicted = redis_number(reply->element[6]);
     r->server_ms = redis_number(reply->element[7]);
-    r->server_at_ms = r->now_ms;
+    r->server_at_ms = r->heard_ms = r->now_ms;
+    take_holes(r, redis_text(reply->element[9]));
     r->state = REDIS_LOADING;
-    if (!r->was_up) {
-        take_epoch(r, epoch, r->adopted_head, redis_number(reply->element[2]));
-        redis_load(r);
-    } else if (!slice_is(epoch, r->epoch)) {
-        take_epoch(r, epoch, r->adopted_head, redis_number(reply->element[2]));
-        log_warning("Redis has another record than before (epoch %s): streams are told of a gap",
-                    r->epoch);
-        r->base.events->on_break(r->base.ctx, r->emitted);
-        redis_begin_tail(r);
-    } else {
+    if (r->was_up && slice_is(redis_text(reply->element[0]), r->epoch))
         redis_find_losses(r);
-    }
+    else
+        begin_anew(r, reply);
 }
 
 static void adopt(struct redis *r)
@@ -182,7 +234,6 @@ static void adopt(struct redis *r)
         {fresh, EPOCH_LENGTH},
     };
 
-    r->state = REDIS_ADOPTING;
     if (epoch_create(fresh) != 0 || redis_call(r, on_adopted, r, "adopt", 4, arguments) != 0)
         redis_go_down(r, "out of memory");
 }
@@ -207,6 +258,8 @@ static void on_commands_ready(struct redis_link *link)
         slice_make(redis_script, (size_t)(redis_script_end - redis_script)),
     };
 
+    r->state = REDIS_ADOPTING;
+    r->heard_ms = r->now_ms;
     if (redis_link_send(link, on_script_loaded, r, 3, parts) != 0)
         redis_go_down(r, "out of memory");
 }
@@ -246,6 +299,7 @@ static struct journal *redis_open(const struct journal_options *options, struct 
     r->stats = stats;
     r->now_ms = options->now_ms;
     snprintf(r->prefix, sizeof r->prefix, "{%s}", options->redis_prefix);
+    list_init(&r->pages);
     redis_append_init(r);
     redis_link_init(&r->commands, &r->url, ev, options->redis_timeout_ms);
     redis_link_init(&r->tail, &r->url, ev, options->redis_timeout_ms);
@@ -253,7 +307,8 @@ static struct journal *redis_open(const struct journal_options *options, struct 
     r->tail.on_ready = on_tail_link_ready;
     r->commands.on_lost = r->tail.on_lost = on_link_lost;
     r->commands.ctx = r->tail.ctx = r;
-    if (redis_url_read(&r->url, options->redis_url, why) != 0 ||
+    if (redis_url_read(&r->url, slice_of(options->redis_url), why) != 0 ||
+        redis_sentinels_init(r, why) != 0 ||
         (name_node(r) != 0 && error_set(why, "no random numbers for the journal") != 0)) {
         redis_close(&r->base);
         return NULL;
@@ -263,10 +318,7 @@ static struct journal *redis_open(const struct journal_options *options, struct 
 
 static void redis_start(struct journal *j)
 {
-    struct redis *r = redis_of(j);
-
-    r->is_started = true;
-    redis_link_open(&r->commands);
+    redis_link_open(&redis_of(j)->commands);
 }
 
 static void redis_close(struct journal *j)
@@ -278,6 +330,8 @@ static void redis_close(struct journal *j)
     redis_link_close(&r->commands);
     redis_load_cancel(r);
     redis_append_fini(r);
+    redis_pages_fail(r);
+    redis_sentinels_fini(r);
     redis_url_fini(&r->url);
     free(r);
 }
@@ -292,8 +346,12 @@ static void redis_get_status(const struct journal *j, struct journal_status *out
         .head = r->emitted,
         .is_up = r->state == REDIS_UP,
         .is_shared = true,
+        .trouble = r->trouble,
+        .hole_begin = r->hole_begin,
+        .hole_end = r->hole_end,
         .entries = r->entries,
         .bytes = r->bytes,
+        .oldest_ms = r->oldest_ms,
     };
 }
 
@@ -307,16 +365,18 @@ static void on_swept(redisAsyncContext *ac, void *data, void *ctx)
     if (ac->data == NULL || reply == NULL)
         return;
     r->is_sweeping = false;
-    if (!redis_reply_is_good(r, reply) || reply->elements != 4)
+    if (redis_judge(r, reply) != 0 || reply->type != REDIS_REPLY_ARRAY || reply->elements != 5)
         return;
     r->entries = redis_number(reply->element[1]);
     r->bytes = redis_number(reply->element[2]);
     r->evicted = redis_number(reply->element[3]);
+    r->oldest_ms = redis_number(reply->element[4]);
     if (redis_number(reply->element[0]) >= SWEEP_STEPS)
-        r->next_sweep_ms = r->now_ms; /* there is more */
+        r->swept_ms = 0; /* there is more */
 }
 
-/* Every node does it, so that it is done while any is there; what is done already costs nothing. */
+/* Every node does it, so that it is done while any is there; what is done already costs little. And
+ * it tells whether the server answers and takes what is sent when nothing else does. */
 static void sweep(struct redis *r)
 {
     char keep[24];
@@ -326,10 +386,21 @@ static void sweep(struct redis *r)
         slice_make(steps, (size_t)(format_u64(steps, SWEEP_STEPS) - steps)),
     };
 
-    if (r->is_sweeping || r->now_ms < r->next_sweep_ms)
+    if (r->is_sweeping || r->now_ms - r->swept_ms < SWEEP_MS)
         return;
-    r->next_sweep_ms = r->now_ms + SWEEP_MS;
+    r->swept_ms = r->now_ms;
     r->is_sweeping = redis_call(r, on_swept, r, "sweep", 2, arguments) == 0;
+}
+
+/* Whether anything that was asked for is overdue. While there is no connection the links see to it. */
+static bool is_silent(const struct redis *r)
+{
+    uint64_t patience_ms = r->options.redis_timeout_ms;
+
+    if (r->state == REDIS_DOWN)
+        return false;
+    return r->now_ms - r->heard_ms > patience_ms || redis_ops_are_overdue(r) ||
+           (r->is_sweeping && r->now_ms - r->swept_ms > patience_ms);
 }
 
 static void redis_tick(struct journal *j, uint64_t now_ms)
@@ -337,12 +408,12 @@ static void redis_tick(struct journal *j, uint64_t now_ms)
     struct redis *r = redis_of(j);
 
     r->now_ms = now_ms;
-    if (r->state != REDIS_UP)
-        return;
-    if (redis_ops_are_overdue(r) || now_ms - r->tail_heard_ms > r->options.redis_timeout_ms) {
+    if (is_silent(r)) {
         redis_go_down(r, "it does not answer");
         return;
     }
+    if (r->state != REDIS_UP)
+        return;
     sweep(r);
     r->stats->journal_entries = r->entries;
     r->stats->journal_bytes = r->bytes;

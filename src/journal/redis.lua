@@ -2,8 +2,9 @@
 -- all: EVALSHA ... 1 P OPERATION ARGUMENT...
 --
 -- P, the prefix, has a hash tag, so that all keys are in one slot:
---   P:meta           hash: epoch, head (the newest number), run (the server's run_id), holes,
---                    entries, bytes, evicted, lost_all, transient, control
+--   P:meta           hash: epoch, begun (the id of the log behind which it begins), head (the newest
+--                    number), run (the server's run_id), holes (numbers that were never given
+--                    out), entries, bytes, evicted, lost_all, transient, control, swept
 --   P:log            Stream: entry N has the id N-0, control events have N-M behind it
 --   P:of:CHANNEL     Stream: the numbers of a channel that are kept, as ids N-0
 --   P:lost           sorted set: CHANNEL by the highest number that a bound took from it
@@ -20,6 +21,7 @@ local P = KEYS[1]
 local META, LOG, LOST, EXPIRES = P .. ':meta', P .. ':log', P .. ':lost', P .. ':expires'
 local MAX_LOST = 100000      -- channels whose losses are remembered one by one
 local TRANSIENT_MS = 60000   -- how long a ttl of 0 lasts for a node that is away
+local MOST_LOST = 1000000    -- numbers that a server may have given out and forgotten, if clocks err
 local ENTRY_COST = 100       -- bytes besides what was sent, about
 
 local USER = string.byte('u')
@@ -91,9 +93,7 @@ local function evict(seq)
     call('HSET', META, 'transient', seq)
     return size
   end
-  if tonumber(seq) > tonumber(call('ZSCORE', LOST, f.c) or 0) then
-    call('ZADD', LOST, seq, f.c)
-  end
+  call('ZADD', LOST, 'GT', seq, f.c)
   if call('ZCARD', LOST) > MAX_LOST then
     call('HSET', META, 'lost_all', call('ZPOPMIN', LOST)[2])
   end
@@ -120,6 +120,9 @@ end
 
 -- What was dropped and evicted outside of an append, written back.
 local function settle(freed)
+  if entries == 0 then
+    return
+  end
   call('HINCRBY', META, 'bytes', 0 - freed)
   call('HINCRBY', META, 'entries', entries)
   call('HINCRBY', META, 'evicted', evicted)
@@ -128,12 +131,15 @@ end
 local function add_control(head, ...)
   local id = head .. '-' .. call('HINCRBY', META, 'control', 1)
   call('XADD', LOG, id, 't', text(now_us() / 1000), ...)
+  return id
 end
 
 local operations = {}
 
 -- run_id, the epoch that the node knows (or ''), the newest number that it has seen, an epoch to take
--- if a new one is due. Answers {epoch, head, control, transient, entries, bytes, evicted, now in ms}.
+-- if a new one is due. Answers {epoch, head, control, transient, entries, bytes, evicted, now in ms,
+-- begun, holes}: holes are FROM-TO with a blank between them, the newest first, and numbers between
+-- the two were never given out.
 --
 -- A server that was started anew, or took over, may have lost the last of what it had answered.
 -- Numbers go on far above, at the clock's microseconds, so that none is given out twice; that a node
@@ -147,9 +153,10 @@ function operations.adopt(run, known, seen, new_epoch)
     epoch = new_epoch
     head = math.max(now_us(), seen + 1)
     call('HSET', META, 'epoch', epoch, 'head', text(head), 'run', run, 'holes', '', 'entries', 0,
-         'bytes', 0, 'evicted', 0, 'lost_all', 0, 'transient', 0, 'control', 0)
+         'bytes', 0, 'evicted', 0, 'lost_all', 0, 'transient', 0, 'control', 0, 'begun',
+         text(head) .. '-0')
   elseif m[3] ~= run then
-    local start = math.max(now_us(), head + 1)
+    local start = math.max(now_us(), head + MOST_LOST, seen + 1)
     holes = string.sub(text(head) .. '-' .. text(start) .. ' ' .. holes, 1, 1000)
     head = start
     call('HSET', META, 'head', text(head), 'run', run, 'holes', holes)
@@ -162,12 +169,13 @@ function operations.adopt(run, known, seen, new_epoch)
     end
     if epoch == new_epoch then
       head = math.max(now_us(), head + 1)
-      call('HSET', META, 'epoch', epoch, 'head', text(head), 'holes', '')
-      add_control(text(head), 'b', epoch)
+      holes = ''
+      call('HSET', META, 'epoch', epoch, 'head', text(head), 'holes', holes, 'begun',
+           add_control(text(head), 'b', epoch))
     end
   end
-  local s = call('HMGET', META, 'control', 'transient', 'entries', 'bytes', 'evicted')
-  return {epoch, text(head), s[1], s[2], s[3], s[4], s[5], text(now_us() / 1000)}
+  local s = call('HMGET', META, 'control', 'transient', 'entries', 'bytes', 'evicted', 'begun')
+  return {epoch, text(head), s[1], s[2], s[3], s[4], s[5], text(now_us() / 1000), s[6], holes}
 end
 
 -- One entry of an append. Returns its number and the bytes that it adds; of a known idempotency key
@@ -333,17 +341,27 @@ function operations.erase(epoch, origin, channel, till, most)
   if m[1] ~= epoch then
     return {'EPOCH'}
   end
-  if till == '' then
+  local is_first = till == ''
+  if is_first then
     till = m[2]
-    add_control(m[2], 'o', origin, 'c', channel, 'd', '0')
   end
   local found = call('XRANGE', index_of(channel), '-', till .. '-0', 'COUNT', most)
   local freed = 0
-  for _, e in ipairs(found) do
+  for _, e in ipairs(found) do -- first: a server without memory takes nothing before that
     freed = freed + drop(number_in(e[1]))
   end
   settle(freed)
+  if is_first then
+    add_control(m[2], 'o', origin, 'c', channel, 'd', '0')
+  end
   return {'OK', #found, till, #found == tonumber(most) and 1 or 0}
+end
+
+-- most. Answers the number behind which no more channels than that have lost anything, and all of them
+-- are remembered.
+function operations.reach(most)
+  local first = call('ZREVRANGE', LOST, most, most, 'WITHSCORES')[2]
+  return text(math.max(tonumber(first or 0), tonumber(call('HGET', META, 'lost_all') or 0)))
 end
 
 -- after, most. Answers {lost_all, channel, number, ...} of what bounds took behind that number.
@@ -364,7 +382,8 @@ function operations.catch_up(after, id, most_lost, most)
 end
 
 -- Takes what has outlived its time: keep in ms, how many at most. Answers {how many, entries, bytes,
--- evicted}.
+-- evicted, age of the oldest in ms}. It writes each time, so that a node that does nothing else hears
+-- whether the server takes anything.
 function operations.sweep(keep, most)
   local ms = now_us() / 1000
   local due = call('ZRANGEBYSCORE', EXPIRES, '-inf', text(ms), 'LIMIT', 0, most)
@@ -386,8 +405,10 @@ function operations.sweep(keep, most)
     first = call('XRANGE', LOG, '-', '+', 'COUNT', 1)[1]
   end
   settle(freed)
+  call('HSET', META, 'swept', text(ms))
   local s = call('HMGET', META, 'entries', 'bytes', 'evicted')
-  return {tonumber(most) - left, s[1], s[2], s[3]}
+  local age = first and math.max(ms - fields_of(first[2]).t, 0) or 0
+  return {tonumber(most) - left, s[1], s[2], s[3], text(age)}
 end
 
 if ARGV[1] == 'append' then

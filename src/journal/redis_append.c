@@ -122,13 +122,16 @@ void redis_op_heard(struct redis *r, struct redis_op *op)
 void redis_ops_fail(struct redis *r)
 {
     uint64_t end = r->next_op;
+    uint64_t unsent = r->next_sent;
 
     r->next_sent = end;
     for (uint64_t i = r->first_op; i < end; i++) {
         struct redis_op *op = *slot(r, i);
 
-        if (op != NULL) /* what Redis has answered, or has told of, is there */
-            finish(r, op, op->is_answered || op->is_heard ? 0 : -EAGAIN);
+        if (op != NULL && (op->is_answered || op->is_heard)) /* it is there */
+            finish(r, op, 0);
+        else if (op != NULL)
+            finish(r, op, i < unsent ? -ETIMEDOUT : -EAGAIN);
     }
 }
 
@@ -176,25 +179,19 @@ static void fail_call(const struct call *call, int status)
     }
 }
 
-/* What an error means for whoever waits. */
-static int status_of(const redisReply *reply)
-{
-    if (reply->type != REDIS_REPLY_ERROR)
-        return -EAGAIN;
-    return strncmp(reply->str, "OOM", 3) == 0         ? -ENOSPC
-           : strncmp(reply->str, "MISCONF", 7) == 0   ? -EIO
-                                                      : -EAGAIN;
-}
-
 /* Whether the call was carried out. If not, it is over. */
 static bool was_done(const struct call *call, const redisReply *reply, size_t parts)
 {
-    if (redis_reply_is_good(call->r, reply) && reply->type == REDIS_REPLY_ARRAY &&
-        reply->elements >= parts && slice_is(redis_text(reply->element[0]), "OK"))
+    int status = redis_judge(call->r, reply);
+
+    if (status == 0 && reply->type == REDIS_REPLY_ARRAY && reply->elements >= parts &&
+        slice_is(redis_text(reply->element[0]), "OK"))
         return true;
-    if (reply->type == REDIS_REPLY_ARRAY) /* another node has begun an epoch, or the data is gone */
+    if (status == 0) { /* another node has begun an epoch, or the data is gone */
         redis_go_down(call->r, "the record in Redis is another one now");
-    fail_call(call, status_of(reply));
+        status = -EAGAIN;
+    }
+    fail_call(call, status);
     return false;
 }
 

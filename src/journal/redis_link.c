@@ -109,13 +109,15 @@ static void on_select(redisAsyncContext *ac, void *reply, void *ctx)
     (void)is_let_in(link_of(ac), reply, "SELECT");
 }
 
-/* What stands behind `name:` in an answer to INFO. */
+/* What stands behind `name:`, which begins a line, in an answer to INFO. */
 static void copy_info(const redisReply *info, const char *name, char *out, size_t size)
 {
     const char *at = info->str == NULL ? NULL : strstr(info->str, name);
     size_t n;
 
     out[0] = '\0';
+    while (at != NULL && at != info->str && at[-1] != '\n')
+        at = strstr(at + 1, name);
     if (at == NULL)
         return;
     at += strlen(name);
@@ -129,18 +131,23 @@ static void copy_info(const redisReply *info, const char *name, char *out, size_
 static void on_info(redisAsyncContext *ac, void *reply, void *ctx)
 {
     struct redis_link *link = link_of(ac);
+    char role[16];
 
     (void)ctx;
     if (!is_let_in(link, reply, "INFO"))
         return;
     copy_info(reply, "run_id:", link->run_id, sizeof link->run_id);
+    copy_info(reply, "role:", role, sizeof role);
     if (link->run_id[0] == '\0') {
         redis_link_fail(link, "INFO does not tell the server's run_id");
         return;
     }
+    if (strcmp(role, "slave") == 0) {
+        redis_link_fail(link, "this server is a replica, which takes nothing");
+        return;
+    }
     ev_timer_stop(link->ev, &link->timer);
     link->is_ready = true;
-    link->failures = 0;
     link->on_ready(link);
 }
 
@@ -150,7 +157,7 @@ static void greet(struct redis_link *link)
     char db[16];
     struct slice auth[3] = {SLICE_LITERAL("AUTH")};
     struct slice select[2] = {SLICE_LITERAL("SELECT"), {db, 0}};
-    struct slice info[2] = {SLICE_LITERAL("INFO"), SLICE_LITERAL("server")};
+    struct slice info[1] = {SLICE_LITERAL("INFO")};
     size_t n = 1;
     int status = 0;
 
@@ -164,7 +171,7 @@ static void greet(struct redis_link *link)
     if (status == 0 && url->db != 0)
         status = redis_link_send(link, on_select, NULL, 2, select);
     if (status == 0)
-        status = redis_link_send(link, on_info, NULL, 2, info);
+        status = redis_link_send(link, on_info, NULL, 1, info);
     if (status != 0)
         start_timer(link, 0); /* this is a callback of hiredis' that must not end the connection */
 }
@@ -204,6 +211,19 @@ static redisAsyncContext *connect_to(const struct redis_url *url)
 
 void redis_link_open(struct redis_link *link)
 {
+    if (link->find != NULL)
+        link->find(link);
+    else
+        redis_link_connect(link);
+}
+
+void redis_link_expect(struct redis_link *link)
+{
+    start_timer(link, link->timeout_s);
+}
+
+void redis_link_connect(struct redis_link *link)
+{
     redisAsyncContext *ac;
 
     if (link->ac != NULL)
@@ -219,7 +239,7 @@ void redis_link_open(struct redis_link *link)
     link->ac = ac;
     ac->data = link;
     redisLibevAttach(link->ev, ac);
-    start_timer(link, link->timeout_s);
+    redis_link_expect(link);
     redisAsyncSetDisconnectCallback(ac, on_disconnect);
     redisAsyncSetConnectCallback(ac, on_connect);
 }

@@ -1,13 +1,19 @@
-/* redis_page.c - pages of what is kept, for streams that the window cannot serve. */
+/* redis_page.c - pages of what is kept, for streams that the window cannot serve. A few are under way
+ * at a time, so that very many that want one do not hold up what is published. */
 #include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include "message/sse.h"
 #include "redis_priv.h"
 
-/* A page under way: it may come back when nobody wants it any more. */
+enum { MOST_UNDER_WAY = 16 };
+
+/* A page that is wanted. One that is under way may come back when nobody wants it any more. */
 struct redis_read {
+    struct list link;            /* in redis.pages, until it is under way */
     struct redis *r;
+    bool is_under_way;
     struct journal_read *read;   /* NULL: cancelled */
     size_t channel_count;
     struct channel_name channels[JOURNAL_MAX_CHANNELS];
@@ -56,16 +62,19 @@ static size_t encode(const struct redis_read *job, const redisReply *entries,
 
     for (size_t i = 0; i < entries->elements; i++) {
         const redisReply *e = entries->element[i];
+        struct notification sent = {.is_json = false};
         uint64_t seq;
         uint64_t place;
+        uint64_t ms;
 
         if (e->type != REDIS_REPLY_ARRAY || e->elements != 3)
             continue;
         seq = redis_number(e->element[0]);
         place = redis_number(e->element[2]);
-        if (place >= job->channel_count)
+        if (place >= job->channel_count || !redis_sent_read(redis_text(e->element[1]), &sent, &ms))
             continue;
-        messages[n] = redis_encode(job->r, seq, job->channels[place], redis_text(e->element[1]));
+        sent.to = job->channels[place];
+        messages[n] = sse_encode(&sent, job->r->epoch, seq, ms);
         if (messages[n] == NULL) {
             page->covered = seq - 1;
             page->status = n == 0 ? -ENOMEM : 0;
@@ -98,48 +107,27 @@ static void give_page(struct redis_read *job, const redisReply *reply)
     free(messages);
 }
 
+static void send_some(struct redis *r);
+
 static void on_page(redisAsyncContext *ac, void *data, void *ctx)
 {
     struct redis_read *job = ctx;
+    struct redis *r = job->r;
     const redisReply *reply = data;
 
+    r->pages_under_way--;
     /* Where the connection has ended hiredis calls back without a reply. */
-    if (ac->data == NULL || reply == NULL || job->read == NULL)
-        fail(job, -EAGAIN);
-    else if (!redis_reply_is_good(job->r, reply) || reply->type != REDIS_REPLY_ARRAY ||
-             reply->elements != 3)
+    if (ac->data == NULL || reply == NULL || job->read == NULL || !redis_reply_is_good(r, reply) ||
+        reply->type != REDIS_REPLY_ARRAY || reply->elements != 3)
         fail(job, -EAGAIN);
     else
         give_page(job, reply);
+    send_some(r);
 }
 
-static struct redis_read *read_create(struct redis *r, struct journal_read *read)
+static int send_page(struct redis *r, struct redis_read *job)
 {
-    struct redis_read *job = calloc(1, sizeof *job);
-    size_t names = 0;
-    char *at;
-
-    for (size_t i = 0; i < read->channel_count; i++)
-        names += REDIS_CHANNEL_SIZE;
-    at = job == NULL ? NULL : malloc(names);
-    if (at == NULL) {
-        free(job);
-        return NULL;
-    }
-    *job = (struct redis_read){.r = r, .read = read, .names = at};
-    job->channel_count = read->channel_count;
-    for (size_t i = 0; i < read->channel_count; i++) {
-        struct slice text = redis_channel_write(read->channels[i], at);
-
-        (void)redis_channel_read(text, &job->channels[i]);
-        at += REDIS_CHANNEL_SIZE;
-    }
-    read->job = job;
-    return job;
-}
-
-static int ask(struct redis *r, struct redis_read *job, const struct journal_read *read)
-{
+    const struct journal_read *read = job->read;
     struct slice arguments[4 + JOURNAL_MAX_CHANNELS];
     uint64_t numbers[] = {read->after, r->emitted, read->max_entries, read->max_bytes};
     char texts[4][24];
@@ -151,22 +139,63 @@ static int ask(struct redis *r, struct redis_read *job, const struct journal_rea
     return redis_call(r, on_page, job, "page", 4 + read->channel_count, arguments);
 }
 
+static void send_some(struct redis *r)
+{
+    while (r->state == REDIS_UP && r->pages_under_way < MOST_UNDER_WAY &&
+           !list_is_empty(&r->pages)) {
+        struct redis_read *job = LIST_HOLDER(r->pages.next, struct redis_read, link);
+        int status = send_page(r, job);
+
+        list_remove(&job->link);
+        if (status == 0) {
+            job->is_under_way = true;
+            r->pages_under_way++;
+        } else {
+            fail(job, status);
+        }
+    }
+}
+
+static struct redis_read *read_create(struct redis *r, struct journal_read *read)
+{
+    struct redis_read *job = calloc(1, sizeof *job);
+    char *at = job == NULL ? NULL : malloc(read->channel_count * REDIS_CHANNEL_SIZE);
+
+    if (at == NULL) {
+        free(job);
+        return NULL;
+    }
+    job->r = r;
+    job->read = read;
+    job->names = at;
+    job->channel_count = read->channel_count;
+    for (size_t i = 0; i < read->channel_count; i++) {
+        struct slice text = redis_channel_write(read->channels[i], at);
+
+        (void)redis_channel_read(text, &job->channels[i]);
+        at += REDIS_CHANNEL_SIZE;
+    }
+    return job;
+}
+
 void redis_do_read(struct journal *j, struct journal_read *read)
 {
     struct redis *r = (struct redis *)j;
     struct journal_page page = {.status = -EAGAIN};
-    struct redis_read *job;
+    struct redis_read *job = NULL;
 
     assert(read->channel_count >= 1 && read->channel_count <= JOURNAL_MAX_CHANNELS);
     if (r->state == REDIS_UP) {
         job = read_create(r, read);
-        page.status = job == NULL ? -ENOMEM : ask(r, job, read);
-        if (page.status == 0)
-            return;
-        if (job != NULL)
-            read_free(job);
+        page.status = -ENOMEM;
     }
-    read->on_page(read, &page);
+    if (job == NULL) {
+        read->on_page(read, &page);
+        return;
+    }
+    read->job = job;
+    list_add_last(&r->pages, &job->link);
+    send_some(r);
 }
 
 void redis_do_cancel(struct journal *j, struct journal_read *read)
@@ -174,5 +203,19 @@ void redis_do_cancel(struct journal *j, struct journal_read *read)
     struct redis_read *job = read->job;
 
     (void)j;
-    job->read = NULL; /* it is freed when it comes back */
+    job->read = NULL;
+    if (job->is_under_way)
+        return; /* it is freed when it comes back */
+    list_remove(&job->link);
+    read_free(job);
+}
+
+void redis_pages_fail(struct redis *r)
+{
+    while (!list_is_empty(&r->pages)) {
+        struct redis_read *job = LIST_HOLDER(r->pages.next, struct redis_read, link);
+
+        list_remove(&job->link);
+        fail(job, -EAGAIN);
+    }
 }

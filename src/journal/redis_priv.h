@@ -1,7 +1,8 @@
 /* redis_priv.h - the parts of the journal in Redis, shared by its files.
  *
- * redis_url.c reads the URL, redis_link.c keeps one connection, redis_append.c writes, redis_tail.c
- * hears what all nodes have written, redis_page.c reads pages, and redis.c holds them together.
+ * redis_url.c reads URLs, redis_link.c keeps one connection, redis_sentinel.c finds the master,
+ * redis_append.c writes, redis_window.c reads what a node begins with and redis_tail.c hears what all
+ * nodes write, both by redis_entry.c, redis_page.c reads pages, and redis.c holds them together.
  * What is done in Redis is all in redis.lua. */
 #ifndef JOURNAL_REDIS_PRIV_H
 #define JOURNAL_REDIS_PRIV_H
@@ -9,6 +10,7 @@
 #include <hiredis/async.h>
 #include <hiredis/hiredis.h>
 #include "base/buf.h"
+#include "base/list.h"
 #include "journal_priv.h"
 
 /* ---- redis_url.c ---- */
@@ -24,7 +26,10 @@ struct redis_url {
 
 /* Reads redis://[USER:PASSWORD@]HOST[:PORT][/DB] or unix:///PATH[?db=N], parts of it
  * percent-encoded (RFC 3986). Returns 0, or -1 with a sentence that has no password in it. */
-int redis_url_read(struct redis_url *url, const char *text, struct error *why);
+int redis_url_read(struct redis_url *url, struct slice text, struct error *why);
+
+/* The same for a Sentinel: [redis://][USER:PASSWORD@]HOST[:PORT]. */
+int redis_url_read_sentinel(struct redis_url *url, struct slice text, struct error *why);
 void redis_url_fini(struct redis_url *url);
 
 /* ---- redis_link.c ---- */
@@ -36,8 +41,10 @@ struct redis_link {
     redisAsyncContext *ac;      /* NULL: there is none */
     ev_timer timer;             /* the next attempt, or the end of the patience with this one */
     double timeout_s;
-    unsigned failures;          /* in a row */
+    unsigned failures;          /* in a row; whoever finds it of use again sets it to 0 */
     bool is_ready;              /* connected, and let in */
+    void (*find)(struct redis_link *link); /* NULL, or what is called to connect: it makes the url
+                                            * right and calls redis_link_connect */
     char run_id[48];            /* of the server's process */
     char trouble[200];          /* why it is not ready */
     void (*on_ready)(struct redis_link *link);
@@ -51,6 +58,12 @@ void redis_link_init(struct redis_link *link, const struct redis_url *url, struc
 /* Begins; on_ready comes when the server has let us in. */
 void redis_link_open(struct redis_link *link);
 
+/* Connects to where the url leads. */
+void redis_link_connect(struct redis_link *link);
+
+/* An answer is awaited: the link is lost if it is not closed in time. */
+void redis_link_expect(struct redis_link *link);
+
 /* Ends what is there: callbacks of commands under way come with a NULL reply, on_lost does not. */
 void redis_link_close(struct redis_link *link);
 
@@ -62,6 +75,23 @@ void redis_link_fail(struct redis_link *link, const char *format, ...)
  * not where this returns -ENOMEM or -ENOTCONN instead of 0. */
 int redis_link_send(struct redis_link *link, redisCallbackFn *fn, void *ctx, size_t count,
                     const struct slice *parts);
+
+/* ---- redis_sentinel.c ---- */
+
+enum { REDIS_MAX_SENTINELS = 8 };
+
+struct redis_sentinels {
+    struct redis_url urls[REDIS_MAX_SENTINELS];
+    size_t count;               /* 0: there are none */
+    size_t at;                  /* the one that is asked */
+    struct redis_link link;
+};
+
+struct redis;
+
+/* Reads the options. Returns 0, or -1 with `why`. Pair: redis_sentinels_fini, also after a failure. */
+int redis_sentinels_init(struct redis *r, struct error *why);
+void redis_sentinels_fini(struct redis *r);
 
 /* ---- redis.c ---- */
 
@@ -85,12 +115,13 @@ struct redis {
     struct ev_loop *ev;
     struct stats *stats;
     struct redis_url url;
+    struct redis_sentinels sentinels;
     struct redis_link commands;
     struct redis_link tail;
     enum redis_state state;
-    bool is_started;
     bool was_up;
     bool is_sweeping;
+    int trouble;                /* why the last change was refused (-ENOSPC, -EIO), or 0 */
     char prefix[80];
     char node[64];
     char script[41];            /* its SHA-1, as EVALSHA wants it; empty: not loaded yet */
@@ -98,6 +129,8 @@ struct redis {
     uint64_t emitted;           /* newest number */
     char tail_id[48];           /* of the last entry of the log that was heard */
     uint64_t adopted_head;      /* the head when this connection was made */
+    uint64_t hole_begin;        /* numbers between these two were never given out */
+    uint64_t hole_end;
     uint64_t transient;
     uint64_t server_ms;         /* the server's clock ... */
     uint64_t server_at_ms;      /* ... at this time of the loop */
@@ -105,6 +138,7 @@ struct redis {
     uint64_t entries;
     uint64_t bytes;
     uint64_t evicted;
+    uint64_t oldest_ms;         /* age of the oldest entry when it was last asked for */
     struct redis_op **ops;      /* ring by counter, of ops_cap; NULL where one is done */
     size_t ops_cap;             /* a power of two, or 0 */
     uint64_t first_op;          /* counter of the oldest that is not done */
@@ -113,8 +147,12 @@ struct redis {
     size_t op_bytes;
     ev_prepare flush;           /* sends at the end of the turn what came in it */
     struct redis_window *window; /* while REDIS_LOADING for the first time */
-    uint64_t next_sweep_ms;
-    uint64_t tail_heard_ms;     /* when the tail last had an answer */
+    struct list pages;          /* struct redis_read that wait for their turn */
+    size_t pages_under_way;
+    size_t chunk;               /* entries of the log to ask for at a time, ... */
+    size_t asked;               /* ... and that were asked for */
+    uint64_t swept_ms;          /* when the last sweep was asked for */
+    uint64_t heard_ms;          /* when the way up, or then the tail, last had an answer */
     char down_reason[300];
 };
 
@@ -122,9 +160,12 @@ struct redis {
 int redis_call(struct redis *r, redisCallbackFn *fn, void *ctx, const char *operation,
                size_t count, const struct slice *arguments);
 
-/* Whether the reply is one (false: the connection ended), and no error; what an error means is done
- * here. */
+/* Whether the reply is no error. One ends the connections. */
 bool redis_reply_is_good(struct redis *r, const redisReply *reply);
+
+/* The same for the reply to a change, which the server may refuse and live on: 0, or what it comes to
+ * (-ENOSPC, -EIO; -EAGAIN: the connections have ended). */
+int redis_judge(struct redis *r, const redisReply *reply);
 
 /* The number in a reply or in a part of one; 0 where there is none. */
 uint64_t redis_number(const redisReply *reply);
@@ -173,13 +214,14 @@ struct redis_op *redis_op_find(struct redis *r, struct slice origin);
 /* The tail has brought it, and it was emitted. */
 void redis_op_heard(struct redis *r, struct redis_op *op);
 
-/* Those that wait for an answer get -EAGAIN; those that have one are done. */
+/* Those that wait for an answer get -ETIMEDOUT, or -EAGAIN if they were not sent; those that have
+ * one are done. */
 void redis_ops_fail(struct redis *r);
 
 /* The oldest answer is overdue. */
 bool redis_ops_are_overdue(const struct redis *r);
 
-/* ---- redis_tail.c ---- */
+/* ---- redis_entry.c ---- */
 
 /* An entry of the log, read. Borrowed from the reply. */
 struct redis_entry {
@@ -198,6 +240,25 @@ struct redis_entry {
     bool is_transient;
 };
 
+/* One element of what XREAD or XREVRANGE answers: an id, and fields with their values. False: it
+ * makes no sense. */
+bool redis_entry_read(const redisReply *reply, struct redis_entry *e);
+
+/* What was sent, cut from its bytes; `n->to` stays. False: it makes no sense. */
+bool redis_sent_read(struct slice sent, struct notification *n, uint64_t *wall_ms);
+
+/* As the manager gets it; the message is the caller's. False: it makes no sense, or no memory. */
+bool redis_entry_make(const struct redis *r, const struct redis_entry *e,
+                      struct journal_entry *out);
+
+/* The time by the server's clock. */
+uint64_t redis_server_now(const struct redis *r);
+
+/* `count` entries of so many bytes came: about a mebibyte is asked for next. */
+void redis_set_chunk(struct redis *r, size_t count, size_t bytes);
+
+/* ---- redis_window.c ---- */
+
 /* Begins to fill the window from the newest backwards; then redis_begin_tail. */
 void redis_load(struct redis *r);
 void redis_load_cancel(struct redis *r);
@@ -205,16 +266,16 @@ void redis_load_cancel(struct redis *r);
 /* Asks what was lost while the node was away; then redis_begin_tail. */
 void redis_find_losses(struct redis *r);
 
+/* ---- redis_tail.c ---- */
+
 void redis_begin_tail(struct redis *r);
 void redis_on_tail_ready(struct redis *r);
-
-/* The message of what was sent, encoded for the wire; NULL without memory, or where it makes no
- * sense. */
-struct message *redis_encode(const struct redis *r, uint64_t seq, struct channel_name to,
-                             struct slice sent);
 
 /* ---- redis_page.c ---- */
 
 void redis_do_read(struct journal *j, struct journal_read *read);
 void redis_do_cancel(struct journal *j, struct journal_read *read);
+
+/* Those that wait for their turn are told that it does not come. */
+void redis_pages_fail(struct redis *r);
 #endif

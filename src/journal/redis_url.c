@@ -4,7 +4,7 @@
 #include <string.h>
 #include "redis_priv.h"
 
-enum { DEFAULT_PORT = 6379, MAX_DB = 1000000, MAX_SOCKET_PATH = 100 };
+enum { DEFAULT_PORT = 6379, SENTINEL_PORT = 26379, MAX_DB = 1000000, MAX_SOCKET_PATH = 100 };
 
 static int hex_value(char c)
 {
@@ -77,7 +77,7 @@ static int read_login(struct redis_url *url, struct slice login, struct error *w
     return 0;
 }
 
-/* HOST, HOST:PORT, [IPV6] or [IPV6]:PORT. */
+/* HOST, HOST:PORT, [IPV6] or [IPV6]:PORT; url->port is the one without. */
 static int read_host(struct redis_url *url, struct slice host, struct error *why)
 {
     struct slice port = slice_make(NULL, 0);
@@ -97,7 +97,6 @@ static int read_host(struct redis_url *url, struct slice host, struct error *why
         port = host;
         host = slice_cut(&port, ':');
     }
-    url->port = DEFAULT_PORT;
     if (port.n > 0 && read_number(port, 1, 65535, &url->port) != 0)
         return bad(why, "the port must be a number from 1 to 65535");
     if (host.n == 0)
@@ -137,24 +136,58 @@ static int read_unix(struct redis_url *url, struct slice rest, struct error *why
     return url->path != NULL ? 0 : bad(why, "the path is not percent-encoded right");
 }
 
-int redis_url_read(struct redis_url *url, const char *text, struct error *why)
+/* Takes `start` off the text, if it is there. */
+static bool begins_with(struct slice *text, const char *start)
+{
+    size_t n = strlen(start);
+
+    if (text->n < n || memcmp(text->p, start, n) != 0)
+        return false;
+    *text = slice_make(text->p + n, text->n - n);
+    return true;
+}
+
+static int refuse_tls(const char *option, struct error *why)
+{
+    return error_set(why, "%s: the hiredis of this system has no TLS: let stunnel speak TLS to the "
+                          "server, and give its local address as redis://127.0.0.1:PORT",
+                     option);
+}
+
+int redis_url_read(struct redis_url *url, struct slice text, struct error *why)
 {
     int status;
 
-    *url = (struct redis_url){.port = 0};
-    if (strncmp(text, "redis://", 8) == 0)
-        status = read_tcp(url, slice_of(text + 8), why);
-    else if (strncmp(text, "unix://", 7) == 0)
-        status = read_unix(url, slice_of(text + 7), why);
-    else if (strncmp(text, "rediss://", 9) == 0)
-        status = error_set(why, "journal.redis_url: the hiredis of this system has no TLS: let "
-                                "stunnel speak TLS to the server, and give its local address as "
-                                "redis://127.0.0.1:PORT");
+    *url = (struct redis_url){.port = DEFAULT_PORT};
+    if (begins_with(&text, "redis://"))
+        status = read_tcp(url, text, why);
+    else if (begins_with(&text, "unix://"))
+        status = read_unix(url, text, why);
+    else if (begins_with(&text, "rediss://"))
+        status = refuse_tls("journal.redis_url", why);
     else
         status = bad(why, "it must begin with redis:// or unix://");
     if (status != 0)
         redis_url_fini(url);
     return status;
+}
+
+int redis_url_read_sentinel(struct redis_url *url, struct slice text, struct error *why)
+{
+    struct error detail;
+    int status;
+
+    *url = (struct redis_url){.port = SENTINEL_PORT};
+    if (begins_with(&text, "rediss://"))
+        return refuse_tls("journal.redis_sentinels", why);
+    (void)begins_with(&text, "redis://");
+    status = read_tcp(url, text, &detail);
+    if (status != 0 || url->db != 0) {
+        redis_url_fini(url);
+        return error_set(why, "journal.redis_sentinels: each must look like 10.0.0.5:26379, or "
+                              "redis://user:password@10.0.0.5:26379 with parts percent-encoded");
+    }
+    return 0;
 }
 
 void redis_url_fini(struct redis_url *url)

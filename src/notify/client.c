@@ -145,6 +145,7 @@ void client_release(struct client *c, enum client_close reason)
     leave_channels(c);
     nm->ending -= c->is_ending;
     client_set_behind(c, false);
+    client_set_unread(c, false);
     queue_clear(c);
     intern_unref(&nm->user_agents, c->user_agent);
     nm->stats->streams_open--;
@@ -553,9 +554,21 @@ bool client_queue_only(struct client *c, struct message *m)
     return true;
 }
 
+void client_set_unread(struct client *c, bool is_unread)
+{
+    if (c->is_unread == is_unread)
+        return;
+    c->is_unread = is_unread;
+    c->nm->unread += is_unread ? 1 : (size_t)-1;
+}
+
 bool client_update(struct client *c)
 {
     client_tell_break(c);
+    if (c->is_unread && !c->is_dead) { /* its next flush asks again */
+        client_set_unread(c, false);
+        client_mark_dirty(c);
+    }
     if (!lacks(c, c->nm->head))
         return false;
     client_set_behind(c, true);
@@ -802,7 +815,8 @@ static int join(struct client *c, const struct client_options *o)
 static bool place_cursor(struct client *c, const struct client_options *o)
 {
     bool is_known = o->resume.n > 0 && id_parse(o->resume, c->nm->epoch, &c->cursor) == 0 &&
-                    (c->cursor <= c->nm->head || c->nm->is_shared);
+                    (c->cursor <= c->nm->head || c->nm->is_shared) &&
+                    (c->cursor <= c->nm->hole_begin || c->cursor >= c->nm->hole_end);
 
     c->since = c->nm->head;
     if (o->resume.n == 0 && !o->from_earliest) {

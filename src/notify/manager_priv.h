@@ -92,6 +92,7 @@ struct client {
                                      * opened: how long it took says nothing of us */
     bool is_ending : 1;             /* its bye is queued: nothing more is */
     bool break_parity : 1;          /* as the manager's: it was told of the last break */
+    bool is_unread : 1;             /* the journal was down when a page was asked for */
     bool is_writing : 1;            /* in what goes out together */
     bool is_dirty : 1;              /* in the list of those to be flushed, or freed */
     bool is_dead : 1;               /* gone, and freed at its turn in that list */
@@ -141,6 +142,9 @@ struct notification_manager {
     bool was_up;                    /* at least once */
     bool is_shared;                 /* the journal has other daemons, which may be ahead of us */
     bool break_parity;              /* turned over with each break: see the client's */
+    uint64_t hole_begin;            /* numbers between these two were never given out */
+    uint64_t hole_end;
+    size_t unread;                  /* clients that are so */
     uint64_t break_seq;             /* what is up to it is of the epoch before; 0: nothing is */
     const char *down_reason;        /* while not is_up */
     struct history *window;
@@ -254,6 +258,9 @@ void client_release(struct client *c, enum client_close reason);
 void client_mark_dirty(struct client *c);
 
 void client_set_behind(struct client *c, bool is_behind);
+
+/* A page could not be read for it: it is asked for when the journal is up again. */
+void client_set_unread(struct client *c, bool is_unread);
 
 /* Ends the client for want of memory. */
 void client_cut_for_memory(struct client *c);

@@ -70,7 +70,20 @@ static void on_lost(void *ctx, struct channel_name name, uint64_t seq)
         tell_lost(channel);
 }
 
-/* Everybody is told, in slices: what comes meanwhile comes behind that. */
+/* Everybody is told of a break, and who waits for the journal goes on; in slices: what comes
+ * meanwhile comes behind that. */
+static void walk_everyone(struct notification_manager *nm)
+{
+    if (nm->everyone->count == 0 || fanout_start(nm, nm->everyone, NULL) == 0)
+        return;
+    for (struct list *at = nm->everyone->clients.next; at != &nm->everyone->clients;) {
+        struct client *c = channel_client(nm->everyone, at);
+
+        at = at->next;
+        client_update(c);
+    }
+}
+
 static void on_break(void *ctx, uint64_t seq)
 {
     struct notification_manager *nm = ctx;
@@ -90,13 +103,7 @@ static void on_break(void *ctx, uint64_t seq)
     if (nm->head < seq)
         nm->head = seq;
     nm->break_parity = !nm->break_parity;
-    if (nm->everyone->count > 0 && fanout_start(nm, nm->everyone, NULL) != 0)
-        for (struct list *at = nm->everyone->clients.next; at != &nm->everyone->clients;) {
-            struct client *c = channel_client(nm->everyone, at);
-
-            at = at->next;
-            client_tell_break(c);
-        }
+    walk_everyone(nm);
 }
 
 /* The time of this turn's entries, which come together: of a batch the clock is read once. 0: they
@@ -194,7 +201,11 @@ static void on_up(void *ctx)
     nm->head = status.head;
     nm->is_up = nm->was_up = true;
     nm->is_shared = status.is_shared;
+    nm->hole_begin = status.hole_begin;
+    nm->hole_end = status.hole_end;
     nm->down_reason = NULL;
+    if (nm->unread > 0)
+        walk_everyone(nm);
 }
 
 static void on_down(void *ctx, const char *why)
@@ -504,8 +515,7 @@ bool manager_is_ready(const struct notification_manager *nm, const char **why)
         return false;
     journal_get_status(nm->journal, &status);
     if (status.trouble != 0)
-        *why = status.trouble == -ENOSPC ? "the journal's disk is full"
-                                         : "the journal's disk cannot be written";
+        *why = status.trouble == -ENOSPC ? "the journal is full" : "the journal cannot be written";
     return *why == NULL;
 }
 

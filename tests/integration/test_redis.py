@@ -1,31 +1,10 @@
-"""The journal in Redis: several daemons that are one service, and what they do when Redis errs."""
+"""The journal in Redis: several daemons that are one service."""
 import json
 import signal
+import socket
 
-from harness import Daemon, OneDaemonATest, main, run, wait_for
-from redis_server import Redis
-
-
-class Case(OneDaemonATest):
-    redis_options = ()
-    is_kept = False
-
-    def setUp(self):
-        super().setUp()
-        self.redis = Redis(*self.redis_options, is_kept=self.is_kept)
-        self.addCleanup(self.redis.kill)
-
-    def node(self, *options, **more):
-        return self.start("journal.type=redis", f"journal.redis_url={self.redis.url}",
-                          "journal.redis_timeout=500ms", *options, **more)
-
-    def wait_ready(self, *nodes):
-        for node in nodes:
-            wait_for(lambda: node.get("/readyz").status == 200, "readiness")
-
-    def wait_down(self, *nodes):
-        for node in nodes:
-            wait_for(lambda: node.get("/readyz").status == 503, "it is seen that Redis is away")
+from harness import DEADLINE, TIMES, Daemon, main, run, wait_for
+from redis_server import Case
 
 
 class TwoNodes(Case):
@@ -192,145 +171,51 @@ class Bounds(Case):
         self.assertEqual(self.redis.call("EXISTS", "{sse-notify}:of:uu"), 0)
 
 
-class Failures(Case):
-    def test_killed_and_empty_afterwards(self):
-        a, b = self.node(), self.node()
-        streams = [self.open("u", node) for node in (a, b)]
-        a.notify(user="u", data="before")
-        for stream in streams:
-            self.assertEqual(stream.next().data, "before")
-        self.redis.kill()
-        self.wait_down(a, b)
-        refused = a.post(b'{"user":"u","data":"lost"}')
-        self.assert_problem(refused, 503)
-        self.assertIsNotNone(refused["Retry-After"])
-        self.redis.start()
-        self.wait_ready(a, b)
-        sent = b.notify(user="u", data="after")["id"]
-        for stream in streams:  # the same connection all along
-            gap = self.assert_gap(stream.next(), "expired")
-            self.assertEqual(gap["resumed_at"].partition("-")[0], sent.partition("-")[0])
-            self.assertNotEqual(gap["after"].partition("-")[0], sent.partition("-")[0])
-            event = stream.next()
-            self.assertEqual((event.data, event.id), ("after", sent))
-            stream.close()
-        resumed = self.open("u", a, last_event_id=streams[0].last_id)
-        resumed.expect_quiet(a, "u")
-        old = self.open("u", a, last_event_id=gap["after"])
-        self.assert_gap(old.next(), "unknown-id")
-        self.assertEqual(old.next().data, "after")
+class Storm(Case):
+    streams = 2000
 
-    def test_hanging_and_back(self):
-        a, b = self.node(), self.node()
-        streams = [self.open("u", node) for node in (a, b)]
-        a.notify(user="u", data="1", idempotency_key="k1")
-        self.redis.pause()
-        self.addCleanup(self.redis.go_on)
-        refused = a.post(json.dumps({"user": "u", "data": "2", "idempotency_key": "k2"}).encode())
-        self.assert_problem(refused, 503)
-        self.wait_down(a, b)
-        self.redis.go_on()
-        self.wait_ready(a, b)
-        b.notify(user="u", data="2", idempotency_key="k2")  # whatever became of the first try
-        a.notify(user="u", data="3")
-        for stream in streams:
-            self.assertEqual(stream.take(3), ["1", "2", "3"])
-            stream.expect_quiet(a, "u")
+    def reopen(self, node, ids):
+        """All at once, each from its own id; returns the sockets, whose answers were not read."""
+        sockets = []
+        for i, last in enumerate(ids):
+            s = socket.create_connection(("127.0.0.1", node.port), DEADLINE)
+            self.addCleanup(s.close)
+            s.sendall(f"GET /notifications/u{i} HTTP/1.0\r\nHost: localhost\r\n"
+                      f"Last-Event-ID: {last}\r\n\r\n".encode())
+            sockets.append(s)
+        return sockets
 
-    def test_out_of_memory(self):
-        node = self.node()
-        stream = self.open("u", node)
-        node.notify(user="u", data="1")
-        self.redis.call("CONFIG", "SET", "maxmemory", 1)
-        refused = node.post(b'{"user":"u","data":"no"}')
-        self.assert_problem(refused, 507)
-        self.redis.call("CONFIG", "SET", "maxmemory", 0)
-        node.notify(user="u", data="2")
-        self.assertEqual(stream.take(2), ["1", "2"])
+    def read_until(self, s, end):
+        got = b""
+        while end not in got:
+            piece = s.recv(65536)
+            self.assertNotEqual(piece, b"", got)
+            got += piece
+        return got
 
-    def test_not_there_at_the_start(self):
-        self.redis.kill()
-        node = Daemon("journal.type=redis", f"journal.redis_url={self.redis.url}",
-                      "journal.redis_timeout=500ms", wait_ready=False)
-        self.addCleanup(lambda: node.process and node.stop())
-        node.start()
-        self.assert_problem(node.get("/readyz"), 503, "Redis")
-        self.assert_problem(node.request("GET", "/notifications/u"), 503)
-        self.redis.start()
-        self.wait_ready(node)
-        stream = self.open("u", node)
-        node.notify(user="u", data="1")
-        self.assertEqual(stream.next().data, "1")
-
-    def test_the_script_is_forgotten(self):
-        node = self.node()
-        stream = self.open("u", node)
-        self.redis.call("SCRIPT", "FLUSH")
-        node.post(b'{"user":"u","data":"1","idempotency_key":"k"}')  # refused, or not
-        self.wait_ready(node)
-        node.notify(user="u", data="1", idempotency_key="k")
-        self.assertEqual(stream.next().data, "1")
-
-
-class Restarted(Case):
-    is_kept = True
-
-    def test_with_its_data(self):
-        a, b = self.node(), self.node()
-        streams = [self.open("u", node) for node in (a, b)]
-        first = a.notify(user="u", data="1")["id"]
-        for stream in streams:
-            self.assertEqual(stream.next().data, "1")
-        self.redis.kill()
-        self.wait_down(a, b)
-        self.redis.start()
-        self.wait_ready(a, b)
-        second = b.notify(user="u", data="2")["id"]
-        self.assertEqual(first.partition("-")[0], second.partition("-")[0])
-        self.assertGreater(int(second.partition("-")[2]), int(first.partition("-")[2]))
-        for stream in streams:
-            self.assertEqual(stream.take(1), ["2"])
-            stream.expect_quiet(a, "u")
-
-    def test_what_came_in_while_a_node_was_cut_off(self):
-        """A node whose connections are ended again and again misses nothing."""
-        a, b = self.node(), self.node()
-        stream = self.open("u", b)
-        for i in range(30):
-            if i % 10 == 5:
-                self.redis.call("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
-                self.wait_ready(a, b)
-            body = json.dumps({"user": "u", "data": i, "idempotency_key": f"k{i}"}).encode()
-            wait_for(lambda: a.post(body).status == 200, "it is taken")
-        self.assertEqual(stream.take(30), [str(i) for i in range(30)])
-        stream.expect_quiet(b, "u")
-
-    def test_with_the_last_of_it_lost(self):
-        """What a replica has not got when it takes over: numbers are not given out again, and
-        everybody is told."""
-        a, b = self.node(), self.node()
-        streams = [self.open("u", node) for node in (a, b)]
-        kept = a.notify(user="u", data="kept")["id"]
-        keys = ["{sse-notify}:" + name for name in ("log", "meta", "of:uu")]
-        copies = [self.redis.call("DUMP", key) for key in keys]
-        lost = a.notify(user="u", data="lost")["id"]
-        for stream in streams:
-            self.assertEqual(stream.take(2), ["kept", "lost"])
-        for node in (a, b):
-            node.process.send_signal(signal.SIGSTOP)
-        for key, value in zip(keys, copies):
-            self.redis.call("RESTORE", key, 0, value, "REPLACE")
-        self.redis.kill()
-        self.redis.start()
-        for node in (a, b):
-            node.process.send_signal(signal.SIGCONT)
-        self.wait_ready(a, b)
-        sent = b.notify(user="u", data="after")["id"]
-        self.assertGreater(int(sent.partition("-")[2]), int(lost.partition("-")[2]))
-        self.assertNotEqual(sent.partition("-")[0], kept.partition("-")[0])
-        for stream in streams:
-            self.assert_gap(stream.next(), "expired")
-            self.assertEqual(stream.take(1), ["after"])
+    def test_very_many_at_a_fresh_node_cost_redis_bounded_reads(self):
+        a = self.node("journal.keep_per_user=3", "publish.idempotency_window=0")
+        start = self.open("u", a).start_id
+        ids = [start] * self.streams
+        batch = [{"user": f"u{i}", "data": n} for n in range(2) for i in range(self.streams)]
+        for at in range(0, len(batch), 500):
+            answer = a.post(json.dumps(batch[at:at + 500]).encode())
+            for result, item in zip(answer.json()["results"], batch[at:at + 500]):
+                if item["data"] == 0 and int(item["user"][1:]) % 2:
+                    ids[int(item["user"][1:])] = result["id"]
+        b = self.node("journal.keep_per_user=3", "publish.idempotency_window=0")
+        before = self.redis.commands()
+        sockets = self.reopen(b, ids)
+        a.notify(broadcast=True, data="end")
+        for i, s in enumerate(sockets):
+            got = self.read_until(s, b"data: end\n")
+            self.assertNotIn(b"event: gap", got)
+            self.assertEqual(got.count(b"data: "), 2 if i % 2 else 3)
+        after = self.redis.commands()
+        reads = {name: after[name] - before.get(name, 0) for name in after
+                 if name in ("xrange", "xrevrange", "evalsha", "xread")}
+        print(f"{self.streams} streams cost Redis {reads}")
+        self.assertLess(sum(reads.values()), 100 * TIMES)
 
 
 class Settings(Case):
@@ -366,6 +251,27 @@ class Settings(Case):
                 self.assertIn("journal.redis_url", done.stderr)
                 self.assertIn(part, done.stderr)
                 self.assertNotIn("secret", done.stderr)
+
+    def test_sentinels_that_are_none(self):
+        for wrong, part in (("rediss://u:secret@h", "stunnel"), ("h:0", "must look like"),
+                            ("redis://u:secret@h/1", "must look like"),
+                            (" ".join(f"h{i}" for i in range(9)), "up to 8")):
+            with self.subTest(wrong):
+                done = run("serve", "-o", "journal.type=redis", "-o",
+                           f"journal.redis_sentinels={wrong}", "-o",
+                           "listener.default.address=127.0.0.1:0")
+                self.assertNotEqual(done.returncode, 0)
+                self.assertIn("journal.redis_sentinels", done.stderr)
+                self.assertIn(part, done.stderr)
+                self.assertNotIn("secret", done.stderr)
+
+    def test_a_password_is_shown_to_nobody(self):
+        node = self.start("journal.redis_url=redis://me:secret@127.0.0.1/3",
+                          "journal.redis_sentinels=redis://:hidden@10.0.0.1")
+        shown = node.get("/config").body.decode()
+        self.assertIn("redis://...@127.0.0.1/3", shown)
+        self.assertNotIn("secret", shown)
+        self.assertNotIn("hidden", shown)
 
 
 if __name__ == "__main__":

@@ -57,8 +57,9 @@ class Subscriber:
 class Rules:
     """What a run may look like."""
 
-    def __init__(self, is_always=True, keep_per_user=FOREVER, restarts=(), erasures=()):
+    def __init__(self, is_always=True, keep_per_user=FOREVER, restarts=(), erasures=(), lag=0):
         self.is_always = is_always     # sync = always
+        self.lag = lag                 # seconds by which one of several daemons may be behind
         self.keep_per_user = keep_per_user
         self.restarts = restarts       # (time of the kill, first number after it): sync = interval
         self.erasures = collections.defaultdict(list)
@@ -253,16 +254,18 @@ class Checker:
         began = session.asked
         if item.ttl is not None and began > item.known + item.ttl + TTL_SLACK:
             self.faults.add(f"{s.name}: #{e.seq} ({e.n}) came after its ttl of {item.ttl}")
-        if item.retract_acked is not None and began > item.retract_acked:
+        lag = self.rules.lag
+        if item.retract_acked is not None and began > item.retract_acked + lag:
             self.faults.add(f"{s.name}: #{e.seq} ({e.n}) came after it was retracted")
         for erasure in self.rules.erasures[item.channel]:
-            if erasure.was_done and item.known < erasure.sent and began > erasure.over:
+            if erasure.was_done and item.known < erasure.sent and \
+                    began > erasure.over + lag:
                 self.faults.add(f"{s.name}: #{e.seq} ({e.n}) came after it was erased")
         if not self.rules.is_always:
             return
         for newer in self.by_key.get((item.channel, item.collapse), ()):
             if newer.acked is not None and newer.seq is not None and newer.seq > e.seq and \
-                    began > newer.acked:
+                    began > newer.acked + lag:
                 self.faults.add(f"{s.name}: #{e.seq} ({e.n}) came after #{newer.seq} "
                                 "had replaced it")
                 return

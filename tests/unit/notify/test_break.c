@@ -2,6 +2,7 @@
  * that they have not got. The journal is the test itself. */
 #include "notify/notification_manager.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include "journal/journal_priv.h"
@@ -20,6 +21,9 @@ static struct {
     char epoch[EPOCH_SIZE];
     uint64_t head;
     uint64_t lost; /* what a page tells */
+    int page_status;
+    uint64_t hole_begin;
+    uint64_t hole_end;
 } w;
 
 /* ---- the journal ---- */
@@ -33,7 +37,8 @@ static void start(struct journal *j)
 static void read_page(struct journal *j, struct journal_read *read)
 {
     struct journal_page page = {.covered = w.head > read->after ? w.head : read->after,
-                                .lost = w.lost};
+                                .lost = w.lost,
+                                .status = w.page_status};
 
     (void)j;
     read->on_page(read, &page);
@@ -49,7 +54,8 @@ static void get_status(const struct journal *j, struct journal_status *out)
 {
     (void)j;
     *out = (struct journal_status){.type = "test", .epoch = w.epoch, .head = w.head,
-                                   .is_up = true, .is_shared = true};
+                                   .is_up = true, .is_shared = true,
+                                   .hole_begin = w.hole_begin, .hole_end = w.hole_end};
 }
 
 static const struct journal_ops ops = {
@@ -252,6 +258,42 @@ static void what_another_daemon_is_ahead_with_is_no_gap(void **state)
     end();
 }
 
+static void an_id_that_the_journal_has_lost_is_unknown(void **state)
+{
+    (void)state;
+    begin();
+    w.hole_begin = 10;
+    w.hole_end = w.head = 1000;
+    w.journal.events->on_up(w.journal.ctx);
+    open_stream(0, alice, "epoch00a-10", FAKE_SINK_ENDLESS);
+    open_stream(1, alice, "epoch00a-11", FAKE_SINK_ENDLESS);
+    open_stream(2, alice, "epoch00a-1000", FAKE_SINK_ENDLESS);
+    turns();
+    assert_int_equal(count_of(0, "event: gap"), 0);
+    assert_true(has(1, "\"unknown-id\""));
+    assert_int_equal(count_of(2, "event: gap"), 0);
+    end();
+}
+
+static void who_could_not_read_goes_on_when_the_journal_is_up(void **state)
+{
+    (void)state;
+    begin();
+    w.lost = 9;
+    w.page_status = -EAGAIN;
+    w.journal.events->on_down(w.journal.ctx, "it is away");
+    for (size_t i = 0; i < CROWD; i++)
+        open_stream(i, alice, "epoch00a-5", FAKE_SINK_ENDLESS);
+    turns();
+    assert_int_equal(count_of(0, "event: gap"), 0);
+    assert_int_equal(w.stats.streams_behind, CROWD);
+    w.page_status = 0;
+    w.journal.events->on_up(w.journal.ctx);
+    turns();
+    assert_int_equal(w.stats.streams_behind, 0);
+    end();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -260,6 +302,8 @@ int main(void)
         cmocka_unit_test(one_that_takes_nothing_outlives_any_number_of_breaks),
         cmocka_unit_test(a_loss_of_one_channel_is_told_to_its_streams),
         cmocka_unit_test(what_another_daemon_is_ahead_with_is_no_gap),
+        cmocka_unit_test(an_id_that_the_journal_has_lost_is_unknown),
+        cmocka_unit_test(who_could_not_read_goes_on_when_the_journal_is_up),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
