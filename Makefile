@@ -13,7 +13,7 @@ HARDEN   ?= -fstack-protector-strong -D_FORTIFY_SOURCE=2 -fPIE
 CPPFLAGS += -iquote include -D_GNU_SOURCE -DSSE_NOTIFY_VERSION='"$(VERSION)"'
 CFLAGS   += -std=c11 $(OPT) $(WARN) $(HARDEN) $(SANITIZE) -fno-common
 LDFLAGS  += $(SANITIZE) -pie -Wl,-z,relro -Wl,-z,now
-LDLIBS   += -lev -lcjson -lcurl -lcrypto -llmdb -lhiredis -lpthread -lm
+LDLIBS   += -lev -lcjson -lcurl -lcrypto -llmdb -lpthread -lm
 
 include third_party/llhttp.mk
 
@@ -24,7 +24,16 @@ CPPFLAGS += -DHAVE_LIBURING
 LDLIBS   += -luring
 endif
 
-SRC      := $(sort $(wildcard src/*/*.c))
+# REDIS=0 builds without the journal in Redis, 1 demands hiredis; otherwise as that is there.
+REDIS    ?= $(shell pkg-config --exists hiredis 2>/dev/null && echo 1 || echo 0)
+ifneq ($(REDIS),0)
+CPPFLAGS += -DHAVE_REDIS
+LDLIBS   += -lhiredis
+else
+WITHOUT  += $(wildcard src/journal/redis*.c)
+endif
+
+SRC      := $(filter-out $(WITHOUT),$(sort $(wildcard src/*/*.c)))
 ASSETS   := $(BUILD)/src/api/console_assets.o
 OBJ      := $(SRC:%.c=$(BUILD)/%.o) $(ASSETS)
 MAIN     := $(BUILD)/src/daemon/main.o

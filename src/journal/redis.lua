@@ -93,8 +93,7 @@ local function evict(seq)
     call('HSET', META, 'transient', seq)
     return size
   end
-  call('ZADD', LOST, 'GT', seq, f.c)
-  if call('ZCARD', LOST) > MAX_LOST then
+  if call('ZADD', LOST, 'GT', seq, f.c) == 1 and call('ZCARD', LOST) > MAX_LOST then
     call('HSET', META, 'lost_all', call('ZPOPMIN', LOST)[2])
   end
   return size

@@ -70,7 +70,7 @@ static void on_lost(struct redis_link *link)
     struct redis_sentinels *s = &r->sentinels;
     char why[sizeof r->down_reason];
 
-    snprintf(why, sizeof why, "Sentinel %.100s:%u: %s", link->url->host, link->url->port,
+    snprintf(why, sizeof why, "Sentinel %.60s:%u: %.180s", link->url->host, link->url->port,
              link->trouble);
     s->at = (s->at + 1) % s->count;
     link->url = &s->urls[s->at];

@@ -6,14 +6,6 @@
 
 enum { DEFAULT_PORT = 6379, SENTINEL_PORT = 26379, MAX_DB = 1000000, MAX_SOCKET_PATH = 100 };
 
-static int hex_value(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    c = (char)(c | 0x20);
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 /* The text behind its percent-encoding, for the caller to free; NULL without memory, or where the
  * encoding is wrong, or hides a NUL. */
 static char *decode(struct slice s)

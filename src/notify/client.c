@@ -265,7 +265,9 @@ void client_tell_break(struct client *c)
         return;
     c->break_parity = nm->break_parity;
     client_stop_reading(c); /* a page that is under way may be of what is no more */
-    tell_of_journal(c, nm->last_epoch, c->cursor > nm->break_seq ? c->cursor : nm->break_seq);
+    if (nm->break_seq > 0 && c->since > nm->break_seq)
+        c->since = nm->break_seq;
+    tell_of_journal(c, nm->last_epoch, nm->break_seq > 0 ? nm->break_seq : c->cursor);
 }
 
 void client_tell_lost(struct client *c)

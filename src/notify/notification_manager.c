@@ -98,7 +98,7 @@ static void on_break(void *ctx, uint64_t seq)
         strcpy(nm->epoch, status.epoch);
         history_clear(nm->window);
         history_begin_at(nm->window, seq);
-        nm->break_seq = seq;
+        nm->break_seq = nm->head = seq; /* which may be less than the last one's */
     }
     if (nm->head < seq)
         nm->head = seq;

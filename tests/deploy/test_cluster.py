@@ -114,7 +114,7 @@ class Compose(Case):
         for name in ("one", "two"):
             options = [o.replace("redis:6379", "127.0.0.1:6379")
                        for o in self.file["services"][name]["command"]]
-            done = subprocess.run([BIN, "check", *options], capture_output=True, text=True,
+            done = subprocess.run([BIN, "check-config", *options], capture_output=True, text=True,
                                   check=False)
             self.assertEqual(done.returncode, 0, done.stderr)
 

@@ -3,7 +3,7 @@ import json
 import signal
 import socket
 
-from harness import DEADLINE, TIMES, Daemon, main, run, wait_for
+from harness import DEADLINE, ROOT, TIMES, Daemon, main, run, wait_for
 from redis_server import Case
 
 
@@ -220,7 +220,10 @@ class Storm(Case):
 
 class Settings(Case):
     def test_a_password_a_user_and_a_database(self):
-        self.redis.call("ACL", "SETUSER", "notify", "on", ">pass:w@rd", "~*", "+@all")
+        text = (ROOT / "docs" / "clustering.md").read_text(encoding="utf-8")
+        rule = next(line.split() for line in text.splitlines() if "ACL SETUSER" in line)
+        self.redis.call(*(">pass:w@rd" if word == ">PASSWORD" else
+                          word.replace("sse-notify", "mine") for word in rule))
         port = self.redis.listen()
         node = self.start("journal.type=redis", "journal.redis_prefix=mine",
                           f"journal.redis_url=redis://notify:pass%3Aw%40rd@127.0.0.1:{port}/3")
