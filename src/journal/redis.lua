@@ -293,12 +293,16 @@ function operations.page(after, till, most, most_bytes, ...)
       end
       if #found == most + 1 then -- nothing behind it may come before what is cut off
         to = found[#found][1]
+        covered = tonumber(number_in(to))
       end
     end
   end
   table.sort(numbers, function(a, b) return a[1] < b[1] end)
   local last = tonumber(after)
   for _, n in ipairs(numbers) do
+    if n[1] > covered then
+      break
+    end
     if #out == most or (#out > 0 and bytes >= most_bytes) then
       return {text(last), lost, out}
     end

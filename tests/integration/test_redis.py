@@ -3,7 +3,7 @@ import json
 import signal
 import socket
 
-from harness import DEADLINE, ROOT, TIMES, Daemon, main, run, wait_for
+from harness import DEADLINE, ROOT, TIMES, main, run, wait_for
 from redis_server import Case
 
 
@@ -171,6 +171,21 @@ class Bounds(Case):
         self.assertEqual(self.redis.call("EXISTS", "{sse-notify}:of:uu"), 0)
 
 
+class Pages(Case):
+    def test_of_a_page_nothing_is_passed_over_where_one_channel_has_more_than_it_holds(self):
+        node = self.node("journal.window=4KiB", "streams.queue=8")
+        start = self.open("u", node)
+        start.close()
+        gone = [node.notify(broadcast=True, data=f"gone {i}")["id"] for i in range(9)]
+        for i in range(9):
+            node.notify(broadcast=True, data=f"{i} " + "x" * 1000)
+        node.notify(user="u", data="last")
+        for number in gone:  # as if their time were over, and nobody had taken them away yet
+            self.redis.call("XDEL", "{sse-notify}:log", number.partition("-")[2] + "-0")
+        stream = self.open("u", node, last_event_id=start.start_id)
+        self.assertEqual([d.split()[0] for d in stream.take(10)], [*map(str, range(9)), "last"])
+
+
 class Storm(Case):
     streams = 2000
 
@@ -203,8 +218,8 @@ class Storm(Case):
             for result, item in zip(answer.json()["results"], batch[at:at + 500]):
                 if item["data"] == 0 and int(item["user"][1:]) % 2:
                     ids[int(item["user"][1:])] = result["id"]
-        b = self.node("journal.keep_per_user=3", "publish.idempotency_window=0")
         before = self.redis.commands()
+        b = self.node("journal.keep_per_user=3", "publish.idempotency_window=0")
         sockets = self.reopen(b, ids)
         a.notify(broadcast=True, data="end")
         for i, s in enumerate(sockets):
@@ -233,11 +248,9 @@ class Settings(Case):
         self.assertEqual(self.redis.call("KEYS", "*"), [])
         self.assertIn("db3", self.redis.call("INFO", "keyspace").decode())
         self.assertNotIn("w@rd", node.log_text())
-        other = Daemon("journal.type=redis", "journal.redis_timeout=500ms",
-                       f"journal.redis_url=redis://notify:wr%40ng@127.0.0.1:{port}",
-                       wait_ready=False, start=False)
-        self.addCleanup(lambda: other.process and other.stop())
-        other.start()
+        other = self.start("journal.type=redis", "journal.redis_timeout=500ms",
+                           f"journal.redis_url=redis://notify:wr%40ng@127.0.0.1:{port}",
+                           wait_ready=False)
         wait_for(lambda: b"WRONGPASS" in other.get("/readyz").body, "the server's no is told")
         self.assertNotIn("wr@ng", other.log_text())
 

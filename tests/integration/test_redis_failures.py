@@ -4,7 +4,7 @@ import json
 import signal
 import time
 
-from harness import TIMES, Daemon, OneDaemonATest, main, wait_for
+from harness import TIMES, OneDaemonATest, main, wait_for
 from redis_server import Case, Link, Redis, Sentinel, free_port
 
 
@@ -104,10 +104,7 @@ class Failures(Case):
 
     def test_not_there_at_the_start(self):
         self.redis.kill()
-        node = Daemon("journal.type=redis", f"journal.redis_url={self.redis.url}",
-                      "journal.redis_timeout=500ms", wait_ready=False)
-        self.addCleanup(lambda: node.process and node.stop())
-        node.start()
+        node = self.node(wait_ready=False)
         self.assert_problem(node.get("/readyz"), 503, "Redis")
         self.assert_problem(node.request("GET", "/notifications/u"), 503)
         self.redis.start()
@@ -250,6 +247,7 @@ class Failover(OneDaemonATest):
         kept = a.notify(user="u", data="kept")["id"]
         wait_for(lambda: self.replica.call("XLEN", "{sse-notify}:log") == 1, "it is replicated")
         self.replica.pause()
+        self.master.call("CLIENT", "KILL", "TYPE", "replica")
         lost = a.notify(user="u", data="lost")["id"]
         for stream in streams:
             self.assertEqual(stream.take(2), ["kept", "lost"])

@@ -10,7 +10,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "integratio
 from redis_server import Link, Redis, free_port  # noqa: E402
 
 NODES = 3
-TIMEOUT = 0.3   # redis_timeout
+TIMEOUT = "300ms"
 LONGEST = 1.5   # that anything is away
 
 
@@ -42,7 +42,7 @@ class Cluster:
 
     def node_command(self, node):
         options = [f"listener.default.address=127.0.0.1:{node.port}", "journal.type=redis",
-                   f"journal.redis_url={node.link.url}", f"journal.redis_timeout={TIMEOUT}s",
+                   f"journal.redis_url={node.link.url}", f"journal.redis_timeout={TIMEOUT}",
                    "journal.keep_per_user=1000000", "journal.window=64KiB",
                    "journal.keep_bytes=256MiB", "streams.queue=16", "streams.heartbeat=1s",
                    "server.drain_time=300ms", "log.level=warning", "log.format=text"]

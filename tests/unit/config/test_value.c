@@ -303,7 +303,7 @@ static void a_wrong_word_is_told_which_there_are_and_the_nearest(void **state)
     assert_word_refused(OPTION_OF(streams_overflow), "drop_oldest",
                         "must be catchup, drop-oldest or disconnect; did you mean drop-oldest?");
     assert_word_refused(OPTION_OF(journal_type), "disc",
-                        "must be disk or memory; did you mean disk?");
+                        "must be disk, memory or redis; did you mean disk?");
 }
 
 /* ---- sets ---- */
