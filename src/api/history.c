@@ -186,7 +186,8 @@ static struct http_request *removing_end(struct removing *removing)
     if (status == -ENOSPC)
         http_problem(r, 507, "The journal is full; nothing was removed.");
     else if (status == -ETIMEDOUT)
-        api_refuse_for_now(r, 503, 1000, "The journal has not answered in time; repeat the removal.");
+        api_refuse_for_now(r, 503, 1000,
+                           "The journal has not answered in time; repeat the removal.");
     else
         api_refuse_for_now(r, 503, 1000, "The journal cannot be written now; nothing was removed.");
     return NULL;

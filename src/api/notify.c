@@ -52,8 +52,8 @@ static void judge_append(const struct journal_append *a, struct refusal *why)
         break;
     case -ETIMEDOUT:
         refuse(why, 503,
-               "The journal has not answered in time, and may have taken it all the same: repeat it "
-               "with its idempotency key, and it is sent once.");
+               "The journal has not answered in time, and may have taken it all the same: repeat "
+               "it with its idempotency key, and it is sent once.");
         break;
     case -ENOSPC:
         refuse(why, 507, "The journal is full; nothing was sent.");

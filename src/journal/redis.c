@@ -175,8 +175,8 @@ static void take_holes(struct redis *r, struct slice holes)
         (void)slice_to_u64(begin, &r->hole_begin);
 }
 
-/* Of a record that this node has not known before, or no more: the newest is read into the window at
- * the start; later all streams are told, and hear it from its beginning. */
+/* Of a record that this node has not known before, or no more: the newest is read into the window
+ * at the start; later all streams are told, and hear it from its beginning. */
 static void begin_anew(struct redis *r, const redisReply *adopted)
 {
     struct slice epoch = redis_text(adopted->element[0]);
@@ -392,7 +392,7 @@ static void sweep(struct redis *r)
     r->is_sweeping = redis_call(r, on_swept, r, "sweep", 2, arguments) == 0;
 }
 
-/* Whether anything that was asked for is overdue. While there is no connection the links see to it. */
+/* Whether anything that was asked for is overdue. Without a connection the links see to it. */
 static bool is_silent(const struct redis *r)
 {
     uint64_t patience_ms = r->options.redis_timeout_ms;

@@ -1,5 +1,5 @@
-/* redis_page.c - pages of what is kept, for streams that the window cannot serve. A few are under way
- * at a time, so that very many that want one do not hold up what is published. */
+/* redis_page.c - pages of what is kept, for streams that the window cannot serve. A few are under
+ * way at a time, so that very many that want one do not hold up what is published. */
 #include <assert.h>
 #include <errno.h>
 #include <stdlib.h>

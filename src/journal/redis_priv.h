@@ -1,8 +1,9 @@
 /* redis_priv.h - the parts of the journal in Redis, shared by its files.
  *
  * redis_url.c reads URLs, redis_link.c keeps one connection, redis_sentinel.c finds the master,
- * redis_append.c writes, redis_window.c reads what a node begins with and redis_tail.c hears what all
- * nodes write, both by redis_entry.c, redis_page.c reads pages, and redis.c holds them together.
+ * redis_append.c writes, redis_window.c reads what a node begins with and redis_tail.c hears what
+ * all nodes write, both by redis_entry.c, redis_page.c reads pages, and redis.c holds them
+ * together.
  * What is done in Redis is all in redis.lua. */
 #ifndef JOURNAL_REDIS_PRIV_H
 #define JOURNAL_REDIS_PRIV_H
@@ -89,7 +90,7 @@ struct redis_sentinels {
 
 struct redis;
 
-/* Reads the options. Returns 0, or -1 with `why`. Pair: redis_sentinels_fini, also after a failure. */
+/* Reads the options. Returns 0, or -1 with `why`. Pair: redis_sentinels_fini, also then. */
 int redis_sentinels_init(struct redis *r, struct error *why);
 void redis_sentinels_fini(struct redis *r);
 
@@ -163,8 +164,8 @@ int redis_call(struct redis *r, redisCallbackFn *fn, void *ctx, const char *oper
 /* Whether the reply is no error. One ends the connections. */
 bool redis_reply_is_good(struct redis *r, const redisReply *reply);
 
-/* The same for the reply to a change, which the server may refuse and live on: 0, or what it comes to
- * (-ENOSPC, -EIO; -EAGAIN: the connections have ended). */
+/* The same for the reply to a change, which the server may refuse and live on: 0, or what it comes
+ * to (-ENOSPC, -EIO; -EAGAIN: the connections have ended). */
 int redis_judge(struct redis *r, const redisReply *reply);
 
 /* The number in a reply or in a part of one; 0 where there is none. */

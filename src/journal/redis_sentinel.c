@@ -1,7 +1,7 @@
 /* redis_sentinel.c - where the master is, as the Sentinels say.
  *
- * They are asked before each attempt to connect, one after the other until one knows. What they say
- * may be out of date for a moment: redis_link.c leaves a server that is a replica, and asks again. */
+ * They are asked before each attempt to connect, one after the other until one knows. What they
+ * say may be out of date for a moment: redis_link.c leaves a server that is a replica. */
 #include <stdlib.h>
 #include <string.h>
 #include "redis_priv.h"
@@ -85,7 +85,8 @@ static void find(struct redis_link *commands)
 int redis_sentinels_init(struct redis *r, struct error *why)
 {
     struct redis_sentinels *s = &r->sentinels;
-    struct slice rest = slice_of(r->options.redis_sentinels == NULL ? "" : r->options.redis_sentinels);
+    const char *list = r->options.redis_sentinels;
+    struct slice rest = slice_of(list == NULL ? "" : list);
 
     redis_link_init(&s->link, &s->urls[0], r->ev, r->options.redis_timeout_ms);
     s->link.on_ready = on_ready;

@@ -1,6 +1,6 @@
 /* redis_window.c - what a node needs to know before it hears the log: at its start the newest
- * entries, read from the end backwards, as many as the window takes; then, and whenever it was away,
- * what bounds took meanwhile. */
+ * entries, read from the end backwards, as many as the window takes; then, and whenever it was
+ * away, what bounds took meanwhile. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -136,8 +136,8 @@ static void set_floor(struct redis *r, uint64_t floor)
     ask_losses(r, floor);
 }
 
-/* All that is kept was read: what is missing below is lost, and told by channel as far back as it is
- * remembered and not too much. */
+/* All that is kept was read: what is missing below is lost, and told by channel as far back as it
+ * is remembered and not too much. */
 static void on_reach(redisAsyncContext *ac, void *data, void *ctx)
 {
     const redisReply *reply = data;

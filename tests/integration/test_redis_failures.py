@@ -1,5 +1,5 @@
-"""Daemons that share a record in Redis, when that hangs, dies, forgets, is full, cannot be reached, or
-is another server all of a sudden."""
+"""Daemons that share a record in Redis, when that hangs, dies, forgets, is full, cannot be reached,
+or is another server all of a sudden."""
 import json
 import signal
 import time

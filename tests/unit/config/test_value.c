@@ -739,7 +739,8 @@ static void a_login_in_a_url_is_not_printed(void **state)
     assert_printed(OPTION_OF(journal_redis_url), "redis://h:1/2", "redis://h:1/2");
     assert_printed(OPTION_OF(journal_redis_url), "redis://u:s@c@h/1", "redis://...@h/1");
     assert_printed(OPTION_OF(journal_redis_url), "u:secret@h", "...@h");
-    assert_printed(OPTION_OF(journal_redis_sentinels), "redis://:a@h b redis://:c@i", "redis://...@i");
+    assert_printed(OPTION_OF(journal_redis_sentinels), "redis://:a@h redis://:c@i",
+                   "redis://...@i");
 }
 
 static void values_are_printed_as_they_could_be_written(void **state)
