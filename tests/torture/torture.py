@@ -329,6 +329,7 @@ class Listener(Peer):
         self.restless_at = 0.0
         self.next_read = 0.0
         self.is_paused = False
+        self.highest = 0                # number of a notification that came
 
     def set_up(self):
         if self.kind == "slow":
@@ -450,6 +451,7 @@ class Listener(Peer):
             seq = self.seq(fields["id"])
             self.life.log.append(Event(now(), seq, n))
             self.run.counts["delivered"] += 1
+            self.highest = max(self.highest, seq)
             if seq > self.run.highest:
                 self.run.highest = seq
         elif kind == "gap":
@@ -462,8 +464,11 @@ class Listener(Peer):
         elif kind != "bye":
             raise Failure(f"{self.life.name}: an event {kind}")
 
-    def has_reached(self, seq):
-        return any(isinstance(e, Event) and e.seq >= seq for e in self.life.log[-3:])
+    def where(self):
+        """For a sentence on what did not come."""
+        state = "connecting" if self.sock is None or not self.is_open else "open"
+        return (f"{self.life.name} ({state}, resumed from {self.resumed_from}, at {self.last_id}): "
+                f"{self.life.log[-4:]}")
 
 
 # ---- a run ----
@@ -775,15 +780,20 @@ class Run:
         for l in last:
             l.kind = "fast"
         self.n += 1
-        fence = Request(b"POST /notify HTTP/1.1\r\n",
-                        json.dumps({"broadcast": True, "idempotency_key": "fence",
-                                    "data": {"n": self.n}}, separators=(",", ":")).encode(),
-                        [[self.make_item(EVERYONE, None, None)]], False, True)
-        self.publishers[0].todo.append(fence)
-        item = fence.units[0][0]
+        request = Request(b"POST /notify HTTP/1.1\r\n",
+                          json.dumps({"broadcast": True, "idempotency_key": "fence",
+                                      "data": {"n": self.n}}, separators=(",", ":")).encode(),
+                          [[self.make_item(EVERYONE, None, None)]], False, True)
+        self.publishers[0].todo.append(request)
+        item = request.units[0][0]
         self.spin_until(lambda: item.acked is not None, "the last notification")
-        self.spin_until(lambda: all(l.has_reached(item.answers[0][0]) for l in last),
-                        "everybody's last notification")
+        fence = item.answers[0][0]
+        try:
+            self.spin_until(lambda: all(l.highest >= fence for l in last),
+                            "everybody's last notification")
+        except Failure as failure:
+            missing = "\n".join(l.where() for l in last if l.highest < fence)
+            raise Failure(f"#{fence} did not come to\n{missing}\n{failure}") from None
         for l in last:
             l.life.is_caught_up = True
         self.end()
