@@ -300,6 +300,7 @@ static struct journal *redis_open(const struct journal_options *options, struct 
     r->now_ms = options->now_ms;
     snprintf(r->prefix, sizeof r->prefix, "{%s}", options->redis_prefix);
     list_init(&r->pages);
+    list_init(&r->pages_under_way);
     redis_append_init(r);
     redis_link_init(&r->commands, &r->url, ev, options->redis_timeout_ms);
     redis_link_init(&r->tail, &r->url, ev, options->redis_timeout_ms);

@@ -11,9 +11,10 @@ enum { MOST_UNDER_WAY = 16 };
 
 /* A page that is wanted. One that is under way may come back when nobody wants it any more. */
 struct redis_read {
-    struct list link;            /* in redis.pages, until it is under way */
+    struct list link;            /* in redis.pages, or pages_under_way */
     struct redis *r;
     bool is_under_way;
+    bool is_stale;               /* something was removed since it was asked for */
     struct journal_read *read;   /* NULL: cancelled */
     size_t channel_count;
     struct channel_name channels[JOURNAL_MAX_CHANNELS];
@@ -109,17 +110,26 @@ static void give_page(struct redis_read *job, const redisReply *reply)
 
 static void send_some(struct redis *r);
 
+static void enqueue(struct redis *r, struct redis_read *job)
+{
+    job->is_under_way = job->is_stale = false;
+    list_add_last(&r->pages, &job->link);
+}
+
 static void on_page(redisAsyncContext *ac, void *data, void *ctx)
 {
     struct redis_read *job = ctx;
     struct redis *r = job->r;
     const redisReply *reply = data;
 
-    r->pages_under_way--;
+    list_remove(&job->link);
+    r->page_count--;
     /* Where the connection has ended hiredis calls back without a reply. */
     if (ac->data == NULL || reply == NULL || job->read == NULL || !redis_reply_is_good(r, reply) ||
         reply->type != REDIS_REPLY_ARRAY || reply->elements != 3)
         fail(job, -EAGAIN);
+    else if (job->is_stale)
+        enqueue(r, job);
     else
         give_page(job, reply);
     send_some(r);
@@ -141,7 +151,7 @@ static int send_page(struct redis *r, struct redis_read *job)
 
 static void send_some(struct redis *r)
 {
-    while (r->state == REDIS_UP && r->pages_under_way < MOST_UNDER_WAY &&
+    while (r->state == REDIS_UP && r->page_count < MOST_UNDER_WAY &&
            !list_is_empty(&r->pages)) {
         struct redis_read *job = LIST_HOLDER(r->pages.next, struct redis_read, link);
         int status = send_page(r, job);
@@ -149,7 +159,8 @@ static void send_some(struct redis *r)
         list_remove(&job->link);
         if (status == 0) {
             job->is_under_way = true;
-            r->pages_under_way++;
+            list_add_last(&r->pages_under_way, &job->link);
+            r->page_count++;
         } else {
             fail(job, status);
         }
@@ -194,7 +205,7 @@ void redis_do_read(struct journal *j, struct journal_read *read)
         return;
     }
     read->job = job;
-    list_add_last(&r->pages, &job->link);
+    enqueue(r, job);
     send_some(r);
 }
 
@@ -208,6 +219,24 @@ void redis_do_cancel(struct journal *j, struct journal_read *read)
         return; /* it is freed when it comes back */
     list_remove(&job->link);
     read_free(job);
+}
+
+static bool is_of(const struct redis_read *job, struct channel_name channel)
+{
+    for (size_t i = 0; i < job->channel_count; i++)
+        if (job->channels[i].kind == channel.kind &&
+            slice_equal(job->channels[i].name, channel.name))
+            return true;
+    return false;
+}
+
+void redis_pages_note_removal(struct redis *r, struct channel_name channel)
+{
+    for (struct list *at = r->pages_under_way.next; at != &r->pages_under_way; at = at->next) {
+        struct redis_read *job = LIST_HOLDER(at, struct redis_read, link);
+
+        job->is_stale = job->is_stale || is_of(job, channel);
+    }
 }
 
 void redis_pages_fail(struct redis *r)

@@ -148,8 +148,9 @@ struct redis {
     size_t op_bytes;
     ev_prepare flush;           /* sends at the end of the turn what came in it */
     struct redis_window *window; /* while REDIS_LOADING for the first time */
-    struct list pages;          /* struct redis_read that wait for their turn */
-    size_t pages_under_way;
+    struct list pages;          /* struct redis_read that wait for their turn, ... */
+    struct list pages_under_way; /* ... and the others, ... */
+    size_t page_count;          /* ... of which there are so many */
     size_t chunk;               /* entries of the log to ask for at a time, ... */
     size_t asked;               /* ... and that were asked for */
     uint64_t swept_ms;          /* when the last sweep was asked for */
@@ -276,6 +277,10 @@ void redis_on_tail_ready(struct redis *r);
 
 void redis_do_read(struct journal *j, struct journal_read *read);
 void redis_do_cancel(struct journal *j, struct journal_read *read);
+
+/* The tail has brought a removal: what is under way of that channel may be from before it, and is
+ * asked for again. */
+void redis_pages_note_removal(struct redis *r, struct channel_name channel);
 
 /* Those that wait for their turn are told that it does not come. */
 void redis_pages_fail(struct redis *r);

@@ -28,6 +28,7 @@ static void hear_control(struct redis *r, const struct redis_entry *e)
         return;
     if (e->removed > 0)
         r->stats->retracted++;
+    redis_pages_note_removal(r, channel);
     r->base.events->on_removed(r->base.ctx, channel, e->removed);
     op = redis_op_find(r, e->origin);
     if (op != NULL)

@@ -189,8 +189,10 @@ class Restarted(Case):
         self.redis.start()
         for node in (a, b):
             node.process.send_signal(signal.SIGCONT)
-        self.wait_ready(a, b)
-        sent = b.notify(user="u", data="after")["id"]
+        body = b'{"user":"u","data":"after","idempotency_key":"after"}'
+        wait_for(lambda: b.post(body).status == 200, "it is taken")  # it was asleep meanwhile
+        self.wait_ready(a)
+        sent = b.post(body).json()["id"]
         self.assertGreater(int(sent.partition("-")[2]), int(lost.partition("-")[2]))
         self.assertNotEqual(sent.partition("-")[0], kept.partition("-")[0])
         for stream in streams:
