@@ -308,8 +308,8 @@ static struct journal *redis_open(const struct journal_options *options, struct 
     r->tail.on_ready = on_tail_link_ready;
     r->commands.on_lost = r->tail.on_lost = on_link_lost;
     r->commands.ctx = r->tail.ctx = r;
-    if (redis_url_read(&r->url, slice_of(options->redis_url), why) != 0 ||
-        redis_sentinels_init(r, why) != 0 ||
+    if (redis_sentinels_init(r, why) != 0 ||
+        redis_url_read(&r->url, slice_of(options->redis_url), why) != 0 ||
         (name_node(r) != 0 && error_set(why, "no random numbers for the journal") != 0)) {
         redis_close(&r->base);
         return NULL;

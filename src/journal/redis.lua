@@ -22,7 +22,7 @@ local META, LOG, LOST, EXPIRES = P .. ':meta', P .. ':log', P .. ':lost', P .. '
 local MAX_LOST = 100000      -- channels whose losses are remembered one by one
 local TRANSIENT_MS = 60000   -- how long a ttl of 0 lasts for a node that is away
 local MOST_LOST = 1000000    -- numbers that a server may have given out and forgotten, if clocks err
-local ENTRY_COST = 100       -- bytes besides what was sent, about
+local ENTRY_COST = 480       -- bytes of memory besides what was sent, about
 
 local USER = string.byte('u')
 
