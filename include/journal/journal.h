@@ -88,6 +88,8 @@ struct journal_append {
     uint32_t streams;    /* counted by whoever hears on_entry */
     uint64_t came_us;    /* when the request came in, by the loop's clock in microseconds; 0: it is
                           * not timed */
+    bool is_alone;       /* the only one of its request: nothing comes with it that it could share
+                          * system calls with */
 };
 
 /* A retraction or an erasure under way; the caller's, who keeps it until on_done. */

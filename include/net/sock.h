@@ -1,10 +1,9 @@
-/* sock.h - one connected, non-blocking stream socket with its watcher and its deadline.
+/* sock.h - one connected, non-blocking stream socket, watched, with its deadline.
  *
  * Embedded in what it serves. Nothing is buffered here: what a write does not take is the
  * caller's, who asks for NET_WRITE and is called again. TLS will come in behind this face. */
 #ifndef NET_SOCK_H
 #define NET_SOCK_H
-#include <ev.h>
 #include <stdint.h>
 #include <sys/types.h>
 #include <sys/uio.h>
@@ -26,10 +25,9 @@ struct sock_owner {
 };
 
 struct sock {
-    struct wheel_node timer; /* its `tag`: the place among those whose events are put off, from 1;
-                              * 0: not there */
-    ev_io io;                /* its `data`: the sock's owner. The descriptor comes last, next to
-                              * what that has behind it */
+    struct wheel_node timer; /* its `tag`: the events that are wanted */
+    struct sock_owner *owner;
+    int fd;                  /* comes last, next to what has the sock */
 };
 
 /* Takes `fd`, which must be connected and non-blocking. No event is wanted yet. `owner` is borrowed
@@ -38,10 +36,10 @@ void sock_open(struct sock *s, struct sock_owner *owner, int fd);
 
 static inline struct sock_owner *sock_owner(const struct sock *s)
 {
-    return s->io.data;
+    return s->owner;
 }
 
-/* Stops the watcher and the deadline and closes the descriptor. */
+/* Stops watching and the deadline, and closes the descriptor. */
 void sock_close(struct sock *s);
 
 /* Sets which events are wanted from now on; the same as before costs nothing. */

@@ -231,7 +231,9 @@ static struct sending *make_sendings(struct post *post, size_t count)
 
     for (size_t i = 0; sendings != NULL && i < count; i++)
         sendings[i] = (struct sending){
-            .append = {.on_done = on_appended, .came_us = loop_turn_us(post->api->loop)},
+            .append = {.on_done = on_appended,
+                       .came_us = loop_turn_us(post->api->loop),
+                       .is_alone = count == 1 && !post->is_batch},
             .post = post,
         };
     return sendings;

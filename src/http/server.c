@@ -10,7 +10,7 @@
 #include "net/loop.h"
 #include "router_priv.h"
 
-enum { LOOKS_A_TURN = 500, RESUMES_US = 4000 };
+enum { LOOKS_A_TURN = 500, RESUMES_US = 2000 };
 
 /* Frees the dead but those that the list of resumed ones still points to. */
 static void reap(struct http_server *server)

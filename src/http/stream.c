@@ -38,7 +38,7 @@ static const struct conn *const_conn_of(const struct http_stream *s)
 
 void http_stream_expect(const struct http_stream *s)
 {
-    __builtin_prefetch(&const_conn_of(s)->sock.io.fd);
+    __builtin_prefetch(&const_conn_of(s)->sock.fd);
 }
 
 ssize_t http_stream_writev(struct http_stream *s, const struct iovec *iov, int count)

@@ -6,6 +6,8 @@
 #include <ev.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
+#include <unistd.h>
 #include "base/clock.h"
 #include "base/log.h"
 #include "net/sock.h"
@@ -16,8 +18,9 @@
 enum {
     MAX_HOOKS = 8,
     CPU_READ_US = 250,   /* of turns between two readings of the processor time */
-    EVENTS_NS = 8000000, /* of events a turn: however many come at once, and libev takes as many as
-                            there are, hooks, deadlines and the clock get their turn */
+    EVENTS_NS = 4000000, /* of events a turn: whatever they take, hooks, deadlines and the clock get
+                            their turn */
+    TOLD_A_TURN = 256,   /* events */
     WHEEL_BUDGET = 500,  /* nodes a turn: each may be a connection to close, some 10 us */
 };
 
@@ -28,10 +31,12 @@ struct loop {
     uint64_t now_ms;
     uint64_t turn_began_ns; /* 0: none has begun */
     bool is_late;           /* this turn has handled events for EVENTS_NS */
-    struct sock **postponed; /* whose events are for the next turn; NULL: it is gone */
-    size_t postponed_count;
-    size_t postponed_cap;
-    size_t postponed_at;    /* those before it are handled */
+    int epoll_fd;           /* the socks' own: of libev's, each turn handles as much as there is */
+    ev_io told_of;          /* that there is something in it */
+    size_t told_at;         /* those before it are handled */
+    size_t told_count;
+    struct epoll_event told[TOLD_A_TURN]; /* NULL: the sock is gone */
+    struct log_gate unwatched;
     uint64_t cpu_ns;        /* the thread's processor time when it was last read */
     uint64_t unread_us;     /* of turns since then */
     ev_prepare prepare;
@@ -55,74 +60,39 @@ bool loop_is_late(struct loop *loop)
     return loop->is_late;
 }
 
-/* Drops those that are handled, from the front. */
-static void drop_handled(struct loop *loop)
+void loop_forget(struct loop *loop, const struct sock *s)
 {
-    size_t count = 0;
+    for (size_t i = loop->told_at; i < loop->told_count; i++)
+        if (loop->told[i].data.ptr == s)
+            loop->told[i].data.ptr = NULL;
+}
 
-    for (size_t i = loop->postponed_at; i < loop->postponed_count; i++) {
-        struct sock *s = loop->postponed[i];
+/* Handles what epoll has told of, until the turn is late; what is left is the first of the next. */
+static void run_told(struct loop *loop)
+{
+    while (loop->told_at < loop->told_count && !loop_is_late(loop)) {
+        const struct epoll_event *told = &loop->told[loop->told_at++];
 
-        if (s == NULL)
-            continue;
-        loop->postponed[count++] = s;
-        s->timer.tag = (uint32_t)count;
+        if (told->data.ptr != NULL)
+            sock_on_told(told->data.ptr, told->events);
     }
-    loop->postponed_at = 0;
-    loop->postponed_count = count;
 }
 
-/* Makes room for one more. */
-static int reserve_postponed(struct loop *loop)
+/* The socks' epoll has something to tell: a part of it, so that hooks have their turn. The kernel
+ * puts what it has told of behind the others, so nobody is passed over for long. */
+static void on_told(struct ev_loop *ev, ev_io *watcher, int events)
 {
-    size_t cap = loop->postponed_cap == 0 ? 64 : loop->postponed_cap * 2;
-    struct sock **socks;
+    struct loop *loop = watcher->data;
+    int n;
 
-    if (loop->postponed_count < loop->postponed_cap)
-        return 0;
-    if (loop->postponed_at > loop->postponed_cap / 2) {
-        drop_handled(loop);
-        return 0;
-    }
-    socks = realloc(loop->postponed, cap * sizeof(struct sock *));
-    if (socks == NULL)
-        return -ENOMEM;
-    loop->postponed = socks;
-    loop->postponed_cap = cap;
-    return 0;
-}
-
-bool loop_postpone(struct loop *loop, struct sock *s)
-{
-    if (reserve_postponed(loop) != 0)
-        return false;
-    loop->postponed[loop->postponed_count++] = s;
-    s->timer.tag = (uint32_t)loop->postponed_count;
-    return true;
-}
-
-void loop_forget(struct loop *loop, struct sock *s)
-{
-    if (s->timer.tag != 0)
-        loop->postponed[s->timer.tag - 1] = NULL;
-    s->timer.tag = 0;
-}
-
-/* Handles what earlier turns have put off, the oldest first, before what this turn brings: else
- * those that libev calls last would never have their turn under a steady overload. */
-static void run_postponed(struct loop *loop)
-{
-    while (loop->postponed_at < loop->postponed_count && !loop_is_late(loop)) {
-        struct sock *s = loop->postponed[loop->postponed_at++];
-
-        if (s == NULL)
-            continue;
-        sock_on_postponed(s);
-    }
-    if (loop->postponed_at < loop->postponed_count)
+    (void)ev;
+    (void)events;
+    if (loop->told_at < loop->told_count)
         return;
-    loop->postponed_at = 0;
-    loop->postponed_count = 0;
+    n = epoll_wait(loop->epoll_fd, loop->told, TOLD_A_TURN, 0);
+    loop->told_at = 0;
+    loop->told_count = n > 0 ? (size_t)n : 0;
+    run_told(loop);
 }
 
 static void on_check(struct ev_loop *ev, ev_check *watcher, int events)
@@ -134,7 +104,7 @@ static void on_check(struct ev_loop *ev, ev_check *watcher, int events)
     loop->turn_began_ns = clock_mono_ns();
     loop->now_ms = loop->turn_began_ns / 1000000;
     loop->is_late = false;
-    run_postponed(loop);
+    run_told(loop);
 }
 
 /* The processor time of a turn that took `us` by the clock. What the machine did besides is not in
@@ -190,7 +160,7 @@ static void on_prepare(struct ev_loop *ev, ev_prepare *watcher, int events)
     for (size_t i = 0; i < loop->hook_count; i++)
         has_more |= loop->hooks[i].run(loop->hooks[i].ctx);
     log_flush();
-    if (has_more || loop->is_woken || loop->postponed_count > 0)
+    if (has_more || loop->is_woken || loop->told_at < loop->told_count)
         ev_idle_start(ev, &loop->idle);
     else
         ev_idle_stop(ev, &loop->idle);
@@ -214,6 +184,16 @@ static void on_tick(struct ev_loop *ev, ev_timer *watcher, int events)
     loop->is_wheel_due = true;
 }
 
+static void free_loop(struct loop *loop)
+{
+    if (loop->ev != NULL)
+        ev_loop_destroy(loop->ev);
+    if (loop->epoll_fd >= 0)
+        close(loop->epoll_fd);
+    uring_destroy(loop->uring);
+    free(loop);
+}
+
 struct loop *loop_create(struct stats *stats, struct error *why)
 {
     struct loop *loop = calloc(1, sizeof *loop);
@@ -223,9 +203,10 @@ struct loop *loop_create(struct stats *stats, struct error *why)
         return NULL;
     }
     loop->ev = ev_loop_new(EVBACKEND_EPOLL | EVFLAG_NOENV);
-    if (loop->ev == NULL) {
+    loop->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+    if (loop->ev == NULL || loop->epoll_fd < 0) {
         error_set(why, "cannot make the event loop on epoll: %s", strerror(errno));
-        free(loop);
+        free_loop(loop);
         return NULL;
     }
     loop->stats = stats;
@@ -235,30 +216,43 @@ struct loop *loop_create(struct stats *stats, struct error *why)
     ev_check_init(&loop->check, on_check);
     ev_set_priority(&loop->check, EV_MAXPRI);
     ev_idle_init(&loop->idle, on_idle);
+    ev_io_init(&loop->told_of, on_told, loop->epoll_fd, EV_READ);
     ev_timer_init(&loop->ticker, on_tick, WHEEL_TICK_MS / 1e3, WHEEL_TICK_MS / 1e3);
     loop->prepare.data = loop;
     loop->check.data = loop;
+    loop->told_of.data = loop;
     loop->ticker.data = loop;
     ev_prepare_start(loop->ev, &loop->prepare);
     ev_check_start(loop->ev, &loop->check);
+    ev_io_start(loop->ev, &loop->told_of);
     ev_timer_start(loop->ev, &loop->ticker);
     return loop;
 }
 
 void loop_destroy(struct loop *loop)
 {
-    if (loop == NULL)
-        return;
-    ev_loop_destroy(loop->ev);
-    uring_destroy(loop->uring);
-    free(loop->postponed);
-    free(loop);
+    if (loop != NULL)
+        free_loop(loop);
 }
 
 int loop_use_uring(struct loop *loop, struct error *why)
 {
     loop->uring = uring_create(why);
     return loop->uring == NULL ? -1 : 0;
+}
+
+int loop_epoll(const struct loop *loop)
+{
+    return loop->epoll_fd;
+}
+
+void loop_tell_unwatched(struct loop *loop, int reason)
+{
+    uint64_t count;
+
+    if (log_gate_opens(&loop->unwatched, loop->now_ms, &count))
+        log_warning("%llu connections cannot be watched and are ended: %s",
+                    (unsigned long long)count, strerror(reason));
 }
 
 bool loop_uses_uring(const struct loop *loop)

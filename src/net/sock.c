@@ -1,56 +1,30 @@
-/* sock.c - the watcher is active exactly while something is wanted; but that of a socket that has
- * been put off for more than a turn is stopped until then, and only its `events` tell. */
+/* sock.c - a sock is in the loop's epoll exactly while something is wanted: what nobody wants is
+ * not even told as a hang-up. */
 #include "net/sock.h"
 
 #include <errno.h>
 #include <stddef.h>
+#include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 #include "net/loop.h"
 #include "sock_priv.h"
 #include "uring_priv.h"
 
-_Static_assert((int)NET_READ == (int)EV_READ && (int)NET_WRITE == (int)EV_WRITE,
-               "our events are libev's");
-
 static struct loop *loop_of(const struct sock *s)
 {
     return sock_owner(s)->loop;
 }
 
-static bool is_postponed(const struct sock *s)
+void sock_on_told(struct sock *s, uint32_t told)
 {
-    return s->timer.tag != 0;
-}
+    unsigned events = (told & EPOLLIN ? NET_READ : 0) | (told & EPOLLOUT ? NET_WRITE : 0);
 
-static void on_io(struct ev_loop *ev, ev_io *watcher, int events)
-{
-    struct sock *s = (struct sock *)(void *)((char *)watcher - offsetof(struct sock, io));
-    struct sock_owner *owner = sock_owner(s);
-
-    if (is_postponed(s)) {
-        /* Or epoll tells of it in each turn until then; and at each hang-up libev asks it not to,
-         * which does not help: as many system calls a turn as streams have broken at once. */
-        ev_io_stop(ev, watcher);
-        return;
-    }
-    if (loop_is_late(owner->loop) && loop_postpone(owner->loop, s))
-        return;
-    owner->on_event(s, (unsigned)events & (NET_READ | NET_WRITE));
-}
-
-/* What is wanted, as if all of it had come: to try is cheaper than to remember what was told, which
- * may have changed. */
-void sock_on_postponed(struct sock *s)
-{
-    unsigned events = sock_wants(s);
-
-    s->timer.tag = 0;
-    ev_clear_pending(loop_ev(loop_of(s)), &s->io); /* the same event, told once more */
-    if (events == 0)
-        return;
-    ev_io_start(loop_ev(loop_of(s)), &s->io); /* where it was stopped */
-    sock_owner(s)->on_event(s, events);
+    if ((told & (EPOLLERR | EPOLLHUP)) != 0)
+        events = NET_READ | NET_WRITE;
+    events &= sock_wants(s);
+    if (events != 0)
+        sock_owner(s)->on_event(s, events);
 }
 
 void sock_on_due(struct wheel_node *node, uint64_t now_ms)
@@ -62,37 +36,40 @@ void sock_on_due(struct wheel_node *node, uint64_t now_ms)
 
 void sock_open(struct sock *s, struct sock_owner *owner, int fd)
 {
-    *s = (struct sock){.timer = {0}};
-    ev_init(&s->io, on_io);
-    ev_io_set(&s->io, fd, 0);
-    s->io.data = owner;
+    *s = (struct sock){.owner = owner, .fd = fd};
 }
 
 void sock_close(struct sock *s)
 {
-    ev_io_stop(loop_ev(loop_of(s)), &s->io); /* first: libev asserts on a closed descriptor */
     wheel_clear(loop_wheel(loop_of(s)), &s->timer);
     loop_forget(loop_of(s), s);
-    close(s->io.fd);
-    s->io.fd = -1;
+    close(s->fd); /* which takes it out of epoll: nobody has it twice */
+    s->fd = -1;
+    s->timer.tag = 0;
 }
 
 unsigned sock_wants(const struct sock *s)
 {
-    /* ev_is_active, which would cast the const away */
-    bool is_wanted = s->io.active != 0 || is_postponed(s);
-
-    return is_wanted ? (unsigned)s->io.events & (NET_READ | NET_WRITE) : 0;
+    return s->timer.tag;
 }
 
 void sock_want(struct sock *s, unsigned events)
 {
+    int what = sock_wants(s) == 0 ? EPOLL_CTL_ADD : events == 0 ? EPOLL_CTL_DEL : EPOLL_CTL_MOD;
+    struct epoll_event wanted = {.data.ptr = s};
+
     if (events == sock_wants(s))
         return;
-    ev_io_stop(loop_ev(loop_of(s)), &s->io);
-    ev_io_set(&s->io, s->io.fd, (int)events);
-    if (events != 0 && !is_postponed(s))
-        ev_io_start(loop_ev(loop_of(s)), &s->io);
+    if ((events & NET_READ) != 0)
+        wanted.events |= EPOLLIN;
+    if ((events & NET_WRITE) != 0)
+        wanted.events |= EPOLLOUT;
+    s->timer.tag = events;
+    if (epoll_ctl(loop_epoll(loop_of(s)), what, s->fd, &wanted) == 0)
+        return;
+    /* For want of memory, or fs.epoll.max_user_watches. Its deadline is what is left to it. */
+    loop_tell_unwatched(loop_of(s), errno);
+    shutdown(s->fd, SHUT_RDWR);
 }
 
 void sock_deadline(struct sock *s, uint64_t due_ms)
@@ -108,7 +85,7 @@ ssize_t sock_read(struct sock *s, void *p, size_t n)
     ssize_t r;
 
     do
-        r = recv(s->io.fd, p, n, 0);
+        r = recv(s->fd, p, n, 0);
     while (r < 0 && errno == EINTR);
     return r < 0 ? -errno : r;
 }
@@ -118,7 +95,7 @@ ssize_t sock_write(struct sock *s, const void *p, size_t n)
     ssize_t r;
 
     do
-        r = send(s->io.fd, p, n, MSG_NOSIGNAL);
+        r = send(s->fd, p, n, MSG_NOSIGNAL);
     while (r < 0 && errno == EINTR);
     return r < 0 ? -errno : r;
 }
@@ -133,7 +110,7 @@ ssize_t sock_writev(struct sock *s, const struct iovec *iov, int count)
     if (count == 1) /* most writes: sending one piece is cheaper than gathering it */
         return sock_write(s, iov->iov_base, iov->iov_len);
     do
-        r = sendmsg(s->io.fd, &message, MSG_NOSIGNAL);
+        r = sendmsg(s->fd, &message, MSG_NOSIGNAL);
     while (r < 0 && errno == EINTR);
     return r < 0 ? -errno : r;
 }
@@ -158,5 +135,5 @@ void socks_write(struct loop *loop, struct write *writes, size_t count)
 
 void sock_shut_write(struct sock *s)
 {
-    shutdown(s->io.fd, SHUT_WR); /* fails only where the peer is gone, which reading tells */
+    shutdown(s->fd, SHUT_WR); /* fails only where the peer is gone, which reading tells */
 }

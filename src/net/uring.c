@@ -59,12 +59,12 @@ static void prepare(struct uring *u, struct write *w, unsigned i)
 
     w->taken = PENDING;
     if (w->count == 1) {
-        io_uring_prep_send(sqe, s->io.fd, w->iov->iov_base, w->iov->iov_len, FLAGS);
+        io_uring_prep_send(sqe, s->fd, w->iov->iov_base, w->iov->iov_len, FLAGS);
     } else {
         /* sendmsg does not write to the vector, though its type cannot say so. */
         u->messages[i] = (struct msghdr){.msg_iov = (struct iovec *)(uintptr_t)w->iov,
                                          .msg_iovlen = (size_t)w->count};
-        io_uring_prep_sendmsg(sqe, s->io.fd, &u->messages[i], FLAGS);
+        io_uring_prep_sendmsg(sqe, s->fd, &u->messages[i], FLAGS);
     }
     io_uring_sqe_set_data64(sqe, i);
 }

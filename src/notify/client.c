@@ -548,6 +548,14 @@ void client_deliver(struct client *c, struct message *m)
     client_mark_dirty(c);
 }
 
+void client_deliver_at_once(struct client *c, struct message *m)
+{
+    client_deliver(c, m);
+    manager_read_clock_soon(c->nm);
+    if (!c->is_dead)
+        flush(c);
+}
+
 bool client_queue_only(struct client *c, struct message *m)
 {
     if (!lacks(c, m->seq))

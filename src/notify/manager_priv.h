@@ -236,6 +236,9 @@ static inline struct catch_up *client_reading(const struct client *c)
 /* The newest entry of one of its channels: queued if it is live. May end the client. */
 void client_deliver(struct client *c, struct message *m);
 
+/* The same, and written before this returns, as far as the socket takes it. */
+void client_deliver_at_once(struct client *c, struct message *m);
+
 /* The same for one of which it is known that a live client lacks nothing older, but the caller has
  * it written. Returns whether there is anything to write. May end the client. */
 bool client_queue_only(struct client *c, struct message *m);

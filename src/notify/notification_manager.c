@@ -12,6 +12,7 @@
 
 enum {
     DIRECT_CLIENTS = 64, /* a channel of up to so many is served at once, a larger one in slices */
+    CLIENTS_AT_ONCE = 4,
     FLUSHES_A_TURN = 256,
     VISITS_A_TURN = 128, /* of a fan-out: about a millisecond of system calls ... */
     SHARED_VISITS = 256, /* ... and of sends that share them */
@@ -23,16 +24,20 @@ enum {
 
 /* ---- what the journal says ---- */
 
-static uint32_t serve_directly(struct channel *channel, struct message *m)
+/* What was published alone goes at once to few streams: they have it before the publisher has its
+ * answer, and nothing comes with it that they could share system calls with. */
+static void serve_directly(struct channel *channel, struct message *m, bool is_alone)
 {
-    uint32_t streams = channel->count;
+    bool is_at_once = is_alone && channel->count <= CLIENTS_AT_ONCE;
     struct list *next;
 
     for (struct list *at = channel->clients.next; at != &channel->clients; at = next) {
         next = at->next; /* a delivery ends at most its own client */
-        client_deliver(channel_client(channel, at), m);
+        if (is_at_once)
+            client_deliver_at_once(channel_client(channel, at), m);
+        else
+            client_deliver(channel_client(channel, at), m);
     }
-    return streams;
 }
 
 static void update_stats(struct notification_manager *nm)
@@ -151,7 +156,8 @@ static void on_entry(void *ctx, const struct journal_entry *entry)
         streams = channel->count;
         entry->message->streams = streams;
         if (streams <= DIRECT_CLIENTS || fanout_start(nm, channel, entry->message) != 0)
-            serve_directly(channel, entry->message);
+            serve_directly(channel, entry->message,
+                           entry->origin != NULL && entry->origin->is_alone);
     }
     if (history_bytes(nm->window) / 2 > nm->options.window_bytes)
         fanouts_finish_pinned(nm);

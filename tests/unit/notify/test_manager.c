@@ -112,6 +112,25 @@ static void a_live_stream_gets_its_user_and_everyone_and_nobody_elses(void **sta
     fake_sink_fini(&sink);
 }
 
+static void what_was_published_alone_is_written_before_its_publisher_has_the_answer(void **state)
+{
+    struct fake_sink sink = {.room = FAKE_SINK_ENDLESS};
+    struct notification n = {.to = {CHANNEL_USER, SLICE_LITERAL("alice")}, .event = {"n", 1},
+                             .data = SLICE_LITERAL("a"), .ttl_ms = TTL_DEFAULT};
+    struct journal_append append = {.on_done = ignore, .is_alone = true};
+
+    (void)state;
+    world_begin(8, OVERFLOW_CATCHUP, 100, 1 << 20);
+    open_at(&sink, "alice", NULL);
+    settle();
+    manager_send_notification(w.nm, &n, 0, &append);
+    assert_reads(&sink, "<2000> {connected} n(a)#1 ");
+    settle();
+    assert_int_equal(sink.writes, 2);
+    world_end();
+    fake_sink_fini(&sink);
+}
+
 static void a_resumed_stream_gets_what_it_missed_and_then_live_ones(void **state)
 {
     struct fake_sink sink = {.room = FAKE_SINK_ENDLESS};
@@ -707,6 +726,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_live_stream_gets_its_user_and_everyone_and_nobody_elses),
+        cmocka_unit_test(what_was_published_alone_is_written_before_its_publisher_has_the_answer),
         cmocka_unit_test(a_resumed_stream_gets_what_it_missed_and_then_live_ones),
         cmocka_unit_test(what_is_not_kept_any_more_is_told_as_a_gap),
         cmocka_unit_test(what_is_lost_after_the_opening_is_told_to_a_stream_from_the_earliest),
