@@ -295,7 +295,7 @@ static bool catch_up_step(struct client *c)
 
 void client_catch_up(struct client *c)
 {
-    client_tell_break(c);
+    client_mind_break(c);
     while (!c->is_dead && c->is_behind && !c->is_ending &&
            ring_count(&c->ring) < c->nm->options.queue && !is_reading(c) && catch_up_step(c))
         ;

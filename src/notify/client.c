@@ -261,9 +261,9 @@ void client_tell_break(struct client *c)
 {
     struct notification_manager *nm = c->nm;
 
-    if (c->is_dead || c->is_ending || c->break_parity == nm->break_parity)
-        return;
     c->break_parity = nm->break_parity;
+    if (c->is_dead || c->is_ending)
+        return;
     client_stop_reading(c); /* a page that is under way may be of what is no more */
     if (nm->break_seq > 0 && c->since > nm->break_seq)
         c->since = nm->break_seq;
@@ -574,7 +574,7 @@ void client_set_unread(struct client *c, bool is_unread)
 
 bool client_update(struct client *c)
 {
-    client_tell_break(c);
+    client_mind_break(c);
     if (c->is_unread && !c->is_dead) { /* its next flush asks again */
         client_set_unread(c, false);
         client_mark_dirty(c);

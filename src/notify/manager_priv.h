@@ -268,9 +268,15 @@ void client_set_unread(struct client *c, bool is_unread);
 /* Ends the client for want of memory. */
 void client_cut_for_memory(struct client *c);
 
-/* Where the journal's continuity has broken since it was opened: tells it, once. The client may be
- * dead afterwards. */
+/* Tells it that the journal's continuity has broken. The client may be dead afterwards. */
 void client_tell_break(struct client *c);
+
+/* The same where that has happened and was not told. */
+static inline void client_mind_break(struct client *c)
+{
+    if (c->break_parity != c->nm->break_parity)
+        client_tell_break(c);
+}
 
 /* Tells one that is live that something was lost that it has not got. It may be dead afterwards. */
 void client_tell_lost(struct client *c);
