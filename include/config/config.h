@@ -164,6 +164,15 @@ struct config_http {
     enum config_proxy_header proxy_header;
 };
 
+struct config_webhooks {
+    char *url;                     /* NULL: nobody is told */
+    char *secret_file;             /* after config_check not NULL where there is a URL */
+    uint64_t grace_ms;
+    uint64_t timeout_ms;
+    uint64_t keep_trying_ms;
+    uint64_t queue;                /* users */
+};
+
 struct config_log {
     enum log_level level;
     enum log_format format;
@@ -187,6 +196,7 @@ struct config {
     size_t issuer_count;
     struct config_limits limits;
     struct config_http http;
+    struct config_webhooks webhooks;
     struct config_log log;
     struct config_server server;
     char *origins[CONFIG_OPTION_COUNT]; /* where each was last set ("FILE:12"); NULL: a default */

@@ -15,6 +15,7 @@
 #include "net/fetch.h"
 #include "net/listener.h"
 #include "notify/notification_manager.h"
+#include "webhook/webhooks.h"
 
 struct server;
 
@@ -37,11 +38,13 @@ struct server {
     struct loop *loop;
     struct journal *journal;
     struct notification_manager *manager;
-    struct fetcher *fetcher;           /* NULL where no keys are fetched */
+    struct fetcher *fetcher;           /* NULL where nothing is fetched or posted */
     struct credentials *credentials;   /* NULL where no tokens are taken */
     struct publish_keys *publish_keys; /* NULL where no keys are */
     struct revocations *revocations;   /* NULL where no tokens are taken */
     struct revocation_file *revocation_file; /* NULL where they are not kept on disk */
+    struct webhooks *webhooks;         /* NULL where nobody is told */
+    struct webhook_secrets *webhook_secrets; /* likewise */
     struct api *api;
     struct http_server *http;
     struct http_limits limits;

@@ -65,6 +65,12 @@ bool manager_turn_end(struct notification_manager *nm, uint64_t now_ms);
 /* Tells the time; call it at least ten times a second. */
 void manager_tick(struct notification_manager *nm, uint64_t now_ms);
 
+/* From now on told when a user's first stream has been opened (`is_online`) and when the last one
+ * has ended, but not of those that end with the manager. `user` is borrowed for the call, in which
+ * the manager must not be called. NULL: nobody is told. */
+typedef void manager_online_fn(void *ctx, struct slice user, bool is_online);
+void manager_watch_users(struct notification_manager *nm, manager_online_fn *on_online, void *ctx);
+
 /* Ends all streams with a bye, the oldest first, spread evenly over the ticks of `drain_ms`, each
  * told a reconnect time of its own, from the retry time on and less than that and the drain time
  * over it. New clients are ended likewise. */

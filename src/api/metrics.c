@@ -75,6 +75,17 @@ static const struct family families[] = {
     {PREFIX "reloads_total", "counter", "Reloads of the configuration, by what became of them.",
      "result", false, 2,
      {{"taken", STAT(reloads)}, {"refused", STAT(reloads_refused)}}},
+    {PREFIX "webhook_events_total", "counter",
+     "News for webhooks by what became of it: delivered; cancelled, as it had turned back before "
+     "it was told; or dropped: expired after webhooks.keep_trying, queue-full, gone since the "
+     "receiver answered 410, out-of-memory.",
+     "result", false, 6,
+     {{"delivered", STAT(webhook_events_delivered)},
+      {"cancelled", STAT(webhook_events_cancelled)},
+      {"expired", STAT(webhook_events_expired)},
+      {"queue-full", STAT(webhook_events_queue_full)},
+      {"gone", STAT(webhook_events_gone)},
+      {"out-of-memory", STAT(webhook_events_no_memory)}}},
     {PREFIX "streamed_bytes_total", "counter",
      "Bytes written to streams, heartbeats and framing included.", NULL, false, 1,
      {{NULL, STAT(bytes_streamed)}}},

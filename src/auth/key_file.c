@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include "base/log.h"
 #include "base/slurp.h"
 #include "key_set_priv.h"
 
@@ -34,4 +35,11 @@ void key_file_fini(struct buf *text)
     if (text->p != NULL)
         OPENSSL_cleanse(text->p, text->len);
     buf_fini(text);
+}
+
+void key_file_warn_is_open(const char *setting, const char *path)
+{
+    log_warning("%s = %s: every user of this machine can read this secret; `chmod o= %s` mends "
+                "that",
+                setting, path, path);
 }

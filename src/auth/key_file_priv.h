@@ -12,4 +12,7 @@ int key_file_read(const char *path, struct buf *out, bool *is_open_to_all, struc
 
 /* Overwrites what was read. */
 void key_file_fini(struct buf *text);
+
+/* Says in the log that everybody can read a file with a secret. */
+void key_file_warn_is_open(const char *setting, const char *path);
 #endif

@@ -24,9 +24,7 @@ static int read_file(const struct key_source *s, const char *setting, struct key
         return status == -EACCES ? status : -1;
     }
     if (is_open_to_all && keys->keys[0].kind == KEY_SECRET)
-        log_warning("%s = %s: every user of this machine can read this secret; `chmod o= %s` mends "
-                    "that",
-                    setting, s->path, s->path);
+        key_file_warn_is_open(setting, s->path);
     return 0;
 }
 

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include "auth/from_config.h"
 #include "auth/publish_keys.h"
+#include "auth/webhook_secrets.h"
 #include "base/buf.h"
 #include "config/arguments.h"
 #include "config/config.h"
@@ -37,7 +38,20 @@ static int print_page(int (*describe)(struct buf *out))
     return is_written ? EXIT_OK : EXIT_REFUSED;
 }
 
-/* Reads the keys that the daemon would read. */
+static bool check_webhook_secrets(const struct config *cfg)
+{
+    struct webhook_secrets *secrets = NULL;
+    struct error why = {""};
+    bool is_right = cfg->webhooks.url == NULL ||
+                    webhook_secrets_open(&secrets, cfg->webhooks.secret_file, &why) == 0;
+
+    if (!is_right)
+        fprintf(stderr, "%s\n", why.text);
+    webhook_secrets_destroy(secrets);
+    return is_right;
+}
+
+/* Reads the keys and secrets that the daemon would read. */
 static int check_keys(const struct config *cfg)
 {
     static struct stats stats;
@@ -54,6 +68,7 @@ static int check_keys(const struct config *cfg)
             fprintf(stderr, "%s\n", why.text);
         is_right &= keys != NULL;
     }
+    is_right &= check_webhook_secrets(cfg);
     credentials_destroy(credentials);
     publish_keys_close(keys);
     return is_right ? EXIT_OK : EXIT_USAGE;

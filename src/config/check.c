@@ -265,6 +265,15 @@ static int check_auth(const struct config *cfg, struct config_errors *errors)
     return worst;
 }
 
+static int check_webhooks(const struct config *cfg, struct config_errors *errors)
+{
+    if (cfg->webhooks.url == NULL || cfg->webhooks.secret_file != NULL)
+        return 0;
+    return config_error(errors, cfg->origins[CONFIG_webhooks_url],
+                        "[webhooks] url: needs secret_file, by which the receiver knows who has "
+                        "sent; `(printf whsec_; openssl rand -base64 32) >FILE` makes one");
+}
+
 /* ---- all of it ---- */
 
 int config_check(struct config *cfg, struct config_errors *errors)
@@ -285,6 +294,8 @@ int config_check(struct config *cfg, struct config_errors *errors)
     rc = check_payload(cfg, errors);
     worst = rc != 0 ? rc : worst;
     rc = check_auth(cfg, errors);
+    worst = rc != 0 ? rc : worst;
+    rc = check_webhooks(cfg, errors);
     worst = rc != 0 ? rc : worst;
     rc = check_journal(cfg, errors);
     worst = rc != 0 ? rc : worst;

@@ -123,6 +123,7 @@ static const struct config_family issuers = {
 #define OFFSET_auth offsetof(struct config, auth)
 #define OFFSET_limits offsetof(struct config, limits)
 #define OFFSET_http offsetof(struct config, http)
+#define OFFSET_webhooks offsetof(struct config, webhooks)
 #define OFFSET_log offsetof(struct config, log)
 #define OFFSET_server offsetof(struct config, server)
 
@@ -134,6 +135,7 @@ static const struct config_family issuers = {
 #define FAMILY_auth NULL
 #define FAMILY_limits NULL
 #define FAMILY_http NULL
+#define FAMILY_webhooks NULL
 #define FAMILY_log NULL
 #define FAMILY_server NULL
 

@@ -63,6 +63,8 @@ static const struct type {
     [CONFIG_TEXT] = {store_text, NULL, "a text of ", " without control characters"},
     [CONFIG_URL] = {store_url, NULL, "", ", such as https://id.example.com/jwks.json, without a "
                                          "password in it"},
+    [CONFIG_WEB_URL] = {store_url, NULL, "", ", such as https://app.example.com/hook, without a "
+                                             "password in it"},
     [CONFIG_LOGIN] = {store_text, NULL, "a text of ", " without control characters"},
     [CONFIG_ORIGINS] = {store_list, NULL, "", ""},
     [CONFIG_HOSTS] = {store_list, NULL, "", ""},
@@ -106,6 +108,9 @@ void config_option_allowed(const struct config_option *o, struct buf *out)
         break;
     case CONFIG_URL:
         buf_add_text(out, "an https URL, or an http one of this machine");
+        break;
+    case CONFIG_WEB_URL:
+        buf_add_text(out, "an https or http URL");
         break;
     case CONFIG_ORIGINS:
         buf_printf(out, "up to %d origins such as https://app.example.com, separated by spaces or "
@@ -411,9 +416,8 @@ static bool is_own_host(struct slice host)
            (is_ip(host, AF_INET) && memcmp(host.p, "127.", 4) == 0);
 }
 
-/* Keys must come unchanged: over TLS, or from this machine. A password in the URL would be in the
- * log, too. */
-static bool is_url(struct slice text)
+/* A password in the URL would be in the log, too. */
+static bool is_url(struct slice text, bool takes_plain)
 {
     bool is_tls = text.n > 8 && strncasecmp(text.p, "https://", 8) == 0;
     bool is_plain = text.n > 7 && strncasecmp(text.p, "http://", 7) == 0;
@@ -432,15 +436,15 @@ static bool is_url(struct slice text)
         host.n = (size_t)(colon - host.p);
     if (host.n == 0 || memchr(host.p, '@', host.n) != NULL)
         return false;
-    return is_tls || is_own_host(host);
+    return is_tls || takes_plain || is_own_host(host);
 }
 
+/* Keys must come unchanged: over TLS, or from this machine. What is signed may go in plain text. */
 static int store_url(const struct config_option *o, struct slice text, void *field,
                      struct error *detail)
 {
-    (void)o;
     (void)detail;
-    if (text.n > 0 && (text.n > 2000 || !is_url(text)))
+    if (text.n > 0 && (text.n > 2000 || !is_url(text, o->type == CONFIG_WEB_URL)))
         return -EINVAL;
     return put_text(text, field);
 }
@@ -609,6 +613,7 @@ bool value_is_same(const struct config_option *o, const void *a, const void *b)
     case CONFIG_ADDRESS:
     case CONFIG_TEXT:
     case CONFIG_URL:
+    case CONFIG_WEB_URL:
     case CONFIG_LOGIN:
         memcpy(&texts[0], a, sizeof texts[0]);
         memcpy(&texts[1], b, sizeof texts[1]);
@@ -640,6 +645,7 @@ void value_free(const struct config_option *o, void *field)
     case CONFIG_ADDRESS:
     case CONFIG_TEXT:
     case CONFIG_URL:
+    case CONFIG_WEB_URL:
     case CONFIG_LOGIN:
         memcpy(&text, field, sizeof text);
         free(text);
@@ -746,6 +752,11 @@ static void print_without_login(const char *text, struct buf *out)
     buf_add_text(out, text);
 }
 
+static bool is_url_type(const struct config_option *o)
+{
+    return o->type == CONFIG_URL || o->type == CONFIG_WEB_URL;
+}
+
 static void print_text(const struct config_option *o, const void *field, struct buf *out)
 {
     const char *text;
@@ -757,7 +768,7 @@ static void print_text(const struct config_option *o, const void *field, struct 
         print_without_login(text, out);
         return;
     }
-    if (o->type != CONFIG_URL || strchr(text, '?') == NULL) {
+    if (!is_url_type(o) || strchr(text, '?') == NULL) {
         buf_add_text(out, text);
         return;
     }
@@ -804,6 +815,7 @@ int value_print(const struct config_option *o, const void *field, struct buf *ou
     case CONFIG_ADDRESS:
     case CONFIG_TEXT:
     case CONFIG_URL:
+    case CONFIG_WEB_URL:
     case CONFIG_LOGIN:
         print_text(o, field, out);
         break;

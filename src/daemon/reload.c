@@ -18,6 +18,7 @@ struct reload {
     struct config fresh;
     int log_fd;
     struct network proxies[CONFIG_MAX_LIST];
+    struct webhook_secrets *webhook_secrets; /* NULL: those of before stay */
 };
 
 /* What one part of the daemon does in a reload; NULL where there is nothing to do. */
@@ -99,9 +100,38 @@ static void cancel_keys(struct reload *r)
         credentials_cancel_keys(r->s->credentials);
 }
 
+static int prepare_webhooks(struct reload *r, struct error *why)
+{
+    return r->s->webhooks == NULL
+               ? 0
+               : server_read_webhook_secrets(r->s, &r->webhook_secrets, why);
+}
+
+static void commit_webhooks(struct reload *r)
+{
+    struct server *s = r->s;
+    struct webhooks_options options;
+
+    if (s->webhooks == NULL)
+        return;
+    options = server_webhooks_options(s);
+    webhooks_change_options(s->webhooks, &options);
+    if (r->webhook_secrets == NULL)
+        return;
+    webhooks_change_secrets(s->webhooks, r->webhook_secrets);
+    webhook_secrets_destroy(s->webhook_secrets);
+    s->webhook_secrets = r->webhook_secrets;
+}
+
+static void cancel_webhooks(struct reload *r)
+{
+    webhook_secrets_destroy(r->webhook_secrets);
+}
+
 /* A part that reads files of its own (keys, certificates) is a row here. */
 static const struct part parts[] = {
     {prepare_keys, commit_keys, cancel_keys},
+    {prepare_webhooks, commit_webhooks, cancel_webhooks},
     {prepare_log, commit_log, cancel_log},
     {prepare_proxies, commit_api, NULL},
     {NULL, commit_streams, NULL},

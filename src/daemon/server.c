@@ -69,6 +69,8 @@ static void drain(struct server *s, const char *why)
         s->listeners[i].listener = NULL;
     }
     http_server_drain(s->http);
+    if (s->webhooks != NULL)
+        webhooks_drain(s->webhooks);
     manager_drain(s->manager, now_ms, s->config->server.drain_time_ms);
 }
 
@@ -101,6 +103,20 @@ static void tell_life(struct server *s, uint64_t now_ms)
                    manager_stream_count(s->manager), (unsigned long long)s->stats.users_online);
 }
 
+/* Stops when all is done, or no time is left. */
+static void end_drain(struct server *s, uint64_t now_ms)
+{
+    size_t connections = http_server_connections(s->http);
+
+    if (connections == 0 && (s->webhooks == NULL || webhooks_are_idle(s->webhooks)))
+        loop_stop(s->loop);
+    if (now_ms < s->drain_end_ms)
+        return;
+    if (connections > 0)
+        log_warning("%zu connections are cut: the drain time is over", connections);
+    loop_stop(s->loop);
+}
+
 static void on_tick(struct ev_loop *ev, ev_timer *w, int revents)
 {
     struct server *s = w->data;
@@ -116,15 +132,10 @@ static void on_tick(struct ev_loop *ev, ev_timer *w, int revents)
         credentials_tick(s->credentials, now_ms);
     if (s->revocations != NULL)
         revocations_tick(s->revocations, loop_wall_ms(s->loop));
-    if (s->drain_end_ms == 0)
-        return;
-    if (http_server_connections(s->http) == 0)
-        loop_stop(s->loop);
-    if (now_ms >= s->drain_end_ms) {
-        log_warning("%zu connections are cut: the drain time is over",
-                    http_server_connections(s->http));
-        loop_stop(s->loop);
-    }
+    if (s->webhooks != NULL)
+        webhooks_tick(s->webhooks, server_webhook_time(s));
+    if (s->drain_end_ms != 0)
+        end_drain(s, now_ms);
 }
 
 /* How streams are written to. */
@@ -223,14 +234,19 @@ static void on_fetched(void *ctx, size_t issuer, struct slice body, const char *
     credentials_on_fetched(s->credentials, issuer, body, why_not, loop_now_ms(s->loop));
 }
 
+struct fetcher *server_need_fetcher(struct server *s)
+{
+    if (s->fetcher == NULL)
+        s->fetcher = fetcher_create(loop_ev(s->loop));
+    return s->fetcher;
+}
+
 static int fetch_keys(void *ctx, size_t issuer, const char *url)
 {
     static const struct fetch_limits limits = {.total_ms = 10000, .max_bytes = 256 * 1024};
     struct server *s = ctx;
 
-    if (s->fetcher == NULL)
-        s->fetcher = fetcher_create(loop_ev(s->loop));
-    return s->fetcher == NULL
+    return server_need_fetcher(s) == NULL
                ? -ENOMEM
                : fetcher_get(s->fetcher, url, &limits, on_fetched, s, issuer);
 }
@@ -568,14 +584,14 @@ int server_init(struct server *s, const struct server_start *start, struct error
     s->loop = loop_create(&s->stats, why);
     if (s->loop == NULL || choose_writing(s, why) != 0 || make_credentials(s, why) != 0 ||
         make_journal(s, why) != 0 || make_revocations(s, why) != 0 || make_manager(s, why) != 0 ||
-        make_http(s, why) != 0)
+        server_make_webhooks(s, why) != 0 || make_http(s, why) != 0)
         goto fail;
     start_watchers(s);
     if (open_listeners(s, why) != 0)
         goto fail;
     if (become_user(s, config->server.user, why) != 0)
         goto fail;
-    if (s->credentials != NULL || s->publish_keys != NULL)
+    if (s->credentials != NULL || s->publish_keys != NULL || s->webhooks != NULL)
         hide_memory(); /* last: to become another user has its own say in it */
     return 0;
 fail:
@@ -607,6 +623,8 @@ void server_fini(struct server *s)
     journal_close(s->journal);
     api_destroy(s->api);
     fetcher_destroy(s->fetcher);
+    webhooks_destroy(s->webhooks);
+    webhook_secrets_destroy(s->webhook_secrets);
     credentials_destroy(s->credentials);
     revocations_destroy(s->revocations);
     publish_keys_close(s->publish_keys);

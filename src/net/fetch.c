@@ -20,10 +20,13 @@ struct fetcher {
 struct fetch {
     struct list link;
     CURL *easy;
+    struct curl_slist *headers; /* of a post */
     size_t max_bytes;
+    size_t dropped;             /* of the answer to a post */
     bool is_too_long;
     struct buf body;
-    fetched_fn *on_fetched;
+    fetched_fn *on_fetched;     /* of a get */
+    posted_fn *on_posted;       /* of a post */
     void *ctx;
     size_t tag;
     char detail[CURL_ERROR_SIZE];
@@ -38,8 +41,14 @@ static void fetch_free(struct fetcher *f, struct fetch *fetch)
         curl_multi_remove_handle(f->multi, fetch->easy);
         curl_easy_cleanup(fetch->easy);
     }
+    curl_slist_free_all(fetch->headers);
     buf_fini(&fetch->body);
     free(fetch);
+}
+
+static const char *sentence_of(const struct fetch *fetch, CURLcode code)
+{
+    return fetch->detail[0] != '\0' ? fetch->detail : curl_easy_strerror(code);
 }
 
 /* Why there is no body, or NULL: there is one. */
@@ -51,7 +60,7 @@ static const char *judge(struct fetch *fetch, CURLcode code, struct error *why)
     if (fetch->is_too_long)
         error_set(why, "the answer has more than %zu bytes", fetch->max_bytes);
     else if (code != CURLE_OK)
-        error_set(why, "%s", fetch->detail[0] != '\0' ? fetch->detail : curl_easy_strerror(code));
+        error_set(why, "%s", sentence_of(fetch, code));
     else if (status >= 300 && status < 400)
         error_set(why, "the answer is %ld, and redirects are not followed", status);
     else if (status != 200)
@@ -61,7 +70,30 @@ static const char *judge(struct fetch *fetch, CURLcode code, struct error *why)
     return why->text;
 }
 
-static void end_fetch(struct fetcher *f, struct fetch *fetch, CURLcode code)
+/* The head alone decides: what has answered has had the request. */
+static void tell_posted(struct fetch *fetch, CURLcode code)
+{
+    struct post_answer answer = {0};
+    struct error why = {""};
+    long status = 0;
+    curl_off_t seconds = 0;
+
+    curl_easy_getinfo(fetch->easy, CURLINFO_RESPONSE_CODE, &status);
+    curl_easy_getinfo(fetch->easy, CURLINFO_RETRY_AFTER, &seconds);
+    if (status < 200) {
+        error_set(&why, "%s", code == CURLE_OK ? "no answer" : sentence_of(fetch, code));
+    } else {
+        answer.status = (unsigned)status;
+        answer.retry_after_ms = seconds > 0 ? (uint64_t)seconds * 1000 : 0;
+        error_set(&why, "the answer is %ld%s", status,
+                  status < 400 ? ", and redirects are not followed" : "");
+    }
+    if (status < 200 || status >= 300)
+        answer.why_not = why.text;
+    fetch->on_posted(fetch->ctx, fetch->tag, &answer);
+}
+
+static void tell_fetched(struct fetch *fetch, CURLcode code)
 {
     struct error why = {""};
     const char *why_not = judge(fetch, code, &why);
@@ -71,8 +103,16 @@ static void end_fetch(struct fetcher *f, struct fetch *fetch, CURLcode code)
         body = slice_make(NULL, 0);
     else if (fetch->body.len > 0)
         body = buf_slice(&fetch->body);
-    list_remove(&fetch->link); /* so that whoever is called may begin the next */
     fetch->on_fetched(fetch->ctx, fetch->tag, body, why_not);
+}
+
+static void end_fetch(struct fetcher *f, struct fetch *fetch, CURLcode code)
+{
+    list_remove(&fetch->link); /* so that whoever is called may begin the next */
+    if (fetch->on_posted != NULL)
+        tell_posted(fetch, code);
+    else
+        tell_fetched(fetch, code);
     fetch_free(f, fetch);
 }
 
@@ -162,6 +202,10 @@ static size_t on_body(char *bytes, size_t size, size_t n, void *ctx)
     struct fetch *fetch = ctx;
 
     n *= size;
+    if (fetch->on_posted != NULL) {
+        fetch->dropped += n;
+        return fetch->dropped > fetch->max_bytes ? CURL_WRITEFUNC_ERROR : n;
+    }
     fetch->is_too_long = n > fetch->max_bytes - fetch->body.len;
     return fetch->is_too_long || buf_add(&fetch->body, bytes, n) != 0 ? CURL_WRITEFUNC_ERROR : n;
 }
@@ -218,33 +262,78 @@ static void prepare(struct fetch *fetch, const char *url, const struct fetch_lim
     curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
     curl_easy_setopt(easy, CURLOPT_USERAGENT, "sse-notify/" SSE_NOTIFY_VERSION);
     curl_easy_setopt(easy, CURLOPT_URL, url);
-    curl_easy_setopt(easy, CURLOPT_FORBID_REUSE, 1L);
     curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)limits->total_ms);
     curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body);
     curl_easy_setopt(easy, CURLOPT_WRITEDATA, fetch);
-    if (strncasecmp(url, "http:", 5) == 0) /* of this machine: no proxy knows the way */
+    if (strncasecmp(url, "http:", 5) == 0) /* of this machine or network: no proxy knows the way */
         curl_easy_setopt(easy, CURLOPT_PROXY, "");
+}
+
+static struct fetch *fetch_create(const char *url, const struct fetch_limits *limits, void *ctx,
+                                  size_t tag)
+{
+    struct fetch *fetch = calloc(1, sizeof *fetch);
+
+    if (fetch == NULL)
+        return NULL;
+    fetch->max_bytes = limits->max_bytes;
+    fetch->ctx = ctx;
+    fetch->tag = tag;
+    fetch->easy = curl_easy_init();
+    if (fetch->easy == NULL) {
+        free(fetch);
+        return NULL;
+    }
+    prepare(fetch, url, limits);
+    return fetch;
+}
+
+/* Begins, where all before went well; else nothing is left. Returns 0 or -ENOMEM. */
+static int begin(struct fetcher *f, struct fetch *fetch, bool is_prepared)
+{
+    if (!is_prepared || curl_multi_add_handle(f->multi, fetch->easy) != CURLM_OK) {
+        fetch_free(f, fetch);
+        return -ENOMEM;
+    }
+    list_add_last(&f->fetches, &fetch->link);
+    return 0;
 }
 
 int fetcher_get(struct fetcher *f, const char *url, const struct fetch_limits *limits,
                 fetched_fn *on_fetched, void *ctx, size_t tag)
 {
-    struct fetch *fetch = calloc(1, sizeof *fetch);
+    struct fetch *fetch = fetch_create(url, limits, ctx, tag);
 
     if (fetch == NULL)
         return -ENOMEM;
-    fetch->max_bytes = limits->max_bytes;
     fetch->on_fetched = on_fetched;
-    fetch->ctx = ctx;
-    fetch->tag = tag;
-    fetch->easy = curl_easy_init();
-    if (fetch->easy != NULL)
-        prepare(fetch, url, limits);
-    if (fetch->easy == NULL || curl_multi_add_handle(f->multi, fetch->easy) != CURLM_OK) {
-        curl_easy_cleanup(fetch->easy);
-        free(fetch);
-        return -ENOMEM;
+    curl_easy_setopt(fetch->easy, CURLOPT_FORBID_REUSE, 1L);
+    return begin(f, fetch, true);
+}
+
+/* Checked, unlike those of prepare: without one of these it would be another request. */
+static bool prepare_post(struct fetch *fetch, const struct fetch_post *post)
+{
+    for (size_t i = 0; i < post->header_count; i++) {
+        struct curl_slist *longer = curl_slist_append(fetch->headers, post->headers[i]);
+
+        if (longer == NULL)
+            return false;
+        fetch->headers = longer;
     }
-    list_add_last(&f->fetches, &fetch->link);
-    return 0;
+    return curl_easy_setopt(fetch->easy, CURLOPT_HTTPHEADER, fetch->headers) == CURLE_OK &&
+           curl_easy_setopt(fetch->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)post->body.n) ==
+               CURLE_OK &&
+           curl_easy_setopt(fetch->easy, CURLOPT_COPYPOSTFIELDS, post->body.p) == CURLE_OK;
+}
+
+int fetcher_post(struct fetcher *f, const struct fetch_post *post,
+                 const struct fetch_limits *limits, posted_fn *on_posted, void *ctx, size_t tag)
+{
+    struct fetch *fetch = fetch_create(post->url, limits, ctx, tag);
+
+    if (fetch == NULL)
+        return -ENOMEM;
+    fetch->on_posted = on_posted;
+    return begin(f, fetch, prepare_post(fetch, post));
 }

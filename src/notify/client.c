@@ -110,6 +110,16 @@ void client_set_behind(struct client *c, bool is_behind)
     c->nm->stats->streams_behind += is_behind ? 1 : (uint64_t)-1;
 }
 
+/* A user's first stream is there, or the last one is gone. */
+static void tell_online(struct client *c, bool is_online)
+{
+    struct notification_manager *nm = c->nm;
+
+    nm->stats->users_online += is_online ? 1 : (uint64_t)-1;
+    if (nm->on_online != NULL)
+        nm->on_online(nm->online_ctx, channel_name_of(c->user).name, is_online);
+}
+
 static void leave_channels(struct client *c)
 {
     struct notification_manager *nm = c->nm;
@@ -125,7 +135,7 @@ static void leave_channels(struct client *c)
     channel_remove(nm->everyone, &c->in_everyone);
     channel_remove(c->user, &c->in_user);
     if (c->user->count == 0)
-        nm->stats->users_online--;
+        tell_online(c, false);
     channel_release(nm, c->user);
 }
 
@@ -815,7 +825,7 @@ static int join(struct client *c, const struct client_options *o)
     if (c->user == NULL)
         return -ENOMEM;
     if (c->user->count == 0)
-        c->nm->stats->users_online++;
+        tell_online(c, true);
     channel_add(c->user, &c->in_user);
     channel_add(c->nm->everyone, &c->in_everyone);
     return join_topics(c, o) != 0 ? -ENOMEM : set_credential(c, o->credential);

@@ -167,6 +167,7 @@ struct notification_manager {
     uint32_t emitted_ms;            /* the clock in milliseconds, read once in a turn with
                                      * entries, ... */
     bool is_emitting;               /* ... as it was in this one */
+    bool has_served_at_once;        /* in this turn: what was published alone */
     uint32_t written_us;            /* the clock of options.read_us when it was last read, ... */
     uint32_t unread_writes;         /* ... and how many writes may follow before it is read again */
     uint64_t next_client;           /* mixed into an id */
@@ -174,6 +175,8 @@ struct notification_manager {
     uint64_t drain_end_ms;          /* 0: not draining */
     uint64_t drain_ms;
     uint64_t drain_due;             /* streams still to be ended of the share that is due */
+    manager_online_fn *on_online;   /* or NULL */
+    void *online_ctx;
     manager_revoked_fn *is_revoked; /* while `clients` is walked for it, or NULL */
     void *revoked_ctx;
     bool has_walk;                  /* `clients` is walked, for the one above or for memory */

@@ -13,7 +13,7 @@
 enum {
     DIRECT_CLIENTS = 64, /* a channel of up to so many is served at once, a larger one in slices */
     CLIENTS_AT_ONCE = 4,
-    FLUSHES_A_TURN = 256,
+    FLUSHES_A_TURN = 128, /* a millisecond or two: those of streams that come back are long */
     VISITS_A_TURN = 128, /* of a fan-out: about a millisecond of system calls ... */
     SHARED_VISITS = 256, /* ... and of sends that share them */
     WINDOW_STEPS = 8000, /* each is up to a microsecond: what expires is long out of the cache */
@@ -25,11 +25,14 @@ enum {
 /* ---- what the journal says ---- */
 
 /* What was published alone goes at once to few streams: they have it before the publisher has its
- * answer, and nothing comes with it that they could share system calls with. */
-static void serve_directly(struct channel *channel, struct message *m, bool is_alone)
+ * answer. What else comes in the same turn shares system calls at its end. */
+static void serve_directly(struct notification_manager *nm, struct channel *channel,
+                           struct message *m, bool is_alone)
 {
-    bool is_at_once = is_alone && channel->count <= CLIENTS_AT_ONCE;
+    bool is_at_once = is_alone && channel->count <= CLIENTS_AT_ONCE && !nm->has_served_at_once;
     struct list *next;
+
+    nm->has_served_at_once |= is_at_once;
 
     for (struct list *at = channel->clients.next; at != &channel->clients; at = next) {
         next = at->next; /* a delivery ends at most its own client */
@@ -156,7 +159,7 @@ static void on_entry(void *ctx, const struct journal_entry *entry)
         streams = channel->count;
         entry->message->streams = streams;
         if (streams <= DIRECT_CLIENTS || fanout_start(nm, channel, entry->message) != 0)
-            serve_directly(channel, entry->message,
+            serve_directly(nm, channel, entry->message,
                            entry->origin != NULL && entry->origin->is_alone);
     }
     if (history_bytes(nm->window) / 2 > nm->options.window_bytes)
@@ -297,6 +300,7 @@ void notification_manager_destroy(struct notification_manager *nm)
 {
     if (nm == NULL)
         return;
+    nm->on_online = NULL;
     while (nm->everyone != NULL && nm->everyone->count > 0)
         client_release(channel_client(nm->everyone, nm->everyone->clients.next),
                        (enum client_close)(CLOSE_BYE + BYE_SHUTDOWN));
@@ -327,6 +331,12 @@ void manager_send_notification(struct notification_manager *nm, const struct not
     history_fetch(nm->window, n->to);
     channel_fetch(nm, n->to, false);
     journal_append(nm->journal, n, wall_ms, append);
+}
+
+void manager_watch_users(struct notification_manager *nm, manager_online_fn *on_online, void *ctx)
+{
+    nm->on_online = on_online;
+    nm->online_ctx = ctx;
 }
 
 /* Ends the streams that are due by now, or so many of them that no turn is long. */
@@ -402,6 +412,7 @@ bool manager_turn_end(struct notification_manager *nm, uint64_t now_ms)
 
     nm->now_ms = now_ms;
     nm->is_emitting = false;
+    nm->has_served_at_once = false;
     manager_read_clock_soon(nm);
     if (has_walk)
         walk_on(nm);

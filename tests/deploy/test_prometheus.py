@@ -25,7 +25,7 @@ RULES = yaml.safe_load((DEPLOY / "prometheus-rules.yaml").read_text())["groups"]
 ALERTS = {rule["alert"]: rule for group in RULES for rule in group["rules"]}
 DASHBOARD = json.loads((DEPLOY / "grafana-dashboard.json").read_text())
 PANELS = DASHBOARD["panels"]
-ROWS = ["Streams", "Delivery", "Latency", "Journal", "Limits", "Process"]
+ROWS = ["Streams", "Delivery", "Latency", "Journal", "Limits", "Process", "Webhooks"]
 METRIC = re.compile(r"\b(?:sse_notify|process)_[a-z_]+\b")
 
 

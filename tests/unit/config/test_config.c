@@ -124,7 +124,7 @@ static void a_wrong_path_is_told_what_it_should_be(void **state)
                        "allow_anonymous\n");
     assert_set_refused(".heartbeat", "1s",
                        "-o: []: unknown section; there are listener.NAME, streams, journal, "
-                       "publish, auth, issuer.NAME, limits, http, log and server\n");
+                       "publish, auth, issuer.NAME, limits, http, webhooks, log and server\n");
     assert_set_refused("issuers.a.issuer", "x",
                        "-o: [issuers.a]: unknown section; did you mean [issuer.NAME]?\n");
     assert_set_refused("issuer.issuer", "x",
@@ -373,6 +373,16 @@ static void publishing_by_key_needs_their_file(void **state)
                 "jwks_file or jwks_url\n");
 }
 
+static void webhooks_need_a_secret(void **state)
+{
+    (void)state;
+    assert_auth(SETTINGS("webhooks.url", "http://app/hook"),
+                "-o: [webhooks] url: needs secret_file, by which the receiver knows who has sent; "
+                "`(printf whsec_; openssl rand -base64 32) >FILE` makes one\n");
+    assert_auth(SETTINGS("webhooks.url", "http://app/hook", "webhooks.secret_file", "/s"), "");
+    assert_auth(SETTINGS("webhooks.secret_file", "/s"), "");
+}
+
 static void several_issuers_have_names_of_their_own(void **state)
 {
     (void)state;
@@ -522,6 +532,7 @@ int main(void)
         cmocka_unit_test(tokens_need_keys_from_one_place),
         cmocka_unit_test(publishing_by_key_needs_their_file),
         cmocka_unit_test(several_issuers_have_names_of_their_own),
+        cmocka_unit_test(webhooks_need_a_secret),
         cmocka_unit_test(an_issuer_of_which_nothing_is_set_is_none),
         cmocka_unit_test(file_is_weaker_than_environment_and_that_than_option),
         cmocka_unit_test(the_last_of_several_options_wins),

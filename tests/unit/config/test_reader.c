@@ -199,10 +199,10 @@ static void keys_of_an_unknown_section_say_nothing_more(void **state)
                    "a.conf:1: [listner.public]: unknown section; did you mean [listener.NAME]?\n");
     assert_refused("[metrics]\n",
                    "a.conf:1: [metrics]: unknown section; there are listener.NAME, streams, "
-                   "journal, publish, auth, issuer.NAME, limits, http, log and server\n");
+                   "journal, publish, auth, issuer.NAME, limits, http, webhooks, log and server\n");
     assert_refused("[]\n",
                    "a.conf:1: []: unknown section; there are listener.NAME, streams, journal, "
-                   "publish, auth, issuer.NAME, limits, http, log and server\n");
+                   "publish, auth, issuer.NAME, limits, http, webhooks, log and server\n");
     assert_refused("[streams\nheartbeat = x\n",
                    "a.conf:1: [streams: the closing ] is missing\n");
 }

@@ -355,15 +355,32 @@ static void what_is_no_word_of_a_set_is_refused(void **state)
 
 /* ---- URLs ---- */
 
-static bool is_url(const char *text)
+static bool is_url_of(const struct config_option *o, const char *text)
 {
     char *kept = NULL;
-    int rc = value_store(OPTION_OF(auth_jwks_url), slice_of(text), &kept, NULL);
+    int rc = value_store(o, slice_of(text), &kept, NULL);
 
     if (rc == 0)
         assert_string_equal(kept, text);
     free(kept);
     return rc == 0;
+}
+
+static bool is_url(const char *text)
+{
+    return is_url_of(OPTION_OF(auth_jwks_url), text);
+}
+
+static void what_is_signed_may_go_to_other_machines_in_plain_text(void **state)
+{
+    const struct config_option *o = OPTION_OF(webhooks_url);
+
+    (void)state;
+    assert_true(is_url_of(o, "http://app:8000/hook"));
+    assert_true(is_url_of(o, "https://app.example.com/hook?key=a"));
+    assert_false(is_url_of(o, "ftp://app/hook"));
+    assert_false(is_url_of(o, "http://a:b@app/hook"));
+    assert_false(is_url_of(o, "http://:80/hook"));
 }
 
 static void a_url_is_https_or_of_this_machine(void **state)
@@ -771,6 +788,7 @@ static void a_url_is_printed_without_its_query_which_may_hold_a_secret(void **st
 {
     (void)state;
     assert_printed(OPTION_OF(auth_jwks_url), "https://id.example/keys", "https://id.example/keys");
+    assert_printed(OPTION_OF(webhooks_url), "http://app/hook?key=secret", "http://app/hook?...");
     assert_printed(OPTION_OF(auth_jwks_url), "https://id.example/keys?code=hunter2",
                    "https://id.example/keys?...");
 }
@@ -794,6 +812,7 @@ int main(void)
         cmocka_unit_test(a_set_is_words_between_blanks_and_commas),
         cmocka_unit_test(what_is_no_word_of_a_set_is_refused),
         cmocka_unit_test(a_url_is_https_or_of_this_machine),
+        cmocka_unit_test(what_is_signed_may_go_to_other_machines_in_plain_text),
         cmocka_unit_test(an_empty_url_is_none),
         cmocka_unit_test(texts_are_kept_as_they_are_and_empty_ones_as_null),
         cmocka_unit_test(a_text_is_refused_for_its_length_a_control_character_or_its_encoding),

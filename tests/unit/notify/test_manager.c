@@ -112,7 +112,7 @@ static void a_live_stream_gets_its_user_and_everyone_and_nobody_elses(void **sta
     fake_sink_fini(&sink);
 }
 
-static void what_was_published_alone_is_written_before_its_publisher_has_the_answer(void **state)
+static void the_first_of_a_turn_is_written_before_its_publisher_has_the_answer(void **state)
 {
     struct fake_sink sink = {.room = FAKE_SINK_ENDLESS};
     struct notification n = {.to = {CHANNEL_USER, SLICE_LITERAL("alice")}, .event = {"n", 1},
@@ -125,8 +125,14 @@ static void what_was_published_alone_is_written_before_its_publisher_has_the_ans
     settle();
     manager_send_notification(w.nm, &n, 0, &append);
     assert_reads(&sink, "<2000> {connected} n(a)#1 ");
-    settle();
+    for (int i = 0; i < 3; i++)
+        manager_send_notification(w.nm, &n, 0, &append);
     assert_int_equal(sink.writes, 2);
+    settle();
+    assert_reads(&sink, "<2000> {connected} n(a)#1 n(a)#2 n(a)#3 n(a)#4 ");
+    assert_int_equal(sink.writes, 3); /* what comes besides shares one */
+    manager_send_notification(w.nm, &n, 0, &append);
+    assert_int_equal(sink.writes, 4);
     world_end();
     fake_sink_fini(&sink);
 }
@@ -722,11 +728,47 @@ static void a_peer_that_fails_is_freed_and_others_go_on(void **state)
     fake_sink_fini(&sound);
 }
 
+static void note_online(void *ctx, struct slice user, bool is_online)
+{
+    struct buf *heard = ctx;
+
+    buf_printf(heard, "%s%.*s ", is_online ? "+" : "-", SLICE_ARG(user));
+}
+
+static void users_are_watched_from_their_first_stream_to_their_last(void **state)
+{
+    struct fake_sink sinks[4] = {{.room = 0}};
+    struct buf heard = {0};
+    struct client *first;
+
+    (void)state;
+    for (size_t i = 0; i < 4; i++)
+        sinks[i].room = FAKE_SINK_ENDLESS;
+    world_begin(8, OVERFLOW_CATCHUP, 100, 1 << 20);
+    open_at(&sinks[0], "before", NULL);
+    manager_watch_users(w.nm, note_online, &heard);
+    first = open_at(&sinks[1], "alice", NULL);
+    open_at(&sinks[2], "alice", NULL);
+    client_on_closed(first);
+    settle();
+    assert_slice(buf_slice(&heard), "+alice ");
+    manager_kick(w.nm, slice_of("alice"), 0);
+    settle();
+    assert_slice(buf_slice(&heard), "+alice -alice ");
+    open_at(&sinks[3], "bob", NULL);
+    assert_int_equal(w.stats.users_online, 2);
+    world_end(); /* the manager's own end is no news */
+    assert_slice(buf_slice(&heard), "+alice -alice +bob ");
+    buf_fini(&heard);
+    for (size_t i = 0; i < 4; i++)
+        fake_sink_fini(&sinks[i]);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_live_stream_gets_its_user_and_everyone_and_nobody_elses),
-        cmocka_unit_test(what_was_published_alone_is_written_before_its_publisher_has_the_answer),
+        cmocka_unit_test(the_first_of_a_turn_is_written_before_its_publisher_has_the_answer),
         cmocka_unit_test(a_resumed_stream_gets_what_it_missed_and_then_live_ones),
         cmocka_unit_test(what_is_not_kept_any_more_is_told_as_a_gap),
         cmocka_unit_test(what_is_lost_after_the_opening_is_told_to_a_stream_from_the_earliest),
@@ -748,6 +790,7 @@ int main(void)
         cmocka_unit_test(a_stream_that_reads_nothing_is_ended_with_its_token_all_the_same),
         cmocka_unit_test(a_client_is_found_by_its_id_until_it_ends),
         cmocka_unit_test(a_peer_that_fails_is_freed_and_others_go_on),
+        cmocka_unit_test(users_are_watched_from_their_first_stream_to_their_last),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
