@@ -106,7 +106,10 @@ class Failures(Case):
         self.redis.kill()
         node = self.node(wait_ready=False)
         self.assert_problem(node.get("/readyz"), 503, "Redis")
-        self.assert_problem(node.request("GET", "/notifications/u"), 503)
+        for method, target in (("GET", "/notifications/u"), ("GET", "/notifications/u/history"),
+                               ("DELETE", "/notifications/u/abcdefgh-1"),
+                               ("DELETE", "/users/u/history")):
+            self.assert_problem(node.request(method, target), 503)
         self.redis.start()
         self.wait_ready(node)
         stream = self.open("u", node)
