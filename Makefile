@@ -24,7 +24,16 @@ CPPFLAGS += -DHAVE_LIBURING
 LDLIBS   += -luring
 endif
 
-SRC      := $(sort $(wildcard src/*/*.c))
+# REDIS=0 builds without the journal in Redis, 1 demands hiredis; otherwise as that is there.
+REDIS    ?= $(shell pkg-config --exists hiredis 2>/dev/null && echo 1 || echo 0)
+ifneq ($(REDIS),0)
+CPPFLAGS += -DHAVE_REDIS
+LDLIBS   += -lhiredis
+else
+WITHOUT  += $(wildcard src/journal/redis*.c)
+endif
+
+SRC      := $(filter-out $(WITHOUT),$(sort $(wildcard src/*/*.c)))
 ASSETS   := $(BUILD)/src/api/console_assets.o
 OBJ      := $(SRC:%.c=$(BUILD)/%.o) $(ASSETS)
 MAIN     := $(BUILD)/src/daemon/main.o
@@ -42,6 +51,9 @@ $(BUILD)/%.o: %.c
 	@mkdir -p $(@D)
 	@echo "  CC    $<"
 	$(Q)$(CC) $(CPPFLAGS) $(LLHTTP_CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
+
+# Its file is taken into the object by the assembler, of which no dependency file tells.
+$(BUILD)/src/journal/redis.o: src/journal/redis.lua
 
 # The console's charts are drawn by Chart.js, from Debian's libjs-chart.js.
 CHART_JS ?= /usr/share/javascript/chart.js/chart.min.js

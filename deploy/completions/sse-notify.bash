@@ -29,7 +29,7 @@ _sse_notify()
         return
         ;;
     -o | --option)
-        mapfile -t COMPREPLY < <(compgen -W "listener.default.address= listener.default.role= listener.default.mode= listener.default.proxy_protocol= streams.heartbeat= streams.retry= streams.queue= streams.overflow= streams.max_streams= streams.max_streams_per_user= streams.max_streams_per_ip= streams.max_age= streams.allow_anonymous= journal.type= journal.path= journal.sync= journal.keep= journal.keep_per_user= journal.keep_bytes= journal.window= publish.max_payload= publish.max_body= publish.idempotency_window= publish.allow_anonymous= auth.subscribe= auth.publish= auth.cookie= auth.publish_keys_file= auth.jwt_key_file= auth.jwks_file= auth.jwks_url= auth.issuer= auth.audience= auth.user_claim= auth.leeway= auth.algorithms= auth.revocation_time= limits.publishes_per_second_per_key= limits.streams_per_second_per_ip= limits.max_memory= http.header_timeout= http.body_timeout= http.idle_timeout= http.max_header= http.allowed_origins= http.server_names= http.trusted_proxies= http.proxy_header= webhooks.url= webhooks.secret_file= webhooks.grace= webhooks.timeout= webhooks.keep_trying= webhooks.queue= log.level= log.format= log.file= server.drain_time= server.user= server.io_uring=" -- "$current")
+        mapfile -t COMPREPLY < <(compgen -W "listener.default.address= listener.default.role= listener.default.mode= listener.default.proxy_protocol= streams.heartbeat= streams.retry= streams.queue= streams.overflow= streams.max_streams= streams.max_streams_per_user= streams.max_streams_per_ip= streams.max_age= streams.allow_anonymous= journal.type= journal.path= journal.sync= journal.keep= journal.keep_per_user= journal.keep_bytes= journal.window= journal.redis_url= journal.redis_sentinels= journal.redis_sentinel_name= journal.redis_prefix= journal.redis_timeout= journal.node_name= publish.max_payload= publish.max_body= publish.idempotency_window= publish.allow_anonymous= auth.subscribe= auth.publish= auth.cookie= auth.publish_keys_file= auth.jwt_key_file= auth.jwks_file= auth.jwks_url= auth.issuer= auth.audience= auth.user_claim= auth.leeway= auth.algorithms= auth.revocation_time= limits.publishes_per_second_per_key= limits.streams_per_second_per_ip= limits.max_memory= http.header_timeout= http.body_timeout= http.idle_timeout= http.max_header= http.allowed_origins= http.server_names= http.trusted_proxies= http.proxy_header= webhooks.url= webhooks.secret_file= webhooks.grace= webhooks.timeout= webhooks.keep_trying= webhooks.queue= log.level= log.format= log.file= server.drain_time= server.user= server.io_uring=" -- "$current")
         compopt -o nospace
         return
         ;;
@@ -41,7 +41,7 @@ _sse_notify()
         listener.default.proxy_protocol) words="yes no" ;;
         streams.overflow) words="catchup drop-oldest disconnect" ;;
         streams.allow_anonymous) words="yes no" ;;
-        journal.type) words="disk memory" ;;
+        journal.type) words="disk memory redis" ;;
         journal.sync) words="always interval never" ;;
         publish.allow_anonymous) words="yes no" ;;
         auth.subscribe) words="none jwt" ;;

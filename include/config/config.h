@@ -43,7 +43,7 @@ enum config_overflow {
 };
 #define CONFIG_MIN_DISK_BYTES ((uint64_t)1 << 20)
 
-enum config_journal_type { CONFIG_JOURNAL_DISK, CONFIG_JOURNAL_MEMORY };
+enum config_journal_type { CONFIG_JOURNAL_DISK, CONFIG_JOURNAL_MEMORY, CONFIG_JOURNAL_REDIS };
 enum config_uring { CONFIG_URING_AUTO, CONFIG_URING_ON, CONFIG_URING_OFF };
 enum config_sync { CONFIG_SYNC_ALWAYS, CONFIG_SYNC_INTERVAL, CONFIG_SYNC_NEVER };
 
@@ -103,6 +103,12 @@ struct config_journal {
     uint64_t keep_per_user;        /* messages */
     uint64_t keep_bytes;           /* of a journal on disk at least 1 MiB */
     uint64_t window_bytes;         /* after config_check at most keep_bytes */
+    char *redis_url;               /* never NULL, nor are the names */
+    char *redis_sentinels;         /* NULL: none */
+    char *redis_sentinel_name;
+    char *redis_prefix;
+    uint64_t redis_timeout_ms;
+    char *node_name;               /* after config_check not NULL */
 };
 
 struct config_publish {

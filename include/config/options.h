@@ -18,6 +18,7 @@ enum config_type {
     CONFIG_TEXT,     /* char *, NULL when empty */
     CONFIG_URL,      /* char *, NULL when empty */
     CONFIG_WEB_URL,  /* the same; may be http of other machines */
+    CONFIG_LOGIN,    /* like URL; what may be a user and a password in it is never shown */
     CONFIG_ORIGINS,  /* struct config_list */
     CONFIG_HOSTS,    /* struct config_list */
     CONFIG_NETWORKS, /* struct config_list */

@@ -37,6 +37,12 @@ struct journal_options {
     size_t window_bytes;            /* of the newest kept entries, emitted at the start */
     const char *path;               /* of a journal on disk: its directory */
     enum journal_sync sync;
+    const char *redis_url;          /* of one in Redis, as the next five */
+    const char *redis_sentinels;    /* NULL: none */
+    const char *redis_sentinel_name;
+    const char *redis_prefix;
+    uint64_t redis_timeout_ms;
+    const char *node_name;          /* of this daemon among all that use it */
 };
 
 /* One notification as it is recorded. Everything is borrowed for the call. */
@@ -53,14 +59,20 @@ struct journal_events {
     /* Entries up to this number were recorded by an earlier process and will not be emitted:
      * whoever needs them reads them. The newest of them are emitted next, then on_up comes. */
     void (*on_floor)(void *ctx, uint64_t seq);
-    /* Of this channel entries up to this number, which is over the floor, are lost, too. */
+    /* Of this channel entries up to this number, which is over the floor, are lost, too. After the
+     * first on_up: some that were not emitted never will be. */
     void (*on_lost)(void *ctx, struct channel_name channel, uint64_t seq);
+    /* Continuity is broken: of any channel entries behind the last one emitted may be lost, and the
+     * next ones have numbers over this one. Where the epoch is another one now (see
+     * journal_get_status) ids of the old one mean nothing any more. */
+    void (*on_break)(void *ctx, uint64_t seq);
     /* The next entry, in order of numbers. */
     void (*on_entry)(void *ctx, const struct journal_entry *entry);
     /* An entry was retracted (seq over 0), or a channel erased (seq 0): all of it that was emitted
      * so far. Pages may hold it still until the removal's on_done. */
     void (*on_removed)(void *ctx, struct channel_name channel, uint64_t seq);
-    /* The journal can take entries, or cannot and why. Comes once at the start. */
+    /* The journal can take entries, or cannot and why (a text that stays). What comes first, at the
+     * start or later, is on_up: until then nothing is known of what is kept. */
     void (*on_up)(void *ctx);
     void (*on_down)(void *ctx, const char *why);
 };
@@ -68,8 +80,9 @@ struct journal_events {
 /* An append under way; the caller's, who keeps it until on_done. */
 struct journal_append {
     void (*on_done)(struct journal_append *append);
-    int status;          /* 0; or, with nothing recorded: -EAGAIN not now; -ENOSPC, -EIO the disk
-                          * is full or fails; -ENOMEM */
+    int status;          /* 0; or, with nothing recorded: -EAGAIN not now; -ENOSPC, -EIO the journal
+                          * is full or fails; -ENOMEM; or -ETIMEDOUT: what became of it is not
+                          * known, and its entry may come yet, without an origin */
     bool is_duplicate;   /* the idempotency key is known: `seq` is the first one's */
     uint64_t seq;
     uint32_t streams;    /* counted by whoever hears on_entry */
@@ -82,7 +95,8 @@ struct journal_append {
 /* A retraction or an erasure under way; the caller's, who keeps it until on_done. */
 struct journal_removal {
     void (*on_done)(struct journal_removal *removal);
-    int status;          /* 0; -EAGAIN, -ENOSPC, -ENOMEM: nothing was removed */
+    int status;          /* 0; -EAGAIN, -ENOSPC, -EIO, -ENOMEM: nothing was removed; -ETIMEDOUT: it
+                          * is not known */
     size_t count;        /* entries that were kept and are gone now */
 };
 
@@ -118,14 +132,17 @@ struct journal_status {
     const char *epoch;
     uint64_t head;       /* number of the newest entry; 0: none yet */
     bool is_up;
+    bool is_shared;      /* other daemons use it too: an id may be over `head` */
     int trouble;         /* 0, or why the last write failed (-ENOSPC, -EIO) */
     size_t entries;
     size_t bytes;
+    uint64_t hole_begin; /* numbers between these two are of what is lost: nothing else had them */
+    uint64_t hole_end;
     uint64_t oldest_ms;  /* how long ago the oldest entry was recorded; 0: there is none */
 };
 
-/* Opens the journal of that type ("memory", "disk"). `stats` and `ev` are borrowed for its life;
- * `events` are not called before journal_start. NULL on failure, with `why`. */
+/* Opens the journal of that type ("memory", "disk", "redis"). `stats` and `ev` are borrowed for its
+ * life; `events` are not called before journal_start. NULL on failure, with `why`. */
 struct journal *journal_open(const char *type, const struct journal_options *options,
                              struct ev_loop *ev, struct stats *stats, struct error *why);
 
@@ -140,7 +157,8 @@ int journal_give_to(struct journal *j, uid_t uid, gid_t gid);
 void journal_close(struct journal *j);
 
 /* Records `n` at `wall_ms` (milliseconds since 1970). All of `n` is borrowed for the call. The
- * outcome comes by append->on_done, after on_entry; never both an error and an entry. */
+ * outcome comes by append->on_done, after on_entry; never both an error and an entry, but with
+ * -ETIMEDOUT. */
 void journal_append(struct journal *j, const struct notification *n, uint64_t wall_ms,
                     struct journal_append *append);
 

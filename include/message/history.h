@@ -36,6 +36,9 @@ struct history_item {
 struct history *history_create(const struct history_limits *limits);
 void history_destroy(struct history *h);
 
+/* As if it were new. */
+void history_clear(struct history *h);
+
 /* Adds the newest entry at `now_ms` (any clock that only grows) and makes room by the bounds. If
  * an entry of the same channel and collapse key is kept, it goes, and its message is marked
  * withdrawn. Returns 0 (1: something was collapsed), or -ENOMEM: nothing has changed. */
@@ -79,11 +82,11 @@ uint64_t history_lost_transient(const struct history *h, struct history_log *con
 uint64_t history_lost_anew(const struct history *h, struct history_log *const *logs, size_t count,
                            uint64_t *known);
 
-/* Entries up to `seq` are kept elsewhere and will not be added: they count as lost, for all. Only
- * before anything is added. */
+/* Entries up to `seq` are kept elsewhere, or nowhere, and will not be added: they count as lost,
+ * for all. Only before anything is added. */
 void history_begin_at(struct history *h, uint64_t seq);
 
-/* The same for one channel. Without memory it is so for all. */
+/* The same for one channel, at any time. Without memory it is so for all. */
 void history_begin_channel_at(struct history *h, struct channel_name channel, uint64_t seq);
 
 /* How many messages history_next would bring, one after the other. */

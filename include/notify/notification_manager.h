@@ -144,6 +144,9 @@ bool manager_is_full(struct notification_manager *nm);
 /* Whether manager_drain was called: no stream is to be opened any more. */
 bool manager_is_draining(const struct notification_manager *nm);
 
+/* Whether the journal has been up since the start: before, nobody can tell which ids it knows. */
+bool manager_knows_journal(const struct notification_manager *nm);
+
 /* The journal's epoch and its newest number. */
 const char *manager_epoch(const struct notification_manager *nm);
 uint64_t manager_head(const struct notification_manager *nm);

@@ -184,7 +184,10 @@ static struct http_request *removing_end(struct removing *removing)
     if (r == NULL || status == 0)
         return r;
     if (status == -ENOSPC)
-        http_problem(r, 507, "The journal's disk is full; nothing was removed.");
+        http_problem(r, 507, "The journal is full; nothing was removed.");
+    else if (status == -ETIMEDOUT)
+        api_refuse_for_now(r, 503, 1000,
+                           "The journal has not answered in time; repeat the removal.");
     else
         api_refuse_for_now(r, 503, 1000, "The journal cannot be written now; nothing was removed.");
     return NULL;
@@ -244,6 +247,11 @@ void api_retract(void *ctx, struct http_request *r)
 
     if (!api_user(r, &user) || !access_manage(api, r, user, api_retract))
         return;
+    if (!manager_knows_journal(api->nm)) { /* nor which ids it has */
+        api_refuse_for_now(r, 503, 1000,
+                           "The journal has not been reached yet; nothing was removed.");
+        return;
+    }
     status = id_parse(http_request_param(r, 1), manager_epoch(api->nm), &seq);
     if (status == -EINVAL) {
         http_problem(r, 400, "The path must end in the id that POST /notify answered with.");

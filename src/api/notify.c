@@ -50,12 +50,17 @@ static void judge_append(const struct journal_append *a, struct refusal *why)
     case -EAGAIN:
         refuse(why, 503, "The journal cannot take notifications now; nothing was sent.");
         break;
+    case -ETIMEDOUT:
+        refuse(why, 503,
+               "The journal has not answered in time, and may have taken it all the same: repeat "
+               "it with its idempotency key, and it is sent once.");
+        break;
     case -ENOSPC:
-        refuse(why, 507, "The journal's disk is full; nothing was sent.");
+        refuse(why, 507, "The journal is full; nothing was sent.");
         break;
     case -EIO:
     case -EBADMSG:
-        refuse(why, 503, "The journal's disk cannot be written; nothing was sent.");
+        refuse(why, 503, "The journal cannot be written; nothing was sent.");
         break;
     default:
         refuse(why, 503, "The daemon is out of memory; nothing was sent.");

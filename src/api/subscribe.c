@@ -298,6 +298,11 @@ void api_subscribe(void *ctx, struct http_request *r)
         api_refuse_for_now(r, 503, api->options.retry_ms, "The daemon is shutting down.");
         return;
     }
+    if (!manager_knows_journal(api->nm)) {
+        api_refuse_for_now(r, 503, api->options.retry_ms,
+                           "The journal has not been reached yet; try again later.");
+        return;
+    }
     if (is_within_limits(api, r, user))
         open_stream(api, r, user, &w, &access);
 }

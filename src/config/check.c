@@ -109,6 +109,18 @@ static int default_path(struct config *cfg, struct config_errors *errors)
     return 0;
 }
 
+/* What this daemon is called among those that share a record, when nothing says it. */
+static int name_node(struct config *cfg, struct config_errors *errors)
+{
+    char host[256] = "node";
+
+    if (cfg->journal.node_name != NULL)
+        return 0;
+    (void)gethostname(host, sizeof host - 1);
+    cfg->journal.node_name = strdup(host);
+    return cfg->journal.node_name == NULL ? config_no_memory(errors) : 0;
+}
+
 static int check_journal(struct config *cfg, struct config_errors *errors)
 {
     uint64_t share = cfg->limits.max_memory_bytes / 4;
@@ -117,6 +129,8 @@ static int check_journal(struct config *cfg, struct config_errors *errors)
     if (cfg->journal.type == CONFIG_JOURNAL_MEMORY && share > 0 &&
         cfg->origins[CONFIG_journal_keep_bytes] == NULL && cfg->journal.keep_bytes > share)
         cfg->journal.keep_bytes = share;
+    if (name_node(cfg, errors) != 0)
+        return -1;
     if (cfg->journal.window_bytes > cfg->journal.keep_bytes)
         cfg->journal.window_bytes = cfg->journal.keep_bytes;
     if (cfg->journal.type != CONFIG_JOURNAL_DISK)

@@ -380,7 +380,8 @@ int config_store(struct config *cfg, const struct config_place *place,
             ((struct config_listener *)place->item)->is_address_wrong = true;
         config_place_show(place, where);
         value_show(value, shown);
-        if ((o->type == CONFIG_URL || o->type == CONFIG_WEB_URL) && strchr(shown, '@') != NULL)
+        if (o->type == CONFIG_LOGIN ||
+            ((o->type == CONFIG_URL || o->type == CONFIG_WEB_URL) && strchr(shown, '@') != NULL))
             strcpy(shown, "..."); /* there may be a password in it */
         return config_error(errors, origin, "%s %s = %s: %s", where, o->key, shown, why.text);
     }

@@ -21,6 +21,7 @@ static const struct config_word overflow_words[] = {
 static const struct config_word journal_words[] = {
     {"disk", CONFIG_JOURNAL_DISK},
     {"memory", CONFIG_JOURNAL_MEMORY},
+    {"redis", CONFIG_JOURNAL_REDIS},
     {NULL, 0},
 };
 

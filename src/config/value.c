@@ -65,6 +65,7 @@ static const struct type {
                                          "password in it"},
     [CONFIG_WEB_URL] = {store_url, NULL, "", ", such as https://app.example.com/hook, without a "
                                              "password in it"},
+    [CONFIG_LOGIN] = {store_text, NULL, "a text of ", " without control characters"},
     [CONFIG_ORIGINS] = {store_list, NULL, "", ""},
     [CONFIG_HOSTS] = {store_list, NULL, "", ""},
     [CONFIG_NETWORKS] = {store_list, NULL, "", ""},
@@ -89,6 +90,7 @@ void config_option_allowed(const struct config_option *o, struct buf *out)
         buf_printf(out, "%s to %s", o->low, o->high);
         break;
     case CONFIG_TEXT:
+    case CONFIG_LOGIN:
         buf_printf(out, "%s to %s bytes", o->low, o->high);
         break;
     case CONFIG_FLAG:
@@ -612,6 +614,7 @@ bool value_is_same(const struct config_option *o, const void *a, const void *b)
     case CONFIG_TEXT:
     case CONFIG_URL:
     case CONFIG_WEB_URL:
+    case CONFIG_LOGIN:
         memcpy(&texts[0], a, sizeof texts[0]);
         memcpy(&texts[1], b, sizeof texts[1]);
         return is_same_text(texts[0], texts[1]);
@@ -643,6 +646,7 @@ void value_free(const struct config_option *o, void *field)
     case CONFIG_TEXT:
     case CONFIG_URL:
     case CONFIG_WEB_URL:
+    case CONFIG_LOGIN:
         memcpy(&text, field, sizeof text);
         free(text);
         memset(field, 0, sizeof text);
@@ -734,6 +738,20 @@ static void print_words(const struct config_option *o, uint64_t value, struct bu
     }
 }
 
+/* URLs without what stands before the last host, where that may be a login. */
+static void print_without_login(const char *text, struct buf *out)
+{
+    const char *scheme = strstr(text, "://");
+    const char *at = strrchr(text, '@');
+
+    if (at != NULL) {
+        buf_add(out, text, scheme != NULL && scheme < at ? (size_t)(scheme + 3 - text) : 0);
+        buf_add_text(out, "...");
+        text = at;
+    }
+    buf_add_text(out, text);
+}
+
 static bool is_url_type(const struct config_option *o)
 {
     return o->type == CONFIG_URL || o->type == CONFIG_WEB_URL;
@@ -746,6 +764,10 @@ static void print_text(const struct config_option *o, const void *field, struct 
     memcpy(&text, field, sizeof text);
     if (text == NULL)
         return;
+    if (o->type == CONFIG_LOGIN) {
+        print_without_login(text, out);
+        return;
+    }
     if (!is_url_type(o) || strchr(text, '?') == NULL) {
         buf_add_text(out, text);
         return;
@@ -794,6 +816,7 @@ int value_print(const struct config_option *o, const void *field, struct buf *ou
     case CONFIG_TEXT:
     case CONFIG_URL:
     case CONFIG_WEB_URL:
+    case CONFIG_LOGIN:
         print_text(o, field, out);
         break;
     case CONFIG_HOSTS:

@@ -161,6 +161,7 @@ static int make_journal(struct server *s, struct error *why)
     static const char *const types[] = {
         [CONFIG_JOURNAL_DISK] = "disk",
         [CONFIG_JOURNAL_MEMORY] = "memory",
+        [CONFIG_JOURNAL_REDIS] = "redis",
     };
     static const enum journal_sync syncs[] = {
         [CONFIG_SYNC_ALWAYS] = JOURNAL_SYNC_ALWAYS,
@@ -178,6 +179,12 @@ static int make_journal(struct server *s, struct error *why)
         .window_bytes = cfg->journal.window_bytes,
         .path = cfg->journal.path,
         .sync = syncs[cfg->journal.sync],
+        .redis_url = cfg->journal.redis_url,
+        .redis_sentinels = cfg->journal.redis_sentinels,
+        .redis_sentinel_name = cfg->journal.redis_sentinel_name,
+        .redis_prefix = cfg->journal.redis_prefix,
+        .redis_timeout_ms = cfg->journal.redis_timeout_ms,
+        .node_name = cfg->journal.node_name,
     };
 
     s->journal =

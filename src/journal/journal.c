@@ -7,6 +7,9 @@
 static const struct journal_ops *const implementations[] = {
     &journal_memory_ops,
     &journal_disk_ops,
+#ifdef HAVE_REDIS
+    &journal_redis_ops,
+#endif
 };
 
 struct journal *journal_open(const char *type, const struct journal_options *options,

@@ -31,4 +31,5 @@ struct journal {
 
 extern const struct journal_ops journal_memory_ops;
 extern const struct journal_ops journal_disk_ops;
+extern const struct journal_ops journal_redis_ops;
 #endif

@@ -91,19 +91,23 @@ static uint64_t later(uint64_t a, uint64_t b)
     return a > b ? a : b;
 }
 
-struct history *history_create(const struct history_limits *limits)
+static void init(struct history *h, const struct history_limits *limits)
 {
-    struct history *h = calloc(1, sizeof *h);
-
-    if (h == NULL)
-        return NULL;
-    h->limits = *limits;
+    *h = (struct history){.limits = *limits};
     for (size_t i = 0; i < CHANNEL_KINDS; i++)
         hash_table_init(&h->logs[i], log_name_of);
     hash_table_init(&h->collapse, entry_key_of);
     list_init(&h->by_age);
     list_init(&h->by_ttl);
     list_init(&h->graves);
+}
+
+struct history *history_create(const struct history_limits *limits)
+{
+    struct history *h = malloc(sizeof *h);
+
+    if (h != NULL)
+        init(h, limits);
     return h;
 }
 
@@ -646,10 +650,8 @@ static void free_logs(struct hash_table *logs)
     hash_table_fini(logs);
 }
 
-void history_destroy(struct history *h)
+static void fini(struct history *h)
 {
-    if (h == NULL)
-        return;
     while (!list_is_empty(&h->by_age)) {
         struct entry *e = LIST_HOLDER(h->by_age.next, struct entry, by_age);
 
@@ -660,5 +662,20 @@ void history_destroy(struct history *h)
     for (size_t i = 0; i < CHANNEL_KINDS; i++)
         free_logs(&h->logs[i]);
     hash_table_fini(&h->collapse);
+}
+
+void history_destroy(struct history *h)
+{
+    if (h == NULL)
+        return;
+    fini(h);
     free(h);
+}
+
+void history_clear(struct history *h)
+{
+    struct history_limits limits = h->limits;
+
+    fini(h);
+    init(h, &limits);
 }

@@ -139,15 +139,20 @@ static uint64_t resume_place(const struct client *c, const struct journal_page *
     return m != NULL && m->seq <= place ? m->seq - 1 : place;
 }
 
-/* A page could not be read. For want of memory it is asked for again with the client's heartbeat;
- * what is damaged will not get better: it is told as lost, and the window goes on. */
+/* A page could not be read. Where the journal is down it is asked for again when that is up, for
+ * want of memory with the client's heartbeat; what is damaged will not get better: it is told as
+ * lost, and the window goes on. */
 static void on_unread(struct client *c, int status, struct history_log *const *logs, size_t count)
 {
     uint64_t lost = lost_to(c, logs, count, history_lost(c->nm->window, logs, count));
 
+    if (status == -EAGAIN) {
+        client_set_unread(c, true);
+        return;
+    }
     log_warning("client %llx: reading the journal: %s", (unsigned long long)c->id,
                 strerror(-status));
-    if (status == -ENOMEM || status == -EAGAIN || lost <= c->cursor)
+    if (status == -ENOMEM || lost <= c->cursor)
         return;
     client_mark_dirty(c);
     tell_gap_after_cursor(c, lost);
@@ -290,6 +295,7 @@ static bool catch_up_step(struct client *c)
 
 void client_catch_up(struct client *c)
 {
+    client_mind_break(c);
     while (!c->is_dead && c->is_behind && !c->is_ending &&
            ring_count(&c->ring) < c->nm->options.queue && !is_reading(c) && catch_up_step(c))
         ;

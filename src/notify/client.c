@@ -155,6 +155,7 @@ void client_release(struct client *c, enum client_close reason)
     leave_channels(c);
     nm->ending -= c->is_ending;
     client_set_behind(c, false);
+    client_set_unread(c, false);
     queue_clear(c);
     intern_unref(&nm->user_agents, c->user_agent);
     nm->stats->streams_open--;
@@ -249,6 +250,44 @@ static struct message *encode_gap(struct client *c, const char *reason, struct s
 void client_tell_gap(struct client *c, const char *reason, struct slice after, uint64_t resumed_at)
 {
     tell_and_unref(c, encode_gap(c, reason, after, resumed_at));
+}
+
+/* A gap that the client has done nothing for: where there is no room it is owed. */
+static void tell_of_journal(struct client *c, const char *epoch, uint64_t resumed_at)
+{
+    char after[ID_TEXT_SIZE];
+    size_t n = id_format(epoch, c->cursor, after);
+
+    c->cursor = resumed_at;
+    if (ring_count(&c->ring) >= c->nm->options.queue + CONTROL_ROOM) {
+        c->owes_gap = true;
+        return;
+    }
+    c->nm->stats->gaps_expired++;
+    client_tell_gap(c, "expired", slice_make(after, n), resumed_at);
+}
+
+void client_tell_break(struct client *c)
+{
+    struct notification_manager *nm = c->nm;
+
+    c->break_parity = nm->break_parity;
+    if (c->is_dead || c->is_ending)
+        return;
+    client_stop_reading(c); /* a page that is under way may be of what is no more */
+    if (nm->break_seq > 0 && c->since > nm->break_seq)
+        c->since = nm->break_seq;
+    tell_of_journal(c, nm->last_epoch, nm->break_seq > 0 ? nm->break_seq : c->cursor);
+}
+
+void client_tell_lost(struct client *c)
+{
+    if (c->is_dead || c->is_ending || c->is_behind)
+        return;
+    if (!list_is_empty(&c->nm->fanouts))
+        client_update(c); /* what a walk owes it comes first */
+    if (!c->is_dead && !c->is_behind)
+        tell_of_journal(c, c->nm->epoch, c->nm->head);
 }
 
 /* Tells the gap for a retract that was not told. Without memory for it the client owes it still. */
@@ -535,8 +574,21 @@ bool client_queue_only(struct client *c, struct message *m)
     return true;
 }
 
+void client_set_unread(struct client *c, bool is_unread)
+{
+    if (c->is_unread == is_unread)
+        return;
+    c->is_unread = is_unread;
+    c->nm->unread += is_unread ? 1 : (size_t)-1;
+}
+
 bool client_update(struct client *c)
 {
+    client_mind_break(c);
+    if (c->is_unread && !c->is_dead) { /* its next flush asks again */
+        client_set_unread(c, false);
+        client_mark_dirty(c);
+    }
     if (!lacks(c, c->nm->head))
         return false;
     client_set_behind(c, true);
@@ -783,7 +835,8 @@ static int join(struct client *c, const struct client_options *o)
 static bool place_cursor(struct client *c, const struct client_options *o)
 {
     bool is_known = o->resume.n > 0 && id_parse(o->resume, c->nm->epoch, &c->cursor) == 0 &&
-                    c->cursor <= c->nm->head;
+                    (c->cursor <= c->nm->head || c->nm->is_shared) &&
+                    (c->cursor <= c->nm->hole_begin || c->cursor >= c->nm->hole_end);
 
     c->since = c->nm->head;
     if (o->resume.n == 0 && !o->from_earliest) {
@@ -836,6 +889,7 @@ static struct client *client_create(struct notification_manager *nm,
     assert(nm->sink_ops == NULL || nm->sink_ops == o->ops);
     nm->sink_ops = o->ops;
     c->sink = o->sink;
+    c->break_parity = nm->break_parity;
     c->id = new_client_id(nm);
     c->opened_ms = now_ms;
     c->written_ms = (uint32_t)now_ms;

@@ -38,7 +38,8 @@ int fanout_start(struct notification_manager *nm, struct channel *channel, struc
         if (f == NULL)
             return -ENOMEM;
         f->channel = channel;
-        if (list_is_empty(&nm->fanouts)) /* else another walk may owe them something older */
+        /* Where there is another walk, that may owe them something older. */
+        if (m != NULL && list_is_empty(&nm->fanouts))
             f->only = message_ref(m);
         f->next = channel->clients.next;
         channel->fanout = f;

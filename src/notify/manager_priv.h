@@ -92,6 +92,8 @@ struct client {
     bool is_untimed : 1;            /* what is queued waited for its peer, or is from before it was
                                      * opened: how long it took says nothing of us */
     bool is_ending : 1;             /* its bye is queued: nothing more is */
+    bool break_parity : 1;          /* as the manager's: it was told of the last break */
+    bool is_unread : 1;             /* the journal was down when a page was asked for */
     bool is_writing : 1;            /* in what goes out together */
     bool is_dirty : 1;              /* in the list of those to be flushed, or freed */
     bool is_dead : 1;               /* gone, and freed at its turn in that list */
@@ -135,8 +137,16 @@ struct notification_manager {
     struct journal *journal;
     struct stats *stats;
     char epoch[EPOCH_SIZE];
+    char last_epoch[EPOCH_SIZE];    /* the one before the last break */
     uint64_t head;                  /* newest number heard */
     bool is_up;
+    bool was_up;                    /* at least once */
+    bool is_shared;                 /* the journal has other daemons, which may be ahead of us */
+    bool break_parity;              /* turned over with each break: see the client's */
+    uint64_t hole_begin;            /* numbers between these two were never given out */
+    uint64_t hole_end;
+    size_t unread;                  /* clients that are so */
+    uint64_t break_seq;             /* what is up to it is of the epoch before; 0: nothing is */
     const char *down_reason;        /* while not is_up */
     struct history *window;
     struct hash_table users;        /* struct channel */
@@ -256,8 +266,24 @@ void client_mark_dirty(struct client *c);
 
 void client_set_behind(struct client *c, bool is_behind);
 
+/* A page could not be read for it: it is asked for when the journal is up again. */
+void client_set_unread(struct client *c, bool is_unread);
+
 /* Ends the client for want of memory. */
 void client_cut_for_memory(struct client *c);
+
+/* Tells it that the journal's continuity has broken. The client may be dead afterwards. */
+void client_tell_break(struct client *c);
+
+/* The same where that has happened and was not told. */
+static inline void client_mind_break(struct client *c)
+{
+    if (c->break_parity != c->nm->break_parity)
+        client_tell_break(c);
+}
+
+/* Tells one that is live that something was lost that it has not got. It may be dead afterwards. */
+void client_tell_lost(struct client *c);
 
 /* Up to where it has read, if messages wait and its peer takes none; else UINT64_MAX. */
 uint64_t client_position(const struct client *c);
@@ -317,8 +343,8 @@ void pressure_begin(struct notification_manager *nm);
 void pressure_relieve(struct notification_manager *nm);
 
 /* ---- fanout.c ---- */
-/* Every client of the channel gets what is new, of which `m` is the newest, in slices, from
- * manager_turn_end on. Returns 0 or -ENOMEM. */
+/* Every client of the channel gets what is new, of which `m` is the newest (NULL: it is a break
+ * that is told), in slices, from manager_turn_end on. Returns 0 or -ENOMEM. */
 int fanout_start(struct notification_manager *nm, struct channel *channel, struct message *m);
 
 /* Walks on, for at most `most` clients that cost something. */

@@ -57,11 +57,61 @@ static void on_floor(void *ctx, uint64_t seq)
     history_begin_at(nm->window, seq);
 }
 
-static void on_lost(void *ctx, struct channel_name channel, uint64_t seq)
+/* Those that are live are told at once; those that are behind find out when they read. */
+static void tell_lost(struct channel *channel)
+{
+    struct list *next;
+
+    for (struct list *at = channel->clients.next; at != &channel->clients; at = next) {
+        next = at->next;
+        client_tell_lost(channel_client(channel, at));
+    }
+}
+
+static void on_lost(void *ctx, struct channel_name name, uint64_t seq)
 {
     struct notification_manager *nm = ctx;
+    struct channel *channel = nm->was_up ? channel_find(nm, name) : NULL;
 
-    history_begin_channel_at(nm->window, channel, seq);
+    history_begin_channel_at(nm->window, name, seq);
+    if (channel != NULL)
+        tell_lost(channel);
+}
+
+/* Everybody is told of a break, and who waits for the journal goes on; in slices: what comes
+ * meanwhile comes behind that. */
+static void walk_everyone(struct notification_manager *nm)
+{
+    if (nm->everyone->count == 0 || fanout_start(nm, nm->everyone, NULL) == 0)
+        return;
+    for (struct list *at = nm->everyone->clients.next; at != &nm->everyone->clients;) {
+        struct client *c = channel_client(nm->everyone, at);
+
+        at = at->next;
+        client_update(c);
+    }
+}
+
+static void on_break(void *ctx, uint64_t seq)
+{
+    struct notification_manager *nm = ctx;
+    struct journal_status status;
+
+    while (!list_is_empty(&nm->fanouts)) /* what they owe may be gone in a moment */
+        fanouts_run(nm, SIZE_MAX);
+    journal_get_status(nm->journal, &status);
+    nm->break_seq = 0;
+    strcpy(nm->last_epoch, nm->epoch);
+    if (strcmp(nm->epoch, status.epoch) != 0) {
+        strcpy(nm->epoch, status.epoch);
+        history_clear(nm->window);
+        history_begin_at(nm->window, seq);
+        nm->break_seq = nm->head = seq; /* which may be less than the last one's */
+    }
+    if (nm->head < seq)
+        nm->head = seq;
+    nm->break_parity = !nm->break_parity;
+    walk_everyone(nm);
 }
 
 /* The time of this turn's entries, which come together: of a batch the clock is read once. 0: they
@@ -158,8 +208,13 @@ static void on_up(void *ctx)
     journal_get_status(nm->journal, &status);
     strcpy(nm->epoch, status.epoch);
     nm->head = status.head;
-    nm->is_up = true;
+    nm->is_up = nm->was_up = true;
+    nm->is_shared = status.is_shared;
+    nm->hole_begin = status.hole_begin;
+    nm->hole_end = status.hole_end;
     nm->down_reason = NULL;
+    if (nm->unread > 0)
+        walk_everyone(nm);
 }
 
 static void on_down(void *ctx, const char *why)
@@ -174,6 +229,7 @@ static void on_down(void *ctx, const char *why)
 static const struct journal_events events = {
     .on_floor = on_floor,
     .on_lost = on_lost,
+    .on_break = on_break,
     .on_entry = on_entry,
     .on_removed = on_removed,
     .on_up = on_up,
@@ -476,9 +532,13 @@ bool manager_is_ready(const struct notification_manager *nm, const char **why)
         return false;
     journal_get_status(nm->journal, &status);
     if (status.trouble != 0)
-        *why = status.trouble == -ENOSPC ? "the journal's disk is full"
-                                         : "the journal's disk cannot be written";
+        *why = status.trouble == -ENOSPC ? "the journal is full" : "the journal cannot be written";
     return *why == NULL;
+}
+
+bool manager_knows_journal(const struct notification_manager *nm)
+{
+    return nm->was_up;
 }
 
 bool manager_is_full(struct notification_manager *nm)

@@ -31,8 +31,7 @@ class Proxy:
         self.folder = pathlib.Path(folder)
         self.host, self.port = free_address()
         text = (ROOT / "deploy" / "proxies" / self.file).read_text(encoding="utf-8")
-        for old, new in (("127.0.0.1:8080", f"127.0.0.1:{daemon.port}"), *self.own_address(),
-                         *changes):
+        for old, new in (*self.daemon_address(daemon), *self.own_address(), *changes):
             assert old in text, (self.file, old)
             text = text.replace(old, new)
         self.write(text)
@@ -40,6 +39,9 @@ class Proxy:
         self.process = subprocess.Popen(self.command(), stdin=subprocess.DEVNULL, stdout=self.log,
                                         stderr=self.log, cwd=folder,
                                         env=os.environ | {"HOME": str(folder)})
+
+    def daemon_address(self, daemon):
+        return [("127.0.0.1:8080", f"127.0.0.1:{daemon.port}")]
 
     def stop(self):
         self.process.terminate()
@@ -91,8 +93,11 @@ class Haproxy(Proxy):
         (self.folder / "haproxy.cfg").write_text(text)
 
     def command(self):
-        return [shutil.which("haproxy") or "/usr/sbin/haproxy", "-db",
-                "-f", self.folder / "haproxy.cfg"]
+        return [self.binary(), "-db", "-f", self.folder / "haproxy.cfg"]
+
+    @staticmethod
+    def binary():
+        return shutil.which("haproxy") or "/usr/sbin/haproxy"
 
 
 class Caddy(Proxy):

@@ -14,15 +14,18 @@ DEPS = pathlib.Path(__file__).resolve().parents[2] / "tools" / "deps"
 REAL = "sh dirname sed env cp cmp cat grep".split()
 
 BUILD_PROGRAMS = "make cc pkg-config".split()
-BUILD_HEADERS = "stdlib.h ev.h cjson/cJSON.h curl/curl.h lmdb.h liburing.h openssl/evp.h".split()
+BUILD_HEADERS = ("stdlib.h ev.h cjson/cJSON.h curl/curl.h lmdb.h hiredis/hiredis.h "
+                 "liburing.h openssl/evp.h").split()
 TEST_PROGRAMS = ("clang valgrind gcovr python3 curl openssl promtool slowhttptest nginx haproxy "
-                 "caddy systemd-analyze dh lintian man groff node npm chromium").split()
+                 "caddy redis-server systemd-analyze dh lintian man groff node npm "
+                 "chromium").split()
 TEST_HEADERS = ["cmocka.h"]
 
 BUILD_PACKAGES = ("make gcc libc6-dev pkg-config libev-dev libcjson-dev libcurl4-openssl-dev "
-                  "liblmdb-dev liburing-dev libssl-dev libjs-chart.js").split()
+                  "liblmdb-dev libhiredis-dev liburing-dev libssl-dev libjs-chart.js").split()
 TEST_PACKAGES = ("libcmocka-dev clang valgrind gcovr python3 python3-yaml python3-jsonschema "
-                 "curl openssl prometheus slowhttptest nginx haproxy caddy systemd debhelper "
+                 "curl openssl prometheus slowhttptest nginx haproxy caddy redis-server systemd "
+                 "debhelper "
                  "build-essential lintian "
                  "man-db groff-base nodejs npm").split()
 
@@ -207,6 +210,7 @@ class Missing(Deps):
                 ("usr/include/ev.h", "libev-dev"), ("usr/include/cjson/cJSON.h", "libcjson-dev"),
                 ("usr/include/curl/curl.h", "libcurl4-openssl-dev"),
                 ("usr/include/lmdb.h", "liblmdb-dev"),
+                ("usr/include/hiredis/hiredis.h", "libhiredis-dev"),
                 ("usr/include/liburing.h", "liburing-dev"),
                 ("usr/share/llhttp/llhttp.c", "node-llhttp"),
                 ("usr/share/javascript/chart.js/chart.min.js", "libjs-chart.js"),
@@ -215,7 +219,8 @@ class Missing(Deps):
                 ("libclang_rt.fuzzer-x86_64.a", "libclang-rt-14-dev"), ("bin/gcovr", "gcovr"),
                 (f"modules/{MODULES[0]}", "python3-yaml"),
                 (f"modules/{MODULES[1]}", "python3-jsonschema"), ("bin/curl", "curl"),
-                ("bin/openssl", "openssl"), ("bin/node", "nodejs"), ("bin/chromium", "chromium")):
+                ("bin/openssl", "openssl"), ("bin/redis-server", "redis-server"),
+                ("bin/node", "nodejs"), ("bin/chromium", "chromium")):
             with self.subTest(package):
                 aside = (self.home / path).rename(self.home / "aside")
                 self.log.write_text("")

@@ -57,8 +57,9 @@ class Subscriber:
 class Rules:
     """What a run may look like."""
 
-    def __init__(self, is_always=True, keep_per_user=FOREVER, restarts=(), erasures=()):
+    def __init__(self, is_always=True, keep_per_user=FOREVER, restarts=(), erasures=(), lag=0):
         self.is_always = is_always     # sync = always
+        self.lag = lag                 # seconds by which one of several daemons may be behind
         self.keep_per_user = keep_per_user
         self.restarts = restarts       # (time of the kill, first number after it): sync = interval
         self.erasures = collections.defaultdict(list)
@@ -228,11 +229,17 @@ class Checker:
             if item is None or item.channel not in s.channels or item.retract_sent is None or \
                     item.retract_sent > e.time:
                 self.faults.add(f"{s.name}: told to retract #{e.seq}, which nobody asked for")
-            if e.seq in life.retracted:
+            if e.seq in life.retracted and not self.may_be_behind(life, e):
                 self.faults.add(f"{s.name}: told twice to retract #{e.seq}")
-            life.retracted[e.seq] = len(life.events)
+            life.retracted.setdefault(e.seq, len(life.events))
+            life.told.setdefault(e.seq, (life.session, e.time))
         else:
             self.check_event(s, life, e)
+
+    def may_be_behind(self, life, e):
+        """Whether this session's daemon may not have known what another told of that number."""
+        session, time = life.told[e.seq]
+        return session is not life.session and e.time < time + self.rules.lag
 
     def check_event(self, s, life, e):
         item = self.item_of(s, e.n)
@@ -240,7 +247,7 @@ class Checker:
             self.faults.add(f"{s.name}: #{e.seq} ({e.n}) behind #{life.last}")
         if e.n in life.seen and not (item is not None and self.may_repeat(item)):
             self.faults.add(f"{s.name}: {e.n} twice, #{life.seen[e.n]} and #{e.seq}")
-        if e.seq in life.retracted:
+        if e.seq in life.retracted and not self.may_be_behind(life, e):
             self.faults.add(f"{s.name}: #{e.seq} ({e.n}) came behind its retraction")
         if item is not None:
             self.check_alive(s, life.session, e, item)
@@ -251,18 +258,20 @@ class Checker:
         if self.may_repeat(item):
             return  # it is several, each with a life of its own
         began = session.asked
-        if item.ttl is not None and began > item.known + item.ttl + TTL_SLACK:
+        lag = self.rules.lag
+        if item.ttl is not None and began > item.known + item.ttl + TTL_SLACK + lag:
             self.faults.add(f"{s.name}: #{e.seq} ({e.n}) came after its ttl of {item.ttl}")
-        if item.retract_acked is not None and began > item.retract_acked:
+        if item.retract_acked is not None and began > item.retract_acked + lag:
             self.faults.add(f"{s.name}: #{e.seq} ({e.n}) came after it was retracted")
         for erasure in self.rules.erasures[item.channel]:
-            if erasure.was_done and item.known < erasure.sent and began > erasure.over:
+            if erasure.was_done and item.known < erasure.sent and \
+                    began > erasure.over + lag:
                 self.faults.add(f"{s.name}: #{e.seq} ({e.n}) came after it was erased")
         if not self.rules.is_always:
             return
         for newer in self.by_key.get((item.channel, item.collapse), ()):
             if newer.acked is not None and newer.seq is not None and newer.seq > e.seq and \
-                    began > newer.acked:
+                    began > newer.acked + lag:
                 self.faults.add(f"{s.name}: #{e.seq} ({e.n}) came after #{newer.seq} "
                                 "had replaced it")
                 return
@@ -390,7 +399,8 @@ class Life:
         self.gaps = []          # (index of the event that follows, gap)
         self.seqs, self.events, self.sessions, self.times = [], [], [], []  # one an event
         self.seen = {}          # number, by n
-        self.retracted = {}     # index of the event that follows, by number
+        self.retracted = {}     # index of the event that follows, by number, ...
+        self.told = {}          # ... and session and time
         self.has_overflow = any(isinstance(e, Gap) and e.reason == "overflow" for e in s.log)
 
     def begin(self, session):

@@ -2,12 +2,13 @@
 """Kills the daemon, or its power, again and again while everybody publishes and listens, and proves
 from what they wrote down that nothing acknowledged was lost (checker.py).
 
-    tests/torture/torture.py [MODE]...    always faulty evict interval cheat
+    tests/torture/torture.py [MODE]...    always faulty evict interval redis cheat
 
     always    sync = always, and room for all: no gap is ever due
     faulty    the same on a disk that fails now and then: what is refused was not sent
     evict     the same with a small keep_per_user: gaps exactly where something was evicted unseen
     interval  sync = interval: a kill may lose the last moment, and that is told
+    redis     several daemons share a Redis: those, it, and the links to it are killed (cluster.py)
     cheat     sync = interval, judged as if it were always: this must be found out
 
 TORTURE_ROUNDS (100) is the number of kills of the first mode; the others have half as many, cheat a
@@ -34,6 +35,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent / "faults")]
 from checker import (EVERYONE, FOREVER, LAG, Checker, Erasure, Event, Gap, Item,  # noqa: E402
                      Retract, Rules, Session, Subscriber)
+from cluster import Cluster  # noqa: E402
 from disk import Disk  # noqa: E402
 
 ROOT = HERE.parents[1]
@@ -43,7 +45,8 @@ TIMES = 10 if os.environ.get("TEST_IS_SLOW") else 1
 DEADLINE = 20 * TIMES
 USERS = [f"u{i}" for i in range(6)]
 TOPICS = [f"t{i}" for i in range(4)]
-MODES = {"always": 100, "faulty": 50, "evict": 50, "interval": 50, "cheat": 10}  # their shares
+MODES = {"always": 100, "faulty": 50, "evict": 50, "interval": 50, "redis": 50,
+         "cheat": 10}  # their shares
 EIO, ENOSPC = 5, 28
 REFUSED = (503, 507)  # nothing was done
 KEEP_FEW = 15         # keep_per_user where something is evicted
@@ -79,7 +82,7 @@ class Peer:
         self.set_up()
         self.buffer = b""
         self.out = self.greeting()
-        self.sock.connect_ex(("127.0.0.1", self.run.port))
+        self.sock.connect_ex(("127.0.0.1", self.run.port_for_peer()))
         self.run.selector.register(self.sock, selectors.EVENT_READ | selectors.EVENT_WRITE, self)
 
     def set_up(self):
@@ -234,8 +237,8 @@ class Publisher(Peer):
             self.next = now() + 0.05
             return
         for unit in units:
-            for item in unit:
-                item.is_refused = len(unit) == 1  # of several, some may have been taken
+            for item in unit:  # of several, some may have been taken
+                item.is_refused = len(unit) == 1 and not self.run.has_doubts
 
     def on_closed(self):
         self.length = None
@@ -305,7 +308,8 @@ class Remover(Peer):
         self.item = None
 
     def end_erasure(self, was_done):
-        self.run.erasures.append(self.erasure._replace(over=now(), was_done=was_done))
+        late = 0 if was_done else self.run.lag
+        self.run.erasures.append(self.erasure._replace(over=now() + late, was_done=was_done))
         self.run.counts["erased"] += was_done
         self.erasure = None
 
@@ -470,6 +474,9 @@ class Listener(Peer):
 # ---- a run ----
 
 class Run:
+    has_doubts = False  # whether what is refused may come all the same
+    lag = 0             # seconds by which a node may be behind another, or a removal come late
+
     def __init__(self, mode, seed):
         self.mode = mode
         self.rng = random.Random(f"{seed} {mode}")
@@ -511,6 +518,13 @@ class Run:
 
     # ---- the daemon ----
 
+    def port_for_peer(self):
+        return self.port
+
+    def check_alive(self):
+        if self.process.poll() is not None:
+            raise Failure(f"the daemon ended by itself\n{self.log_text()}")
+
     def options(self):
         keep = KEEP_FEW if self.mode == "evict" else 1000000
         sync = "interval" if self.mode in ("interval", "cheat") else "always"
@@ -541,8 +555,11 @@ class Run:
         self.process = None
 
     def is_ready(self):
+        return self.is_ready_at(self.port)
+
+    def is_ready_at(self, port):
         try:
-            with socket.create_connection(("127.0.0.1", self.port), 1) as s:
+            with socket.create_connection(("127.0.0.1", port), 1) as s:
                 s.settimeout(DEADLINE)
                 s.sendall(b"GET /readyz HTTP/1.0\r\n\r\n")
                 return s.recv(100).startswith(b"HTTP/1.1 200")
@@ -661,8 +678,7 @@ class Run:
         while not condition():
             if now() > end:
                 raise Failure(f"{what}: not within {DEADLINE} s\n{self.log_text()}")
-            if self.process.poll() is not None:
-                raise Failure(f"the daemon ended by itself\n{self.log_text()}")
+            self.check_alive()
             self.turn()
 
     def wait_ready(self):
@@ -794,6 +810,11 @@ class Run:
         shutil.rmtree(self.disk.folder, ignore_errors=True)
 
 
+class ClusterRun(Cluster, Run):
+    Failure = Failure
+    command = [*WRAP, BIN, "serve"]
+
+
 # ---- all of it ----
 
 ALARMS = ("ERROR: ", "Sanitizer", "ssertion", "damaged")  # in the daemon's log ...
@@ -803,7 +824,7 @@ LOST = re.compile("never came|is missing before|came to nobody")
 
 
 def rules_of(run):
-    return Rules(is_always=run.mode != "interval", erasures=run.erasures,
+    return Rules(is_always=run.mode != "interval", erasures=run.erasures, lag=run.lag,
                  keep_per_user=KEEP_FEW if run.mode == "evict" else FOREVER,
                  restarts=[(time, first) for time, first in run.restarts if first is not None])
 
@@ -814,7 +835,7 @@ def list_of(counts):
 
 def torture(mode, rounds, seconds, seed):
     """Returns the faults."""
-    run = Run(mode, seed)
+    run = (ClusterRun if mode == "redis" else Run)(mode, seed)
     end = FOREVER if seconds is None else now() + seconds
     try:
         while now() < end and (seconds is not None or run.counts["kills"] < rounds):
@@ -831,8 +852,8 @@ def torture(mode, rounds, seconds, seed):
     print(f"{mode}: {list_of(run.counts)}; {checker.owed} deliveries owed and made to "
           f"{len(run.listeners)} subscribers, {checker.told} retractions told; missing with a "
           f"reason: {list_of(checker.excused)}", flush=True)
-    if any(word in text for word in ALARMS) or \
-            mode != "faulty" and any(word in text for word in ALARMS_OF_A_SOUND_DISK):
+    alarms = ALARMS + (() if mode in ("faulty", "redis") else ALARMS_OF_A_SOUND_DISK)
+    if any(word in text for word in alarms):
         faults.append(f"the log has something to say:\n{text[-4000:]}")
     if checker.owed < 100 or run.counts["kills"] < 1:
         faults.append("there was next to nothing to check")

@@ -194,7 +194,7 @@ static void allowed_values_are_told_as_they_are_written(void **state)
         {CONFIG_publish_allow_anonymous, "yes or no"},
         {CONFIG_listener_role, "public, internal or all"},
         {CONFIG_log_format, "text or json"},
-        {CONFIG_journal_type, "disk or memory"},
+        {CONFIG_journal_type, "disk, memory or redis"},
         {CONFIG_listener_address, "HOST:PORT, *:PORT or unix:/PATH"},
         {CONFIG_server_user, "0 to 32 bytes"},
         {CONFIG_auth_publish,

@@ -303,7 +303,7 @@ static void a_wrong_word_is_told_which_there_are_and_the_nearest(void **state)
     assert_word_refused(OPTION_OF(streams_overflow), "drop_oldest",
                         "must be catchup, drop-oldest or disconnect; did you mean drop-oldest?");
     assert_word_refused(OPTION_OF(journal_type), "disc",
-                        "must be disk or memory; did you mean disk?");
+                        "must be disk, memory or redis; did you mean disk?");
 }
 
 /* ---- sets ---- */
@@ -750,6 +750,16 @@ static void assert_printed(const struct config_option *o, const char *text, cons
     value_free(o, &value);
 }
 
+static void a_login_in_a_url_is_not_printed(void **state)
+{
+    (void)state;
+    assert_printed(OPTION_OF(journal_redis_url), "redis://h:1/2", "redis://h:1/2");
+    assert_printed(OPTION_OF(journal_redis_url), "redis://u:s@c@h/1", "redis://...@h/1");
+    assert_printed(OPTION_OF(journal_redis_url), "u:secret@h", "...@h");
+    assert_printed(OPTION_OF(journal_redis_sentinels), "redis://:a@h redis://:c@i",
+                   "redis://...@i");
+}
+
 static void values_are_printed_as_they_could_be_written(void **state)
 {
     (void)state;
@@ -807,6 +817,7 @@ int main(void)
         cmocka_unit_test(texts_are_kept_as_they_are_and_empty_ones_as_null),
         cmocka_unit_test(a_text_is_refused_for_its_length_a_control_character_or_its_encoding),
         cmocka_unit_test(every_form_of_an_address_is_taken),
+        cmocka_unit_test(a_login_in_a_url_is_not_printed),
         cmocka_unit_test(values_are_printed_as_they_could_be_written),
         cmocka_unit_test(a_url_is_printed_without_its_query_which_may_hold_a_secret),
         cmocka_unit_test(what_is_no_address_is_refused),
