@@ -366,6 +366,8 @@ static void note_delivered(struct client *c, struct message *m, uint32_t now_us)
 
     m->written++;
     m->written_ms = c->written_ms;
+    if ((int32_t)(m->written_ms - m->emitted_ms) < 0) /* at once: that is the last turn's time */
+        m->written_ms = m->emitted_ms;
     c->last_seq = m->seq;
     c->delivered++;
     stats->deliveries++;
