@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include "base/uri.h"
 #include "base/word.h"
 #include "request_priv.h"
 
@@ -80,38 +81,6 @@ static struct slice cut_authority(struct slice *target)
         return slice_make(NULL, 0);
     *target = slice_make(target->p + n, target->n - n);
     return slice_make(target->p - (n - from), n - from);
-}
-
-static bool is_escape(struct slice s, size_t at)
-{
-    return s.p[at] == '%' && s.n - at > 2 && hex_value(s.p[at + 1]) >= 0 &&
-           hex_value(s.p[at + 2]) >= 0;
-}
-
-bool percent_is_valid(struct slice s)
-{
-    const char *end = s.p + s.n;
-    const char *at = s.p;
-
-    while (at < end && (at = memchr(at, '%', (size_t)(end - at))) != NULL)
-        if (!is_escape(s, (size_t)(at++ - s.p)))
-            return false;
-    return true;
-}
-
-size_t percent_decode(struct slice s, bool is_query, char *out)
-{
-    size_t n = 0;
-
-    for (size_t i = 0; i < s.n; i++) {
-        if (is_escape(s, i)) {
-            out[n++] = (char)(hex_value(s.p[i + 1]) * 16 + hex_value(s.p[i + 2]));
-            i += 2;
-        } else {
-            out[n++] = is_query && s.p[i] == '+' ? ' ' : s.p[i];
-        }
-    }
-    return n;
 }
 
 static bool has_odd_byte(struct slice s)

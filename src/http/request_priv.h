@@ -51,11 +51,4 @@ int request_on_done(struct http_request *r);
 
 /* Takes over the path's parts that a route's pattern names, as sent, and decodes them. */
 void request_set_params(struct http_request *r, const struct slice *raw, size_t count);
-
-/* Whether every '%' of `s` begins an escape of two hex digits. */
-bool percent_is_valid(struct slice s);
-
-/* Decodes `s` into `out` (room for s.n bytes), '+' to a blank where `is_query`; what is no escape
- * stays as it is. Returns the length. */
-size_t percent_decode(struct slice s, bool is_query, char *out);
 #endif

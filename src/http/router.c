@@ -5,6 +5,7 @@
 #include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include "base/uri.h"
 #include "request_priv.h"
 
 /* One route, its pattern cut at the slashes. */

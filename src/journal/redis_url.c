@@ -1,7 +1,7 @@
 /* redis_url.c - where Redis is, as one line of the configuration has it. */
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include "base/uri.h"
 #include "redis_priv.h"
 
 enum { DEFAULT_PORT = 6379, SENTINEL_PORT = 26379, MAX_DB = 1000000, MAX_SOCKET_PATH = 100 };
@@ -10,29 +10,16 @@ enum { DEFAULT_PORT = 6379, SENTINEL_PORT = 26379, MAX_DB = 1000000, MAX_SOCKET_
  * encoding is wrong, or hides a NUL. */
 static char *decode(struct slice s)
 {
-    char *out = malloc(s.n + 1);
-    size_t n = 0;
+    char *out = percent_is_valid(s) ? malloc(s.n + 1) : NULL;
 
     if (out == NULL)
         return NULL;
-    for (size_t i = 0; i < s.n; i++) {
-        char c = s.p[i];
-
-        if (c == '%') {
-            int high = i + 2 < s.n ? hex_value(s.p[i + 1]) : -1;
-            int low = i + 2 < s.n ? hex_value(s.p[i + 2]) : -1;
-
-            if (high < 0 || low < 0 || (high == 0 && low == 0)) {
-                free(out);
-                return NULL;
-            }
-            c = (char)(high << 4 | low);
-            i += 2;
-        }
-        out[n++] = c;
-    }
-    out[n] = '\0';
-    return out;
+    s.n = percent_decode(s, false, out);
+    out[s.n] = '\0';
+    if (strlen(out) == s.n)
+        return out;
+    free(out);
+    return NULL;
 }
 
 static int read_number(struct slice text, unsigned least, unsigned most, unsigned *out)
@@ -72,22 +59,15 @@ static int read_login(struct redis_url *url, struct slice login, struct error *w
 /* HOST, HOST:PORT, [IPV6] or [IPV6]:PORT; url->port is the one without. */
 static int read_host(struct redis_url *url, struct slice host, struct error *why)
 {
-    struct slice port = slice_make(NULL, 0);
+    struct slice port;
 
-    if (host.n > 0 && host.p[0] == '[') {
-        const char *end = memchr(host.p, ']', host.n);
-
-        if (end == NULL)
-            return bad(why, "the ] behind the IPv6 address is missing");
-        port = slice_make(end + 1, (size_t)(host.p + host.n - end - 1));
-        host = slice_make(host.p + 1, (size_t)(end - host.p - 1));
-        if (port.n > 0 && port.p[0] != ':')
-            return bad(why, "a :PORT is expected behind the ]");
-        if (port.n > 0)
-            port = slice_make(port.p + 1, port.n - 1);
-    } else {
-        port = host;
-        host = slice_cut(&port, ':');
+    switch (authority_split(host, &host, &port)) {
+    case AUTHORITY_UNCLOSED:
+        return bad(why, "the ] behind the IPv6 address is missing");
+    case AUTHORITY_BEHIND_BRACKET:
+        return bad(why, "a :PORT is expected behind the ]");
+    case AUTHORITY_GOOD:
+        break;
     }
     if (port.n > 0 && read_number(port, 1, 65535, &url->port) != 0)
         return bad(why, "the port must be a number from 1 to 65535");

@@ -5,28 +5,22 @@
 #include <stdio.h>
 #include <string.h>
 #include "base/slice.h"
+#include "base/uri.h"
 
 /* "name", "name:port", "[v6]", "[v6]:port" into a terminated name and port. */
 static int split_authority(struct slice authority, char name[LOAD_HOST_SIZE], char port[8],
                            struct error *why)
 {
-    struct slice host = authority;
-    struct slice behind = {NULL, 0};
-    const char *end;
+    struct slice host;
+    struct slice behind;
 
-    if (authority.n > 0 && authority.p[0] == '[') {
-        end = memchr(authority.p, ']', authority.n);
-        if (end == NULL)
-            return error_set(why, "the URL's [ has no ]");
-        host = slice_make(authority.p + 1, (size_t)(end - authority.p - 1));
-        behind = slice_make(end + 1, authority.n - host.n - 2);
-        if (behind.n > 0 && behind.p[0] != ':')
-            return error_set(why, "behind the URL's ] there may be a port only, as in [::1]:8080");
-        if (behind.n > 0)
-            behind = slice_make(behind.p + 1, behind.n - 1);
-    } else {
-        behind = authority;
-        host = slice_cut(&behind, ':');
+    switch (authority_split(authority, &host, &behind)) {
+    case AUTHORITY_UNCLOSED:
+        return error_set(why, "the URL's [ has no ]");
+    case AUTHORITY_BEHIND_BRACKET:
+        return error_set(why, "behind the URL's ] there may be a port only, as in [::1]:8080");
+    case AUTHORITY_GOOD:
+        break;
     }
     if (host.n == 0 || host.n >= LOAD_HOST_SIZE - 10 || behind.n >= 8)
         return error_set(why, "the URL needs a host, as in http://127.0.0.1:8080");

@@ -1,4 +1,4 @@
-/* Which row of the table serves a path, and percent-decoding. */
+/* Which row of the table serves a path. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
@@ -162,23 +162,6 @@ static void the_allowed_methods_are_listed(void **state)
     assert_string_equal(allowed("/nothing", HTTP_ALL), "");
 }
 
-static void escapes_are_decoded_and_the_rest_kept(void **state)
-{
-    char out[32];
-
-    (void)state;
-    assert_int_equal(percent_decode(slice_of("a%2Fb%c3%A9+"), false, out), 6);
-    assert_memory_equal(out, "a/b\xc3\xa9+", 6);
-    assert_int_equal(percent_decode(slice_of("a+b%"), true, out), 4);
-    assert_memory_equal(out, "a b%", 4);
-    assert_int_equal(percent_decode(slice_of("%00%4"), true, out), 3);
-    assert_memory_equal(out, "\0%4", 3);
-    assert_true(percent_is_valid(slice_of("/%41")));
-    assert_false(percent_is_valid(slice_of("/%4")));
-    assert_false(percent_is_valid(slice_of("/%4g")));
-    assert_false(percent_is_valid(slice_of("/%")));
-}
-
 static int make_router(void **state)
 {
     (void)state;
@@ -204,7 +187,6 @@ int main(void)
         cmocka_unit_test(a_row_of_another_role_does_not_exist),
         cmocka_unit_test(literal_segments_fit_whatever_their_encoding),
         cmocka_unit_test(the_allowed_methods_are_listed),
-        cmocka_unit_test(escapes_are_decoded_and_the_rest_kept),
     };
 
     return cmocka_run_group_tests(tests, make_router, end_router);
