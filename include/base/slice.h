@@ -61,6 +61,10 @@ struct slice slice_trim(struct slice s);
  * {NULL, 0} where there was none. */
 struct slice slice_cut(struct slice *rest, char delimiter);
 
+/* Cuts the next item off a list whose items stand between blanks, tabs or commas; false at its
+ * end. */
+bool slice_cut_item(struct slice *rest, struct slice *item);
+
 /* Reads all of `s` as a decimal number without sign.
  * Returns 0, -EINVAL (not a number), -ERANGE (over 64 bits). */
 int slice_to_u64(struct slice s, uint64_t *out);

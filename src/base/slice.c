@@ -30,6 +30,19 @@ struct slice slice_cut(struct slice *rest, char delimiter)
     return head;
 }
 
+bool slice_cut_item(struct slice *rest, struct slice *item)
+{
+    static const char separators[] = {' ', '\t', ','};
+
+    while (rest->n > 0 && memchr(separators, rest->p[0], sizeof separators) != NULL)
+        *rest = slice_make(rest->p + 1, rest->n - 1);
+    *item = slice_make(rest->p, 0);
+    while (item->n < rest->n && memchr(separators, rest->p[item->n], sizeof separators) == NULL)
+        item->n++;
+    *rest = slice_make(rest->p + item->n, rest->n - item->n);
+    return item->n > 0;
+}
+
 int slice_to_u64(struct slice s, uint64_t *out)
 {
     uint64_t value = 0;

@@ -270,20 +270,6 @@ static int store_word(const struct config_option *o, struct slice text, void *fi
     return -EINVAL;
 }
 
-/* Cuts the next item off a list; false at the end. */
-static bool next_item(struct slice *rest, struct slice *item)
-{
-    static const char separators[] = {' ', '\t', ','};
-
-    while (rest->n > 0 && memchr(separators, rest->p[0], sizeof separators) != NULL)
-        *rest = slice_make(rest->p + 1, rest->n - 1);
-    *item = slice_make(rest->p, 0);
-    while (item->n < rest->n && memchr(separators, rest->p[item->n], sizeof separators) == NULL)
-        item->n++;
-    *rest = slice_make(rest->p + item->n, rest->n - item->n);
-    return item->n > 0;
-}
-
 /* A word of value 0 is the empty set, beside which no other word can stand. */
 static int store_set(const struct config_option *o, struct slice text, void *field,
                      struct error *detail)
@@ -292,7 +278,7 @@ static int store_set(const struct config_option *o, struct slice text, void *fie
     bool has_zero = false;
     struct slice item;
 
-    while (next_item(&text, &item)) {
+    while (slice_cut_item(&text, &item)) {
         unsigned value;
         struct config_option one = *o;
 
@@ -578,7 +564,7 @@ static int store_list(const struct config_option *o, struct slice text, void *fi
     struct slice item;
     int rc = list.items == NULL ? -ENOMEM : 0;
 
-    while (rc == 0 && next_item(&text, &item))
+    while (rc == 0 && slice_cut_item(&text, &item))
         rc = list_add(&list, o->type, item, detail);
     if (rc != 0) {
         list_free(&list);

@@ -24,11 +24,6 @@ __asm__(".pushsection .rodata\n"
 extern const char redis_script[];
 extern const char redis_script_end[];
 
-static struct redis *redis_of(struct journal *j)
-{
-    return (struct redis *)j; /* base comes first */
-}
-
 /* ---- words ---- */
 
 static const char channel_letters[CHANNEL_KINDS] = {
@@ -91,8 +86,10 @@ int redis_call(struct redis *r, redisCallbackFn *fn, void *ctx, const char *oper
     return status;
 }
 
-bool redis_reply_is_good(struct redis *r, const redisReply *reply)
+bool redis_reply_is_good(struct redis *r, const redisAsyncContext *ac, const redisReply *reply)
 {
+    if (ac->data == NULL || reply == NULL)
+        return false;
     if (reply->type != REDIS_REPLY_ERROR)
         return true;
     redis_go_down(r, reply->str);
@@ -201,7 +198,7 @@ static void on_adopted(redisAsyncContext *ac, void *data, void *ctx)
     const redisReply *reply = data;
     struct redis *r = ctx;
 
-    if (ac->data == NULL || reply == NULL || !redis_reply_is_good(r, reply))
+    if (!redis_reply_is_good(r, ac, reply))
         return;
     if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 10 ||
         reply->element[0]->len != EPOCH_LENGTH || reply->element[8]->type != REDIS_REPLY_STRING) {
@@ -226,11 +223,11 @@ static void on_adopted(redisAsyncContext *ac, void *data, void *ctx)
 static void adopt(struct redis *r)
 {
     char fresh[EPOCH_SIZE];
-    char seen[24];
+    char seen[REDIS_NUMBER_SIZE];
     struct slice arguments[] = {
         slice_of(r->commands.run_id),
         slice_of(r->was_up ? r->epoch : ""),
-        slice_make(seen, (size_t)(format_u64(seen, r->was_up ? r->emitted : 0) - seen)),
+        redis_decimal(seen, r->was_up ? r->emitted : 0),
         {fresh, EPOCH_LENGTH},
     };
 
@@ -243,7 +240,7 @@ static void on_script_loaded(redisAsyncContext *ac, void *data, void *ctx)
     const redisReply *reply = data;
     struct redis *r = ctx;
 
-    if (ac->data == NULL || reply == NULL || !redis_reply_is_good(r, reply))
+    if (!redis_reply_is_good(r, ac, reply))
         return;
     snprintf(r->script, sizeof r->script, "%.*s", (int)reply->len, reply->str);
     adopt(r);
@@ -380,11 +377,11 @@ static void on_swept(redisAsyncContext *ac, void *data, void *ctx)
  * it tells whether the server answers and takes what is sent when nothing else does. */
 static void sweep(struct redis *r)
 {
-    char keep[24];
-    char steps[24];
+    char keep[REDIS_NUMBER_SIZE];
+    char steps[REDIS_NUMBER_SIZE];
     struct slice arguments[] = {
-        slice_make(keep, (size_t)(format_u64(keep, r->options.keep_ms) - keep)),
-        slice_make(steps, (size_t)(format_u64(steps, SWEEP_STEPS) - steps)),
+        redis_decimal(keep, r->options.keep_ms),
+        redis_decimal(steps, SWEEP_STEPS),
     };
 
     if (r->is_sweeping || r->now_ms - r->swept_ms < SWEEP_MS)

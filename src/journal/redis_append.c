@@ -255,14 +255,14 @@ static size_t batch_of(struct redis *r)
 
 static int send_appends(struct redis *r, size_t n)
 {
-    char window[24];
-    char per_user[24];
-    char bytes[24];
+    char window[REDIS_NUMBER_SIZE];
+    char per_user[REDIS_NUMBER_SIZE];
+    char bytes[REDIS_NUMBER_SIZE];
     struct slice arguments[4 + BATCH * PARTS] = {
         slice_of(r->epoch),
-        slice_make(window, (size_t)(format_u64(window, r->options.idempotency_window_ms) - window)),
-        slice_make(per_user, (size_t)(format_u64(per_user, r->options.keep_per_user) - per_user)),
-        slice_make(bytes, (size_t)(format_u64(bytes, r->options.keep_bytes) - bytes)),
+        redis_decimal(window, r->options.idempotency_window_ms),
+        redis_decimal(per_user, r->options.keep_per_user),
+        redis_decimal(bytes, r->options.keep_bytes),
     };
     struct call *call = call_create(r, r->next_sent, n);
     int status;
@@ -331,7 +331,7 @@ static struct redis_op *append_create(struct redis *r, const struct notification
     op->parts[2] = put_sent(&at, n, wall_ms);
     op->parts[3] = slice_make(at, 0);
     if (n->ttl_ms < r->options.keep_ms) {
-        op->parts[3].n = (size_t)(format_u64(at, n->ttl_ms) - at);
+        op->parts[3] = redis_decimal(at, n->ttl_ms);
         at += op->parts[3].n;
     }
     op->parts[4] = put(&at, n->collapse_key);
@@ -342,7 +342,7 @@ static struct redis_op *append_create(struct redis *r, const struct notification
 void redis_do_append(struct journal *j, const struct notification *n, uint64_t wall_ms,
                      struct journal_append *append)
 {
-    struct redis *r = (struct redis *)j;
+    struct redis *r = redis_of(j);
     struct redis_op *op;
 
     append->is_duplicate = false;
@@ -430,20 +430,20 @@ static void remove_later(struct redis *r, enum redis_op_kind kind, struct channe
     at = op->bytes;
     op->parts[0] = put_origin(r, &at);
     op->parts[1] = put(&at, redis_channel_write(channel, name));
-    op->parts[2] = slice_make(at, (size_t)(format_u64(at, seq) - at));
+    op->parts[2] = redis_decimal(at, seq);
     enqueue(r, op);
 }
 
 void redis_do_retract(struct journal *j, struct channel_name channel, uint64_t seq,
                       struct journal_removal *removal)
 {
-    remove_later((struct redis *)j, REDIS_RETRACT, channel, seq, removal);
+    remove_later(redis_of(j), REDIS_RETRACT, channel, seq, removal);
 }
 
 void redis_do_erase(struct journal *j, struct channel_name channel,
                     struct journal_removal *removal)
 {
-    remove_later((struct redis *)j, REDIS_ERASE, channel, 0, removal);
+    remove_later(redis_of(j), REDIS_ERASE, channel, 0, removal);
 }
 
 /* ---- the end of the turn ---- */

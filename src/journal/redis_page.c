@@ -125,7 +125,7 @@ static void on_page(redisAsyncContext *ac, void *data, void *ctx)
     list_remove(&job->link);
     r->page_count--;
     /* Where the connection has ended hiredis calls back without a reply. */
-    if (ac->data == NULL || reply == NULL || job->read == NULL || !redis_reply_is_good(r, reply) ||
+    if (job->read == NULL || !redis_reply_is_good(r, ac, reply) ||
         reply->type != REDIS_REPLY_ARRAY || reply->elements != 3)
         fail(job, -EAGAIN);
     else if (job->is_stale)
@@ -140,10 +140,10 @@ static int send_page(struct redis *r, struct redis_read *job)
     const struct journal_read *read = job->read;
     struct slice arguments[4 + JOURNAL_MAX_CHANNELS];
     uint64_t numbers[] = {read->after, r->emitted, read->max_entries, read->max_bytes};
-    char texts[4][24];
+    char texts[4][REDIS_NUMBER_SIZE];
 
     for (size_t i = 0; i < 4; i++)
-        arguments[i] = slice_make(texts[i], (size_t)(format_u64(texts[i], numbers[i]) - texts[i]));
+        arguments[i] = redis_decimal(texts[i], numbers[i]);
     for (size_t i = 0; i < read->channel_count; i++) /* the letter stands before the name */
         arguments[4 + i] = slice_make(job->channels[i].name.p - 1, job->channels[i].name.n + 1);
     return redis_call(r, on_page, job, "page", 4 + read->channel_count, arguments);
@@ -191,7 +191,7 @@ static struct redis_read *read_create(struct redis *r, struct journal_read *read
 
 void redis_do_read(struct journal *j, struct journal_read *read)
 {
-    struct redis *r = (struct redis *)j;
+    struct redis *r = redis_of(j);
     struct journal_page page = {.status = -EAGAIN};
     struct redis_read *job = NULL;
 

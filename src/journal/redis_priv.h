@@ -98,6 +98,7 @@ void redis_sentinels_fini(struct redis *r);
 
 enum {
     REDIS_CHANNEL_SIZE = 1 + MAX_CHANNEL_NAME,
+    REDIS_LOSSES = 1000,  /* channels of which it is told at a time that something was lost */
     REDIS_SENT_HEAD = 12, /* of what is sent of a notification: see redis_append.c */
 };
 
@@ -162,12 +163,25 @@ struct redis {
 int redis_call(struct redis *r, redisCallbackFn *fn, void *ctx, const char *operation,
                size_t count, const struct slice *arguments);
 
-/* Whether the reply is no error. One ends the connections. */
-bool redis_reply_is_good(struct redis *r, const redisReply *reply);
+static inline struct redis *redis_of(struct journal *j)
+{
+    return (struct redis *)j; /* base comes first */
+}
+
+/* Whether there is a reply, which there is none of where the connection has ended, and it is no
+ * error. One ends the connections. */
+bool redis_reply_is_good(struct redis *r, const redisAsyncContext *ac, const redisReply *reply);
 
 /* The same for the reply to a change, which the server may refuse and live on: 0, or what it comes
  * to (-ENOSPC, -EIO; -EAGAIN: the connections have ended). */
 int redis_judge(struct redis *r, const redisReply *reply);
+
+/* A number as Redis wants it, written to `text`. */
+enum { REDIS_NUMBER_SIZE = 24 };
+static inline struct slice redis_decimal(char text[REDIS_NUMBER_SIZE], uint64_t number)
+{
+    return slice_make(text, (size_t)(format_u64(text, number) - text));
+}
 
 /* The number in a reply or in a part of one; 0 where there is none. */
 uint64_t redis_number(const redisReply *reply);

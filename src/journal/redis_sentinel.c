@@ -6,11 +6,6 @@
 #include <string.h>
 #include "redis_priv.h"
 
-static struct redis *redis_of(struct redis_link *link)
-{
-    return link->ctx;
-}
-
 /* The address that was answered is taken. */
 static int take_address(struct redis *r, const redisReply *reply)
 {
@@ -51,7 +46,7 @@ static void on_address(redisAsyncContext *ac, void *data, void *ctx)
 
 static void on_ready(struct redis_link *link)
 {
-    struct redis *r = redis_of(link);
+    struct redis *r = link->ctx;
     struct slice parts[] = {
         SLICE_LITERAL("SENTINEL"),
         SLICE_LITERAL("GET-MASTER-ADDR-BY-NAME"),
@@ -66,7 +61,7 @@ static void on_ready(struct redis_link *link)
 /* The next one is asked when the link tries again. */
 static void on_lost(struct redis_link *link)
 {
-    struct redis *r = redis_of(link);
+    struct redis *r = link->ctx;
     struct redis_sentinels *s = &r->sentinels;
     char why[sizeof r->down_reason];
 
@@ -79,32 +74,29 @@ static void on_lost(struct redis_link *link)
 
 static void find(struct redis_link *commands)
 {
-    redis_link_open(&redis_of(commands)->sentinels.link);
+    struct redis *r = commands->ctx;
+
+    redis_link_open(&r->sentinels.link);
 }
 
 int redis_sentinels_init(struct redis *r, struct error *why)
 {
     struct redis_sentinels *s = &r->sentinels;
     const char *list = r->options.redis_sentinels;
-    struct slice rest = slice_of(list == NULL ? "" : list);
+    struct slice rest = slice_of(list);
+    struct slice item;
 
     redis_link_init(&s->link, &s->urls[0], r->ev, r->options.redis_timeout_ms);
     s->link.on_ready = on_ready;
     s->link.on_lost = on_lost;
     s->link.ctx = r;
-    while (rest.n > 0) {
-        size_t n = 0;
-
-        while (n < rest.n && rest.p[n] != ' ' && rest.p[n] != ',')
-            n++;
-        if (n > 0 && s->count == REDIS_MAX_SENTINELS)
+    while (slice_cut_item(&rest, &item)) {
+        if (s->count == REDIS_MAX_SENTINELS)
             return error_set(why, "journal.redis_sentinels: there may be up to %d",
                              REDIS_MAX_SENTINELS);
-        if (n > 0 && redis_url_read_sentinel(&s->urls[s->count], slice_make(rest.p, n), why) != 0)
+        if (redis_url_read_sentinel(&s->urls[s->count], item, why) != 0)
             return -1;
-        s->count += n > 0;
-        n += n < rest.n;
-        rest = slice_make(rest.p + n, rest.n - n);
+        s->count++;
     }
     if (s->count > 0)
         r->commands.find = find;

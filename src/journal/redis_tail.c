@@ -6,8 +6,6 @@
 #include "base/log.h"
 #include "redis_priv.h"
 
-enum { LOSSES = 1000 };
-
 /* ---- what is heard ---- */
 
 static void hear_control(struct redis *r, const struct redis_entry *e)
@@ -94,18 +92,18 @@ static void on_heard(redisAsyncContext *ac, void *data, void *ctx);
 static void listen_on(struct redis *r, bool block)
 {
     char key[sizeof r->prefix + 8];
-    char ms[24];
-    char count[24];
+    char ms[REDIS_NUMBER_SIZE];
+    char count[REDIS_NUMBER_SIZE];
     struct slice parts[8] = {SLICE_LITERAL("XREAD"), SLICE_LITERAL("COUNT")};
     size_t n = 2;
 
     snprintf(key, sizeof key, "%s:log", r->prefix);
     r->asked = r->chunk;
-    parts[n++] = slice_make(count, (size_t)(format_u64(count, r->asked) - count));
+    parts[n++] = redis_decimal(count, r->asked);
     if (block) {
         parts[n++] = SLICE_LITERAL("BLOCK");
         parts[n++] =
-            slice_make(ms, (size_t)(format_u64(ms, r->options.redis_timeout_ms / 3 + 1) - ms));
+            redis_decimal(ms, r->options.redis_timeout_ms / 3 + 1);
     }
     parts[n++] = SLICE_LITERAL("STREAMS");
     parts[n++] = slice_of(key);
@@ -154,7 +152,7 @@ static void on_caught_up(redisAsyncContext *ac, void *data, void *ctx)
     const redisReply *reply = data;
     struct redis *r = ctx;
 
-    if (ac->data == NULL || reply == NULL || !redis_reply_is_good(r, reply))
+    if (!redis_reply_is_good(r, ac, reply))
         return;
     if (reply->elements != 4) {
         redis_go_down(r, "it answers what nobody understands");
@@ -162,7 +160,7 @@ static void on_caught_up(redisAsyncContext *ac, void *data, void *ctx)
     }
     r->heard_ms = r->now_ms;
     tell_losses(r, reply->element[2],
-                reply->element[2]->elements >= 2 * LOSSES ||
+                reply->element[2]->elements >= 2 * REDIS_LOSSES ||
                     redis_number(reply->element[0]) > r->emitted ||
                     redis_number(reply->element[1]) > r->emitted);
     (void)hear(r, reply->element[3], true);
@@ -172,14 +170,14 @@ static void on_caught_up(redisAsyncContext *ac, void *data, void *ctx)
 /* What is lost in a hole and what comes behind it, as of one moment. */
 static void catch_up(struct redis *r)
 {
-    char after[24];
-    char losses[24];
-    char entries[24];
+    char after[REDIS_NUMBER_SIZE];
+    char losses[REDIS_NUMBER_SIZE];
+    char entries[REDIS_NUMBER_SIZE];
     struct slice arguments[] = {
-        slice_make(after, (size_t)(format_u64(after, r->emitted) - after)),
+        redis_decimal(after, r->emitted),
         slice_of(r->tail_id),
-        slice_make(losses, (size_t)(format_u64(losses, LOSSES) - losses)),
-        slice_make(entries, (size_t)(format_u64(entries, r->chunk) - entries)),
+        redis_decimal(losses, REDIS_LOSSES),
+        redis_decimal(entries, r->chunk),
     };
 
     r->asked = r->chunk;
@@ -193,7 +191,7 @@ static void on_heard(redisAsyncContext *ac, void *data, void *ctx)
     struct redis *r = ctx;
     const redisReply *entries = NULL;
 
-    if (ac->data == NULL || reply == NULL || !redis_reply_is_good(r, reply))
+    if (!redis_reply_is_good(r, ac, reply))
         return;
     r->heard_ms = r->now_ms;
     if (reply->type == REDIS_REPLY_ARRAY && reply->elements == 1 &&

@@ -7,7 +7,7 @@
 #include <string.h>
 #include "redis_priv.h"
 
-enum { LOSSES = 1000, FIRST_CHUNK = 32 };
+enum { FIRST_CHUNK = 32 };
 
 /* A kept entry that was read. */
 struct kept {
@@ -45,10 +45,11 @@ static void on_losses(redisAsyncContext *ac, void *data, void *ctx);
 
 static void ask_losses(struct redis *r, uint64_t after)
 {
-    char number[24];
+    char number[REDIS_NUMBER_SIZE];
+    char most[REDIS_NUMBER_SIZE];
     struct slice arguments[] = {
-        slice_make(number, (size_t)(format_u64(number, after) - number)),
-        SLICE_LITERAL("1000"),
+        redis_decimal(number, after),
+        redis_decimal(most, REDIS_LOSSES),
     };
 
     if (redis_call(r, on_losses, r, "losses", 2, arguments) != 0)
@@ -73,8 +74,7 @@ static void on_losses(redisAsyncContext *ac, void *data, void *ctx)
     struct redis *r = ctx;
     uint64_t last = 0;
 
-    if (ac->data == NULL || reply == NULL || !redis_reply_is_good(r, reply) ||
-        reply->elements == 0)
+    if (!redis_reply_is_good(r, ac, reply) || reply->elements == 0)
         return;
     r->heard_ms = r->now_ms;
     for (size_t i = 1; i + 1 < reply->elements; i += 2) {
@@ -84,7 +84,7 @@ static void on_losses(redisAsyncContext *ac, void *data, void *ctx)
         if (redis_channel_read(redis_text(reply->element[i]), &channel))
             r->base.events->on_lost(r->base.ctx, channel, last);
     }
-    if (reply->elements > 2 * LOSSES) {
+    if (reply->elements > 2 * REDIS_LOSSES) {
         ask_losses(r, last);
         return;
     }
@@ -144,7 +144,7 @@ static void on_reach(redisAsyncContext *ac, void *data, void *ctx)
     struct redis *r = ctx;
     uint64_t reach;
 
-    if (ac->data == NULL || reply == NULL || !redis_reply_is_good(r, reply) || r->window == NULL)
+    if (!redis_reply_is_good(r, ac, reply) || r->window == NULL)
         return;
     reach = redis_number(reply);
     set_floor(r, reach < r->window->floor ? reach : r->window->floor);
@@ -160,7 +160,7 @@ static void on_loaded(redisAsyncContext *ac, void *data, void *ctx)
     bool is_full = false;
     size_t bytes = 0;
 
-    if (ac->data == NULL || reply == NULL || !redis_reply_is_good(r, reply) || w == NULL)
+    if (!redis_reply_is_good(r, ac, reply) || w == NULL)
         return;
     r->heard_ms = r->now_ms;
     for (size_t i = 0; i < reply->elements && !is_full; i++) {
@@ -189,7 +189,7 @@ static void on_loaded(redisAsyncContext *ac, void *data, void *ctx)
 static void load_more(struct redis *r)
 {
     char key[sizeof r->prefix + 8];
-    char count[24];
+    char count[REDIS_NUMBER_SIZE];
     struct slice parts[] = {
         SLICE_LITERAL("XREVRANGE"),
         {key, 0},
@@ -200,7 +200,7 @@ static void load_more(struct redis *r)
     };
 
     r->asked = r->chunk;
-    parts[5].n = (size_t)(format_u64(count, r->asked) - count);
+    parts[5] = redis_decimal(count, r->asked);
     parts[1].n = (size_t)snprintf(key, sizeof key, "%s:log", r->prefix);
     if (redis_link_send(&r->commands, on_loaded, r, 6, parts) != 0)
         redis_go_down(r, "out of memory");

@@ -254,32 +254,28 @@ class Settings(Case):
         wait_for(lambda: b"WRONGPASS" in other.get("/readyz").body, "the server's no is told")
         self.assertNotIn("wr@ng", other.log_text())
 
+    def assert_refused(self, option, value, part):
+        done = run("serve", "-o", "journal.type=redis", "-o", f"{option}={value}", "-o",
+                   "listener.default.address=127.0.0.1:0")
+        self.assertNotEqual(done.returncode, 0)
+        self.assertIn(option, done.stderr)
+        self.assertIn(part, done.stderr)
+        self.assertNotIn("secret", done.stderr)
+
     def test_urls_that_are_none(self):
         for wrong, part in (("http://x", "must begin with"), ("redis://", "host"),
                             ("redis://h:0", "port"), ("rediss://u:secret@h", "stunnel"),
                             ("redis://u:secret%zz@h", "percent"), ("unix://x", "absolute"),
                             ("redis://u:secret@[::1", "]"), ("redis://h/x", "database")):
             with self.subTest(wrong):
-                done = run("serve", "-o", "journal.type=redis", "-o",
-                           f"journal.redis_url={wrong}", "-o",
-                           "listener.default.address=127.0.0.1:0")
-                self.assertNotEqual(done.returncode, 0)
-                self.assertIn("journal.redis_url", done.stderr)
-                self.assertIn(part, done.stderr)
-                self.assertNotIn("secret", done.stderr)
+                self.assert_refused("journal.redis_url", wrong, part)
 
     def test_sentinels_that_are_none(self):
         for wrong, part in (("rediss://u:secret@h", "stunnel"), ("h:0", "must look like"),
                             ("redis://u:secret@h/1", "must look like"),
                             (" ".join(f"h{i}" for i in range(9)), "up to 8")):
             with self.subTest(wrong):
-                done = run("serve", "-o", "journal.type=redis", "-o",
-                           f"journal.redis_sentinels={wrong}", "-o",
-                           "listener.default.address=127.0.0.1:0")
-                self.assertNotEqual(done.returncode, 0)
-                self.assertIn("journal.redis_sentinels", done.stderr)
-                self.assertIn(part, done.stderr)
-                self.assertNotIn("secret", done.stderr)
+                self.assert_refused("journal.redis_sentinels", wrong, part)
 
     def test_a_password_is_shown_to_nobody(self):
         node = self.start("journal.redis_url=redis://me:pa55w0rd@127.0.0.1/3",

@@ -177,9 +177,26 @@ static void control_characters_are_those_under_blank_and_delete(void **state)
     assert_false(slice_has_control(slice_of("")));
 }
 
+static void items_stand_between_blanks_and_commas(void **state)
+{
+    struct slice rest = slice_of(" a,b\t, c ,");
+    struct slice item;
+
+    (void)state;
+    for (const char *expected = "abc"; *expected != '\0'; expected++) {
+        assert_true(slice_cut_item(&rest, &item));
+        assert_int_equal(item.n, 1);
+        assert_int_equal(item.p[0], *expected);
+    }
+    assert_false(slice_cut_item(&rest, &item));
+    rest = slice_of(NULL);
+    assert_false(slice_cut_item(&rest, &item));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(items_stand_between_blanks_and_commas),
         cmocka_unit_test(trimming_takes_blanks_and_tabs_from_both_ends_only),
         cmocka_unit_test(cutting_walks_through_all_parts),
         cmocka_unit_test(cutting_at_the_last_byte_leaves_an_empty_rest_that_is_not_null),
