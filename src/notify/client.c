@@ -366,8 +366,6 @@ static void note_delivered(struct client *c, struct message *m, uint32_t now_us)
 
     m->written++;
     m->written_ms = c->written_ms;
-    if ((int32_t)(m->written_ms - m->emitted_ms) < 0) /* at once: that is the last turn's time */
-        m->written_ms = m->emitted_ms;
     c->last_seq = m->seq;
     c->delivered++;
     stats->deliveries++;
@@ -566,6 +564,7 @@ void client_deliver_at_once(struct client *c, struct message *m)
     manager_read_clock_soon(c->nm);
     if (!c->is_dead)
         flush(c);
+    m->written_ms = m->emitted_ms; /* the manager's own time is still that of the last turn */
 }
 
 bool client_queue_only(struct client *c, struct message *m)
