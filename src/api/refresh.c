@@ -80,9 +80,8 @@ static void renew(struct api *api, struct http_request *r, struct slice user,
     if (c == NULL) {
         http_problem(r, 404, "This user has no open stream with that client id.");
     } else if (!has_all(c, access)) {
-        access_forbid(api, r,
-                      "The token's sse_notify.subscribe does not list a topic of the "
-                      "stream.");
+        access_forbid(api, r, "The token's sse_notify.subscribe does not list a topic of the "
+                              "stream.");
     } else if (client_renew(c, end_ms, &credential, loop_now_ms(api->loop)) != 0) {
         api_out_of_memory(r);
     } else {

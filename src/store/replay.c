@@ -15,7 +15,6 @@ enum {
     MAX_LOOKS = 500,
 };
 
-
 struct replay {
     struct store *s;
     uint64_t time_ms;        /* of the newest entry */
