@@ -14,7 +14,9 @@
  *           fsync, fdatasync. log: a write to the write-ahead log, which is O_DSYNC. clock:
  *           CLOCK_REALTIME.
  *   ACTION  error N: fails with errno N, nothing is done. lie N: it is done, and fails all the
- *           same. short: half of it. delay N: takes N milliseconds more. shift N: seconds.
+ *           same. short: half of it, of the log in whole sectors: the kernel cuts a write between
+ *           pages, and a disk writes a sector as a whole. delay N: takes N milliseconds more.
+ *           shift N: seconds.
  *
  * In the shadow, `names` has the directory as it was synced, object.N the file N as it was, and
  * `log` what is under way, in order: heads (struct head) and bytes. A call is in the log before it
@@ -38,7 +40,14 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { MAX_FDS = 4096, MAX_FILES = 256, MAX_RULES = 16, NAME = 64, PAGES_OF_META = 8192 };
+enum {
+    MAX_FDS = 4096,
+    MAX_FILES = 256,
+    MAX_RULES = 16,
+    NAME = 64,
+    SECTOR = 512,
+    PAGES_OF_META = 8192,
+};
 enum op { OP_READ, OP_WRITE, OP_META, OP_UNDO, OP_SYNC, OP_LOG, OP_CLOCK, OPS };
 enum action { NOTHING, FAIL, LIE, SHORT, DELAY, SHIFT };
 enum kind { KIND_WRITE = 1, KIND_TRUNCATE, KIND_LINK, KIND_RENAME, KIND_UNLINK };
@@ -652,7 +661,7 @@ static ssize_t write_ours(int fd, const void *bytes, size_t n, off_t offset)
         return -1;
     }
     if (action == SHORT)
-        n /= 2;
+        n = op == OP_LOG ? n / 2 / SECTOR * SECTOR : n / 2;
     pthread_mutex_lock(&lock);
     note(KIND_WRITE, file, (uint64_t)offset, bytes, n);
     done = real.pwrite(fd, bytes, n, offset);

@@ -4,9 +4,10 @@ import json
 import os
 import pathlib
 import sys
+import threading
 import time
 
-from harness import Daemon, OneDaemonATest, main, wait_for
+from harness import Closed, Daemon, OneDaemonATest, main, wait_for
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "faults"))
 from disk import Disk  # noqa: E402
@@ -255,6 +256,27 @@ class LongFault(Case):
         stream = self.open("u", daemon, last_event_id=first["id"])
         self.assert_gap(stream.next(), "expired")
         self.assertEqual(stream.next().data, "3")
+
+
+class CutFrame(Case):
+    def publish_until_killed(self, daemon):
+        with self.assertRaises((OSError, Closed)):
+            self.publish(daemon, "never answered" + "x" * 3500)
+
+    def test_a_frame_that_a_kill_has_cut_costs_no_epoch(self):
+        daemon = self.start_on("journal.sync=always")
+        first = self.taken(daemon, "0")["id"]
+        daemon.disk.rules("log 1 3 short 0", "log 4 4 delay 5000")  # all but its last sector
+        publisher = threading.Thread(target=self.publish_until_killed, args=(daemon,))
+        publisher.start()
+        wait_for(lambda: daemon.disk.hits("log") == 4, "the last piece of the frame")
+        daemon.kill()
+        publisher.join()
+        daemon.disk.rules()
+        daemon.start()
+        self.assertEqual(self.taken(daemon, "1")["id"].partition("-")[0],
+                         first.partition("-")[0])
+        self.assertNotIn("damaged", daemon.log_text())
 
 
 class SlowDisk(Case):

@@ -166,6 +166,7 @@ class Forgetful(TestCase):
                 number += len(missed)
                 for data in missed:
                     self.daemon.notify(user=user, data=data)
+                self.daemon.history(user)  # answered when the store has them, and no more than that
                 with self.subTest(seed=seed, missed=len(missed)):
                     stream = self.daemon.stream(user, last_event_id=cursor)
                     if len(missed) > self.keep:
